@@ -1,0 +1,87 @@
+# Every target first makes the environment, .venv, from requirements.lock: once, and again when the lock changes.
+#
+#   make demo                        a small study, from nothing to reports/demo.html
+#   make study CONFIG=my.yaml        a study of one's own; CORES=4 to leave some cores free
+#   make report CONFIG=my.yaml       its report alone
+#   make test | lint | bench | faults
+#   make lock                        the lock anew, with the newest versions that pyproject.toml allows
+
+CONFIG ?= config.yaml
+CORES ?= all
+PYTHON ?= python3
+
+BIN := .venv/bin
+LOCKED := .venv/requirements.lock
+SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --cores $(CORES)
+# The report is named after the study's name in its config.
+REPORT = $$($(BIN)/python -c 'import sys, yaml; \
+    print("reports/%s.html" % yaml.safe_load(open(sys.argv[1])).get("study", "default"))' $(CONFIG))
+
+# Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: env demo study report test lint bench faults lock browser
+
+study: env
+	$(SNAKEMAKE)
+	@echo "Report: $(REPORT)"
+
+demo: override CONFIG = config/demo.yaml
+demo: study
+
+report: env
+	@$(SNAKEMAKE) $(REPORT)
+	@echo "Report: $(REPORT)"
+
+test: env browser
+	$(BIN)/pytest
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+bench: env
+	$(BIN)/python benchmarks/run.py
+
+faults: env
+	$(BIN)/pytest tests/faults -m faults
+
+env: $(LOCKED)
+
+# The copy of the lock is written last, so that an interrupted installation starts afresh; a lock with a new date
+# but the same text changes nothing. On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs
+# without a GPU. For the small CPU build, install that first; `make` then keeps it:
+#
+#   python3 -m venv .venv
+#   .venv/bin/pip install --index-url https://download.pytorch.org/whl/cpu \
+#       $(grep -oE '^torch(vision)?==[0-9.]+' requirements.lock)
+#   awk '/^[a-z]/ {keep = !/^(cuda|nvidia|triton)/} keep' requirements.lock > cpu.lock
+#   .venv/bin/pip install --require-hashes -r cpu.lock
+#   .venv/bin/pip install --no-deps --no-build-isolation -e . && cp requirements.lock .venv/
+$(LOCKED): requirements.lock
+	@if cmp -s $< $@; then touch $@; exit; fi; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: name it, as in make PYTHON=python3.12"; exit 1; }; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	    { echo "Python's venv module is missing: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }; \
+	echo "Making .venv from requirements.lock: minutes, and about 3 GB of downloads on Linux, once"; \
+	rm -rf .venv && $(PYTHON) -m venv .venv && \
+	$(BIN)/pip install --no-compile --require-hashes -r requirements.lock && \
+	$(BIN)/pip install --no-deps --no-build-isolation -e . && \
+	cp $< $@
+
+# The browser tests need a Chromium; Debian's is installed where that can be done without asking.
+browser:
+	@command -v chromium >/dev/null || \
+	{ [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] && \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
+	echo "No chromium on the PATH: the browser tests are skipped (Debian: apt-get install chromium)"
+
+# Hashes for every platform and Python, from PyPI itself whatever index this machine prefers. environment.yml then
+# follows by hand: tests/test_environment.py says where.
+lock: env
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
+	    --no-config --default-index https://pypi.org/simple --no-emit-index-url \
+	    --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock

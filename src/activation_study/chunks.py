@@ -1,0 +1,221 @@
+"""A chunk of replicas, trained together as one batched network, with the record of what happened to each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from activation_study.batches import TrainingPool
+from activation_study.networks import StackedMLP
+from activation_study.optimisers import Optimiser
+from activation_study.probes import Probe
+from activation_study.splits import Split
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One network of a run: a seed and a learning rate, and what the seed decides."""
+
+    role: str
+    replicate: int
+    learning_rate: float
+    seed: int
+    split: Split = field(repr=False)
+
+
+@dataclass
+class Record:
+    """What one replica did. ``curve`` has (step, train loss, validation loss, validation accuracy) per evaluation."""
+
+    replica: Replica
+    curve: list[tuple[int, float, float, float]] = field(default_factory=list)
+    layers: dict[int, dict[str, list[float]]] = field(default_factory=dict)
+    status: str = "finished"
+    diverged_step: int | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Clock:
+    """Seconds by phase; a phase inside another one is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.replica_steps: dict[str, int] = {}
+
+    def charge(self, phase: str, since: float, replica_steps: int = 0) -> float:
+        """Add the time since ``since`` to the phase; returns the time now."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - since
+        self.replica_steps[phase] = self.replica_steps.get(phase, 0) + replica_steps
+        return now
+
+
+@dataclass
+class Plan:
+    """When to look: evaluation and probe steps, all replicas of a run alike."""
+
+    evaluations: Sequence[int]
+    probes: frozenset[int]
+    probe_samples: int
+
+
+class Chunk:
+    """R replicas in training. ``train`` may be called again to go on from where it stopped.
+
+    Args:
+        network: holds one replica for each record.
+        records: of the replicas, in the network's order.
+    """
+
+    def __init__(
+        self,
+        network: StackedMLP,
+        records: list[Record],
+        factors: Mapping[str, Any],
+        plan: Plan,
+        clock: Clock,
+        optimiser: Optimiser | None = None,
+        step: int = 0,
+    ):
+        self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
+        rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
+        self.optimiser = optimiser or Optimiser(factors["optimiser"], network.parameters, rates)
+        self.step = step
+        self.pool = TrainingPool(self._splits, network.seeds, int(factors["batch_size"]), network.device)
+        self._validation = self._samples("validation")
+        self._probe: Probe | None = None
+
+    @property
+    def _splits(self) -> list[Split]:
+        return [record.replica.split for record in self.records]
+
+    def _samples(self, part: str, at_most: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """One tensor per replica; replicas of one split share it."""
+        moved: dict[int, tuple[Tensor, Tensor]] = {}
+        for split in self._splits:
+            if id(split) not in moved:
+                x, y = getattr(split, f"{part}_x")[:at_most], getattr(split, f"{part}_y")[:at_most]
+                moved[id(split)] = x.to(self.network.device), y.to(self.network.device)
+        pairs = [moved[id(split)] for split in self._splits]
+        return [x for x, _ in pairs], [y for _, y in pairs]
+
+    def train(self, until: int, on_evaluation: Callable[[Chunk], None] = lambda chunk: None) -> None:
+        """Train to step ``until``, looking at the plan's steps. A replica that diverges is recorded and dropped."""
+        if self.step == 0 and not self.records[0].curve:
+            self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
+        stops = [step for step in self.plan.evaluations if self.step < step <= until]
+        for stop in stops:
+            if not self.records:
+                return
+            since = time.perf_counter()
+            loss = self._advance(stop - self.step)
+            alive = torch.isfinite(loss).tolist()  # waits for the device, so the time is the training's
+            self.clock.charge("training", since, len(self.records) * (stop - self.step))
+            self.step = stop
+            self._drop(alive)
+            if self.records:
+                self._look(loss[torch.tensor(alive, device=loss.device)])
+                on_evaluation(self)
+
+    def _advance(self, steps: int) -> Tensor:
+        """Train that many steps; the mean loss over them [R]."""
+        network, optimiser, total = self.network, self.optimiser, 0.0
+        for offset, indices in enumerate(self.pool.order(self.step, steps)):
+            inputs, labels = self.pool.gather(indices)
+            network.draw(self.step + offset)
+            optimiser.begin_step()
+            total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
+        return total / steps
+
+    def _look(self, train_loss: Tensor) -> None:
+        """Evaluate on the validation samples, and probe when it is time; drop what the evaluation shows to be lost."""
+        since = time.perf_counter()
+        if self.step in self.plan.probes:
+            loss, accuracy = self._measure()
+            phase = "probe"
+        else:
+            loss, accuracy = self.network.evaluate(*self._validation)
+            phase = "validation"
+        rows = zip(self.records, train_loss.tolist(), loss.tolist(), accuracy.tolist(), strict=True)
+        for record, *row in rows:
+            record.curve.append((self.step, *row))
+        self.clock.charge(phase, since)
+        alive = torch.isfinite(loss).tolist()
+        if not all(alive):
+            for record, fine in zip(self.records, alive, strict=True):
+                if not fine:
+                    record.curve.pop()
+                    record.layers.pop(self.step, None)
+            self._drop(alive)
+
+    def _measure(self) -> tuple[Tensor, Tensor]:
+        if self._probe is None:
+            inputs, labels = self._samples("train", self.plan.probe_samples)
+            slope_max = float(self.network.constants["slope_max"])
+            self._probe = Probe(self.network, slope_max, torch.stack(inputs), torch.stack(labels))
+        loss, accuracy, metrics = self._probe.activations(self.network, *self._validation, first=self.step == 0)
+        columns = {name: values.tolist() for name, values in (metrics | self._probe.gradients(self.network)).items()}
+        for replica, record in enumerate(self.records):
+            record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
+        return loss, accuracy
+
+    def _drop(self, alive: Sequence[bool]) -> None:
+        """Go on without the diverged replicas; the step is that of the evaluation which noticed."""
+        if all(alive):
+            return
+        for record, fine in zip(self.records, alive, strict=True):
+            if not fine:
+                record.status, record.diverged_step = "diverged", self.step
+        kept = [index for index, fine in enumerate(alive) if fine]
+        if not kept:
+            self.records = []
+            return
+        rest = joined([(self, kept)])
+        probe = self._probe.taken(kept, rest.network) if self._probe else None
+        self.network, self.records, self.optimiser, self.pool = rest.network, rest.records, rest.optimiser, rest.pool
+        self._validation, self._probe = rest._validation, probe
+
+    def score(self) -> None:
+        """Final scores on the training (at most 1,000) and test samples, in evaluation mode."""
+        since = time.perf_counter()
+        for part, at_most in (("train", 1000), ("test", None)):
+            inputs, labels = self._samples(part, at_most)
+            total = torch.zeros(2, self.network.replicas, dtype=torch.float64)
+            samples = len(labels[0])
+            for start in range(0, samples, 1000):
+                piece = slice(start, start + 1000)
+                means = self.network.evaluate([x[piece] for x in inputs], [y[piece] for y in labels])
+                total += torch.stack([mean.double().cpu() for mean in means]) * len(labels[0][piece])
+            for record, loss, accuracy in zip(self.records, *(total / samples).tolist(), strict=True):
+                record.scores |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
+        self.clock.charge("validation", since)
+
+
+def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:
+    """One chunk of the chosen replicas of some chunks that stand at the same step, each with its whole state."""
+    first = parts[0][0]
+    records = [chunk.records[i] for chunk, chosen in parts for i in chosen]
+    network = first.network.like([record.replica.seed for record in records])
+    network.load(_taken(parts, lambda chunk: chunk.network.parameters + chunk.network.buffers))
+    joint = Chunk(network, records, first.factors, first.plan, first.clock, step=first.step)
+    joint.optimiser.step = first.optimiser.step
+    states = _taken(parts, lambda chunk: [state for states in chunk.optimiser.states for state in states])
+    mine = [state for states in joint.optimiser.states for state in states]
+    for state, value in zip(mine, states, strict=True):
+        state.copy_(value)
+    return joint
+
+
+def _taken(parts: Sequence[tuple[Chunk, Sequence[int]]], tensors: Callable[[Chunk], list[Tensor]]) -> list[Tensor]:
+    """The chosen replicas' rows of each stacked tensor."""
+    rows = [
+        [tensor[torch.tensor(list(chosen), device=tensor.device)] for tensor in tensors(chunk)]
+        for chunk, chosen in parts
+        if chosen
+    ]
+    return [torch.cat(same) for same in zip(*rows, strict=True)]

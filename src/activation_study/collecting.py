@@ -1,0 +1,72 @@
+"""The rows of all runs as the study's tables, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandera.errors
+import pyarrow as pa
+
+from activation_study import tables
+from activation_study.errors import StudyError
+from activation_study.study import Study
+
+
+def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
+    """Write every table of the study from the files of its jobs, in the config's order.
+
+    Args:
+        study: the validated config.
+        inputs: with the paths of the jobs' files: ``runs``, ``curves``, ``layers``, ``timings`` (one each per run),
+            ``activations`` and ``datasets`` (one each).
+        outputs: with a path per table and ``dictionary`` for the data dictionary.
+
+    Raises:
+        StudyError: if a file is not what its name says, or a table breaks its schema.
+    """
+    try:
+        collected = {name: tables.concatenated(name, inputs[name]) for name in ("runs", "curves", "layers", "timings")}
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise StudyError(" ".join(str(error).split())) from None
+    collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
+    experiments, runs = zip(*study.membership, strict=True)
+    collected["experiments"] = tables.arrow_table("experiments", {"experiment": experiments, "run": runs})
+    for name, table in collected.items():
+        try:
+            tables.validate(name, table)
+        except pandera.errors.SchemaErrors as error:
+            first = error.failure_cases.iloc[0]
+            raise StudyError(
+                f"table {name}: {len(error.failure_cases)} faults; the first: column {first['column']}: "
+                f"{first['failure_case']!r} breaks {first['check']}"
+            ) from None
+    for name, table in collected.items():
+        tables.write_parquet(table, outputs[name])
+    Path(outputs.dictionary).write_text(tables.data_dictionary(), encoding="utf-8")
+
+
+def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
+    constants, portraits = [], {column: [] for column in tables.TABLES["portraits"]}
+    for name, path in zip(study.activations(), paths, strict=True):
+        description = tables.read_json(path)
+        constants.append(description["constants"])
+        points = description["portrait"]
+        portraits["activation"] += [name] * len(points["x"])
+        for column, values in points.items():
+            portraits[column] += values
+    return {
+        "activations": tables.from_rows("activations", constants),
+        "portraits": tables.arrow_table("portraits", portraits),
+    }
+
+
+def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
+    rows: list[Mapping[str, Any]] = []
+    for name, path in zip(study.datasets(), paths, strict=True):
+        entry = study.config["datasets"][name]
+        manifest = tables.read_json(path)
+        manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
+        rows.append(manifest)
+    return tables.from_rows("datasets", rows)

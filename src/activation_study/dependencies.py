@@ -1,0 +1,41 @@
+"""Which files of this package a step's result depends on, so that editing one of them reruns the step."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@functools.cache
+def sources(module: str) -> tuple[str, ...]:
+    """The files of ``activation_study.<module>`` and of all that it imports from the package, sorted.
+
+    Imports are read from the source, wherever they stand; nothing is run.
+    """
+    found: set[Path] = set()
+    waiting = [_file(module)]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _imported(file)
+    return tuple(sorted(map(str, found)))
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imported(file: Path) -> list[Path]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
+            inside = node.module.split(".")[1:]
+            names += [".".join(inside)] * bool(inside) + [".".join([*inside, alias.name]) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [a.name.partition(".")[2] for a in node.names if a.name.startswith(f"{PACKAGE.name}.")]
+    return [_file(name) for name in names if _file(name).exists()]  # a name may be a function, not a module

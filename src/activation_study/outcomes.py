@@ -1,0 +1,144 @@
+"""What the replicas of a run did, as rows of the tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activation_study.chunks import Clock, Record
+from activation_study.convergence import area_under_loss, time_to_target
+from activation_study.tables import LAYER_METRICS
+
+Rows = dict[str, list[dict[str, Any]]]
+SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rows of one run have in common: its params, the evaluation steps, the selected learning rate."""
+
+    params: Mapping[str, Any]
+    classes: int
+    evaluations: Sequence[int]
+    selected: float
+    parameters: int
+
+
+def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
+    """The rows of ``runs``, ``curves`` and ``layers``."""
+    rows: Rows = {"runs": [], "curves": [], "layers": []}
+    for record in records:
+        replica = record.replica
+        key = {
+            "run": outcome.params["id"],
+            "role": replica.role,
+            "replicate": replica.replicate,
+            "learning_rate": replica.learning_rate,
+        }
+        rows["runs"].append(key | _run_row(outcome, record))
+        names = ("step", "train_loss", "validation_loss", "validation_accuracy")
+        rows["curves"] += [key | dict(zip(names, point, strict=True)) for point in record.curve]
+        rows["layers"] += [key | row for row in _layer_rows(outcome, record)]
+    return rows
+
+
+def timing_rows(run: str, clock: Clock, device: str) -> list[dict[str, Any]]:
+    """The rows of ``timings``: seconds and replica-steps of each phase."""
+    return [
+        {"run": run, "phase": phase, "seconds": seconds, "replica_steps": clock.replica_steps[phase], "device": device}
+        for phase, seconds in clock.seconds.items()
+    ]
+
+
+def no_data_rows(params: Mapping[str, Any]) -> Rows:
+    """The rows of a run whose dataset cannot be had: none, but one that says so."""
+    row = dict.fromkeys(SCORES) | {
+        "run": params["id"],
+        "role": "evaluation",
+        "replicate": 0,
+        "learning_rate": 0.0,
+        **params["factors"],
+        "selected": False,
+        "edge": False,
+        "status": "no_data",
+        "steps_done": 0,
+        "diverged_step": None,
+        "time_to_target": None,
+        "reached": None,
+        "target": params["settings"]["dataset"]["target"],
+        "horizon": params["factors"]["steps"],
+        "area_under_loss": None,
+        "parameters": 0,
+        "classes": 0,
+        "train_samples": 0,
+    }
+    return {"runs": [row], "curves": [], "layers": [], "timings": []}
+
+
+def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
+    replica, settings = record.replica, outcome.params["settings"]
+    rates, target = settings["learning_rates"], settings["dataset"]["target"]
+    reached = _time_to_target(record, target)
+    return {
+        **outcome.params["factors"],
+        "selected": replica.learning_rate == outcome.selected,
+        "edge": len(rates) > 1 and outcome.selected in (rates[0], rates[-1]),
+        "status": record.status,
+        "steps_done": record.diverged_step if record.status == "diverged" else record.curve[-1][0],
+        "diverged_step": record.diverged_step,
+        **_scores(record, outcome.classes),
+        "time_to_target": reached if math.isfinite(reached) else None,
+        "reached": None if record.status == "pruned" else math.isfinite(reached),
+        "target": target,
+        "horizon": outcome.params["factors"]["steps"],
+        "area_under_loss": None if record.status == "pruned" else _area_under_loss(record, outcome),
+        "parameters": outcome.parameters,
+        "classes": outcome.classes,
+        "train_samples": len(replica.split.train_y),
+    }
+
+
+def _scores(record: Record, classes: int) -> dict[str, float | None]:
+    """Final scores. A pruned replica has none; a diverged one has those of guessing, where a finished one has any."""
+    scores: dict[str, float | None] = dict.fromkeys(SCORES)
+    if record.status == "diverged":
+        parts = ("validation",) if record.replica.role == "tuning" else ("train", "validation", "test")
+        for part in parts:
+            scores |= {f"{part}_loss": math.log(classes), f"{part}_accuracy": 1 / classes}
+    elif record.status == "finished":
+        scores |= record.scores | {"validation_loss": record.curve[-1][2], "validation_accuracy": record.curve[-1][3]}
+    return scores
+
+
+def _time_to_target(record: Record, target: float) -> float:
+    """inf when never, and for a replica that reached the target and diverged after all."""
+    if record.status != "finished":
+        return math.inf
+    return time_to_target([point[0] for point in record.curve], [point[3] for point in record.curve], target)
+
+
+def _area_under_loss(record: Record, outcome: Outcome) -> float:
+    """A diverged replica counts as guessing from its divergence on, on the same steps as every other curve."""
+    steps, losses = [point[0] for point in record.curve], [point[2] for point in record.curve]
+    if record.status == "diverged":
+        rest = [step for step in outcome.evaluations if not steps or step > steps[-1]]
+        steps, losses = steps + rest, losses + [math.nan] * len(rest)
+    return area_under_loss(steps, losses, math.log(outcome.classes))
+
+
+def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
+    depth, width = outcome.params["factors"]["depth"], outcome.params["factors"]["width"]
+    for step, metrics in record.layers.items():
+        for layer in range(depth + 1):
+            hidden = layer < depth
+            # The output layer has weights, but neither an activation nor a pre-activation's gradient.
+            row = {name: metrics[name][layer] if layer < len(metrics[name]) else None for name in LAYER_METRICS}
+            row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None
+            yield row | {
+                "step": step,
+                "layer": layer + 1,
+                "units": width if hidden else outcome.classes,
+                "samples": len(record.replica.split.validation_y),
+            }

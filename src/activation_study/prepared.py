@@ -1,0 +1,93 @@
+"""Prepared data sets: what stands between the job that reads a source and those that train.
+
+This module knows no source: how data are fetched is not what a training run depends on, only the data are.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from activation_study.errors import StudyError
+
+
+class DatasetUnavailable(StudyError):
+    """The data cannot be had now, through no fault of the configuration: the rest of the study can go on."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A data set in memory.
+
+    x: [N, D] uint8 or float32, raw feature values; y: [N] int64, 0 … classes − 1; official_test: [N] bool, or
+    None where the source has no test set of its own; sha256: of the contents, whatever the source.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    official_test: np.ndarray | None
+    classes: int
+    source: str
+    sha256: str
+
+
+def write_prepared(data: Arrays, description: dict[str, Any], arrays: Path, manifest: Path) -> None:
+    """Write arrays as .npz and their description, which holds their `sha256`, as JSON; no clock in either."""
+    content = io.BytesIO()
+    official_test = np.zeros(0, bool) if data.official_test is None else data.official_test
+    np.savez(content, x=data.x, y=data.y, official_test=official_test)
+    write_atomically(arrays, content.getvalue())
+    write_atomically(manifest, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_prepared(arrays: Path, manifest: Path) -> Arrays:
+    """Read what `prepare` wrote.
+
+    Raises:
+        DatasetUnavailable: the manifest says so.
+        StudyError: the files are damaged or do not belong together.
+    """
+    try:
+        description = json.loads(manifest.read_text())
+        if description["status"] == "unavailable":
+            raise DatasetUnavailable(description["message"])
+        with np.load(arrays, allow_pickle=False) as file:
+            x, y = file["x"], file["y"]
+            official_test = file["official_test"] if file["official_test"].size else None
+        found, expected = content_sha256(x, y, official_test), description["sha256"]
+        if found != expected:
+            raise ValueError(f"SHA-256 {found[:12]}… instead of {expected[:12]}…")
+        return Arrays(x, y, official_test, description["classes"], description["source"], found)
+    except StudyError:
+        raise
+    except Exception as error:  # zipfile, zlib, json and numpy have errors of many kinds for damaged files
+        raise StudyError(f"{arrays} is damaged ({error}); delete it and run the study again") from error
+
+
+def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None) -> str:
+    """SHA-256 of types, shapes and values."""
+    digest = hashlib.sha256()
+    for array in (x, y, np.zeros(0, bool) if official_test is None else official_test):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `path` so that a reader sees the old file, the new one, or none, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

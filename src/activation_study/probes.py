@@ -1,0 +1,269 @@
+"""What is measured inside a network, layer by layer.
+
+A metric is a function of a :class:`LayerView` that gives one number per replica, and a row of ``ACTIVATION_METRICS`` (evaluation mode,
+validation samples) or ``GRADIENT_METRICS`` (training mode with frozen noise, training samples, float64).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from activation_study.networks import StackedMLP
+
+SATURATED = 0.1  # of the largest slope
+USABLE = {"unusable_001": 1e-3, "unusable_01": 1e-2}
+DORMANT = {"dormant_0": 0.0, "dormant_025": 0.025, "dormant_1": 0.1}
+QUANTILES = {"preactivation_q05": 0.05, "preactivation_q50": 0.5, "preactivation_q95": 0.95}
+PROBE_STEP = -1  # the noise of the gradient probe is that of a step which never trains
+
+
+@dataclass
+class LayerView:
+    """One hidden layer of R replicas on a fixed set of N samples.
+
+    Attributes:
+        h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.
+        born_dead, dead_before: the dead units [R, W] at step 0 and at the probe before; None at step 0.
+    """
+
+    h: Tensor
+    x: Tensor
+    slope: Tensor
+    slope_max: float
+    born_dead: Tensor | None = None
+    dead_before: Tensor | None = None
+
+    @cached_property
+    def steepest(self) -> Tensor:
+        """max over samples of |φ′(h)| per unit [R, W]."""
+        low, high = torch.aminmax(self.slope, dim=1)
+        return torch.maximum(low.abs_(), high.abs_())
+
+    @cached_property
+    def dead_units(self) -> Tensor:
+        """Units whose slope is exactly zero on every sample [R, W]: none of their weights can get a gradient."""
+        return self.steepest == 0
+
+    @cached_property
+    def unit_mean(self) -> Tensor:
+        return self.x.mean(1)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Of the activations over samples [R, W, W]."""
+        centred = self.x - self.unit_mean.unsqueeze(1)
+        return torch.bmm(centred.transpose(1, 2), centred).div_(self.x.shape[1])
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Per unit [R, W]."""
+        return self.covariance.diagonal(dim1=1, dim2=2)
+
+    @cached_property
+    def sd(self) -> Tensor:
+        """Over all samples and units [R]."""
+        mean = self.unit_mean.mean(1)
+        return (self.variance.mean(1) + (self.unit_mean - mean.unsqueeze(1)).square().mean(1)).sqrt()
+
+    @cached_property
+    def flat(self) -> Tensor:
+        """Saturated elements [R, N, W]: slope below a tenth of the largest."""
+        return self.slope.abs() < SATURATED * self.slope_max
+
+    @cached_property
+    def flat_share(self) -> Tensor:
+        return _share(self.flat)
+
+    @cached_property
+    def flat_low_share(self) -> Tensor:
+        return _share(self.flat & (self.h < 0))
+
+
+def _share(mask: Tensor) -> Tensor:
+    """The part that is true, of each replica [R]."""
+    return mask.flatten(1).sum(1) / mask[0].numel()
+
+
+def _effective_rank(view: LayerView) -> Tensor:
+    """exp of the entropy of the normalised singular values of the centred activations (Roy & Vetterli 2007)."""
+    singular = torch.linalg.eigvalsh(view.covariance.double()).clamp_min(0).sqrt()
+    total = singular.sum(1, keepdim=True)
+    p = torch.where(total > 0, singular / total, 0.0)
+    rank = torch.exp(torch.special.entr(p).sum(1))
+    return torch.where(total[:, 0] > 0, rank, 0.0)  # no variance at all: no dimension
+
+
+def _correlation(view: LayerView) -> Tensor:
+    """Mean absolute correlation between two different units that vary; NaN if fewer than two do."""
+    sd = view.variance.sqrt()
+    varies = sd > 0
+    inverse = torch.where(varies, 1 / sd, 0.0)
+    correlation = view.covariance * inverse.unsqueeze(1) * inverse.unsqueeze(2)
+    n = varies.sum(1).to(sd.dtype)
+    off = correlation.abs().sum((1, 2)) - correlation.diagonal(dim1=1, dim2=2).abs().sum(1)
+    return off / (n * (n - 1))
+
+
+def _dormant(view: LayerView, threshold: float) -> Tensor:
+    """Units whose mean |x| is at most ``threshold`` of the layer's mean (Sokar et al. 2023, eq. 1)."""
+    size = view.x.abs().mean(1)
+    return _share(size <= threshold * size.mean(1, keepdim=True))
+
+
+def _quantile(view: LayerView, q: float) -> Tensor:
+    """Of the pre-activations of the first 64 samples: sorting them all would cost as much as training."""
+    return torch.quantile(view.h[:, :64].flatten(1).double(), q, dim=1)
+
+
+def _kurtosis(view: LayerView) -> Tensor:
+    """Excess kurtosis of the activations over all samples and units; NaN for a constant layer."""
+    centred = view.x - view.unit_mean.mean(1)[:, None, None]
+    return centred.square_().square_().flatten(1).mean(1) / view.sd**4 - 3
+
+
+def _preactivation_sd(view: LayerView) -> Tensor:
+    return view.h.flatten(1).std(1, correction=0)
+
+
+def _changed(view: LayerView, *, died: bool) -> Tensor:
+    """Units that died or revived since the probe before; zero at step 0."""
+    before = view.dead_units if view.dead_before is None else view.dead_before
+    return _share(~before & view.dead_units if died else before & ~view.dead_units)
+
+
+ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
+    "preactivation_mean": lambda view: view.h.flatten(1).mean(1),
+    "preactivation_sd": _preactivation_sd,
+    **{name: (lambda view, q=q: _quantile(view, q)) for name, q in QUANTILES.items()},
+    "mean": lambda view: view.unit_mean.mean(1),
+    "sd": lambda view: view.sd,
+    "excess_kurtosis": _kurtosis,
+    "centredness": lambda view: view.unit_mean.abs().median(1).values / view.sd,
+    "zero_fraction": lambda view: _share(view.x == 0),
+    "saturated_low": lambda view: view.flat_low_share,
+    "saturated_high": lambda view: view.flat_share - view.flat_low_share,
+    "dead": lambda view: _share(view.dead_units),
+    **{
+        name: (lambda view, eps=eps: _share(view.steepest < eps * view.slope_max)) for name, eps in USABLE.items()
+    },
+    "born_dead": lambda view: _share(view.dead_units if view.born_dead is None else view.born_dead),
+    "died": lambda view: _changed(view, died=True),
+    "revived": lambda view: _changed(view, died=False),
+    **{name: (lambda view, t=t: _dormant(view, t)) for name, t in DORMANT.items()},
+    "effective_rank": _effective_rank,
+    "correlation": _correlation,
+}
+
+
+@dataclass
+class GradientView:
+    """One layer's gradients, in float64. ``delta`` [R, N, W] is ∂(sum of the losses)/∂h (None for the output layer).
+
+    ``weight`` and ``weight_gradient`` [R, fan-in, fan-out] are of the layer's weights, the gradient that of the mean loss.
+    """
+
+    delta: Tensor | None
+    weight: Tensor
+    weight_gradient: Tensor
+
+
+def _log10(norm: Tensor) -> Tensor:
+    """NaN where the norm is exactly zero: a logarithm does not exist there, and ``gradient_zero`` says so."""
+    return torch.where(norm > 0, norm.log10(), torch.nan)
+
+
+def _delta_norm(view: GradientView) -> Tensor:
+    """√(mean over samples of ‖δ‖²), δ the gradient of a sample's own loss."""
+    if view.delta is None:
+        return torch.full((len(view.weight),), torch.nan, dtype=view.weight.dtype, device=view.weight.device)
+    return (view.delta.square().sum((1, 2)) / view.delta.shape[1]).sqrt()
+
+
+def _sign_agreement(view: GradientView) -> Tensor:
+    """Mean over neurons of |Σ_k sign g_k| / #(g_k ≠ 0), over a neuron's incoming weights; NaN if all are zero."""
+    sign = view.weight_gradient.sign()
+    count = sign.abs().sum(1)
+    return torch.nanmean(torch.where(count > 0, sign.sum(1).abs() / count, torch.nan), 1)
+
+
+GRADIENT_METRICS: dict[str, Callable[[GradientView], Tensor]] = {
+    "gradient_norm_log10": lambda view: _log10(_delta_norm(view)),
+    "gradient_zero": lambda view: (_delta_norm(view) == 0).to(view.weight.dtype),
+    "weight_gradient_norm_log10": lambda view: _log10(view.weight_gradient.flatten(1).norm(dim=1)),
+    "weight_norm_log10": lambda view: _log10(view.weight.flatten(1).norm(dim=1)),
+    "sign_agreement": _sign_agreement,
+}
+
+
+class Probe:
+    """Measures R replicas and remembers their dead units from one probe to the next.
+
+    Args:
+        slope_max: the activation's largest |φ′|.
+        inputs, labels: the training samples of the gradient probe, [R, N, features] and [R, N].
+    """
+
+    def __init__(self, network: StackedMLP, slope_max: float, inputs: Tensor, labels: Tensor):
+        self.slope_max, self.inputs, self.labels = slope_max, inputs.double(), labels
+        self.exact = network.like(network.seeds, dtype=torch.float64)
+        shape = (network.replicas, network.depth, network.width)
+        self.born_dead = torch.zeros(shape, dtype=torch.bool, device=network.device)
+        self.dead_before = self.born_dead.clone()
+
+    def taken(self, replicas: Sequence[int], network: StackedMLP) -> Probe:
+        """The probe of the chosen replicas, which ``network`` now holds, with their memory."""
+        chosen = torch.tensor(list(replicas), device=network.device)
+        other = Probe(network, self.slope_max, self.inputs[chosen], self.labels[chosen])
+        other.born_dead, other.dead_before = self.born_dead[chosen], self.dead_before[chosen]
+        return other
+
+    def activations(
+        self, network: StackedMLP, inputs: Sequence[Tensor], labels: Sequence[Tensor], *, first: bool
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Loss [R], accuracy [R] and every activation metric [R, depth], in evaluation mode.
+
+        ``first`` marks step 0, whose dead units are those born dead.
+        """
+        values = {name: [] for name in ACTIVATION_METRICS}
+
+        def visit(layer: int, h: Tensor, x: Tensor) -> None:
+            at = (slice(None), layer - 1)
+            view = LayerView(h, x, network.kernels[layer - 1].derivative(h), self.slope_max)
+            if first:
+                self.born_dead[at] = view.dead_units
+            else:
+                view.born_dead, view.dead_before = self.born_dead[at], self.dead_before[at].clone()
+            self.dead_before[at] = view.dead_units
+            for name, metric in ACTIVATION_METRICS.items():
+                values[name].append(metric(view).double())
+
+        loss, accuracy = network.evaluate(inputs, labels, visit)
+        return loss, accuracy, {name: torch.stack(column, 1) for name, column in values.items()}
+
+    def gradients(self, network: StackedMLP) -> dict[str, Tensor]:
+        """Every gradient metric [R, depth + 1], the output layer last, in training mode with frozen noise.
+
+        float64, since a gradient fifty sigmoid layers down is 1e-42: nothing in float32.
+        """
+        exact = self.exact
+        exact.load(network.parameters + network.buffers)
+        exact.draw(PROBE_STEP)
+        deltas: list[Tensor | None] = [None] * (exact.depth + 1)
+        values: list[dict[str, Tensor]] = [{} for _ in deltas]
+
+        def on_delta(layer: int, h: Tensor, delta: Tensor) -> None:
+            deltas[layer - 1] = delta * self.inputs.shape[1]
+
+        def update(index: int, gradient: Tensor) -> None:
+            if index <= exact.depth:
+                view = GradientView(deltas[index], exact.weights[index], gradient)
+                values[index] = {name: metric(view) for name, metric in GRADIENT_METRICS.items()}
+                deltas[index] = None
+
+        exact.loss_and_gradients(self.inputs, self.labels, update, on_delta)
+        return {name: torch.stack([layer[name] for layer in values], 1) for name in GRADIENT_METRICS}

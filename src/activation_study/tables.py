@@ -1,0 +1,264 @@
+"""The tables of a study: every column's type, unit and meaning, in one place.
+
+The jobs write Parquet by it, the collected tables are validated by it, and the data dictionary is printed from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+
+
+class Column(NamedTuple):
+    """A column: its type (``str``, ``int``, ``float`` or ``bool``), its meaning, and whether a value may be missing."""
+
+    type: str
+    meaning: str
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+def _fraction(meaning: str, *, nullable: bool = False) -> Column:
+    return Column("float", meaning, nullable, 0, 1)
+
+
+REPLICA = {
+    "run": Column("str", "run: dataset/activation/condition"),
+    "role": Column("str", "tuning (chooses the learning rate) or evaluation (fresh seeds, scored)"),
+    "replicate": Column("int", "number of the seed within its role", low=0),
+    "learning_rate": Column("float", "learning rate", low=0),
+}
+
+FACTORS = {
+    "activation": Column("str", "activation, by its name in the config"),
+    "dataset": Column("str", "dataset, by its name in the config"),
+    "depth": Column("int", "hidden layers", low=1),
+    "width": Column("int", "units per hidden layer", low=1),
+    "steps": Column("int", "training steps asked for", low=1),
+    "batch_size": Column("int", "samples per step", low=1),
+    "optimiser": Column("str", "momentum (SGD, 0.9), sgd or adam"),
+    "initialisation": Column("str", "gain, torch_default or edge_of_chaos"),
+    "normalisation": Column("str", "none, batch or noisy_batch"),
+    "input_transform": Column("str", "standardised, gaussianised or heavy_tailed"),
+    "input_shift": Column("float", "added to the standardised inputs"),
+    "initial_bias": Column("float", "initial bias of the hidden layers, in pre-activation standard deviations"),
+    "train_size": Column("int", "training samples asked for; missing means all", nullable=True, low=1),
+    "centred": Column("bool", "whether the activation's mean under N(0,1) is subtracted"),
+    "seed_stream": Column("str", "names a family of seeds"),
+    "rates": Column("str", "all or coarse: how much of the learning-rate grid was tried"),
+    "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
+}
+
+LAYER_METRICS = {
+    "preactivation_mean": Column("float", "mean pre-activation h over samples and units", nullable=True),
+    "preactivation_sd": Column("float", "standard deviation of h over samples and units", nullable=True, low=0),
+    "preactivation_q05": Column("float", "5% quantile of h (first 64 samples)", nullable=True),
+    "preactivation_q50": Column("float", "median of h (first 64 samples)", nullable=True),
+    "preactivation_q95": Column("float", "95% quantile of h (first 64 samples)", nullable=True),
+    "mean": Column("float", "mean activation over samples and units", nullable=True),
+    "sd": Column("float", "standard deviation of the activations over samples and units", nullable=True, low=0),
+    "excess_kurtosis": Column("float", "of the activations over samples and units; missing if constant", nullable=True),
+    "centredness": Column("float", "median over units of |mean activation| over the layer's sd; 0 is centred", nullable=True),
+    "zero_fraction": _fraction("activations that are exactly zero", nullable=True),
+    "saturated_low": _fraction("elements with |slope| < 0.1 of the largest, where h < 0", nullable=True),
+    "saturated_high": _fraction("elements with |slope| < 0.1 of the largest, where h >= 0", nullable=True),
+    "dead": _fraction("units whose slope is exactly zero on every sample", nullable=True),
+    "unusable_001": _fraction("units whose largest |slope| is below 0.001 of the activation's largest", nullable=True),
+    "unusable_01": _fraction("units whose largest |slope| is below 0.01 of the activation's largest", nullable=True),
+    "born_dead": _fraction("units that were dead at step 0", nullable=True),
+    "died": _fraction("units that died since the probe before", nullable=True),
+    "revived": _fraction("units that came back to life since the probe before", nullable=True),
+    "dormant_0": _fraction("units whose mean |activation| is 0", nullable=True),
+    "dormant_025": _fraction("units whose mean |activation| is at most 0.025 of the layer's", nullable=True),
+    "dormant_1": _fraction("units whose mean |activation| is at most 0.1 of the layer's", nullable=True),
+    "effective_rank": Column("float", "exp of the entropy of the centred activations' singular values", nullable=True, low=0),
+    "correlation": Column("float", "mean |correlation| of two units that vary", nullable=True, low=0),
+    "gradient_norm_log10": Column("float", "log10 of the root mean square over samples of ||dL/dh||; missing if 0", nullable=True),
+    "gradient_zero": Column("bool", "whether that norm is exactly 0", nullable=True),
+    "weight_gradient_norm_log10": Column("float", "log10 of ||dL/dW|| of the probe samples; missing if 0", nullable=True),
+    "weight_norm_log10": Column("float", "log10 of ||W||", nullable=True),
+    "sign_agreement": _fraction("mean over neurons of |sum of signs| / count of the non-zero dL/dW", nullable=True),
+}
+
+TABLES: dict[str, dict[str, Column]] = {
+    "runs": {
+        **REPLICA,
+        **FACTORS,
+        "selected": Column("bool", "whether this is the learning rate that the run selected"),
+        "edge": Column("bool", "whether the selected rate stands on the edge of the grid"),
+        "status": Column("str", "finished, diverged, pruned or no_data"),
+        "steps_done": Column("int", "steps trained", low=0),
+        "diverged_step": Column("int", "evaluation step that noticed the divergence", nullable=True, low=0),
+        "train_loss": Column("float", "final cross-entropy on at most 1,000 training samples, nats", nullable=True),
+        "train_accuracy": _fraction("final accuracy on the same", nullable=True),
+        "validation_loss": Column("float", "last cross-entropy on the validation samples, nats", nullable=True),
+        "validation_accuracy": _fraction("last accuracy on the validation samples", nullable=True),
+        "test_loss": Column("float", "final cross-entropy on the test samples, nats", nullable=True),
+        "test_accuracy": _fraction("final accuracy on the test samples", nullable=True),
+        "time_to_target": Column("float", "steps until the validation accuracy first reached the target, interpolated; missing if never", nullable=True),
+        "reached": Column("bool", "whether the target was reached; if not, the time is right-censored at the horizon", nullable=True),
+        "target": _fraction("the validation accuracy to reach"),
+        "horizon": Column("int", "steps at which a time to target is right-censored", low=1),
+        "area_under_loss": Column("float", "mean of log validation loss over log-spaced steps", nullable=True),
+        "parameters": Column("int", "trained parameters of one network", low=0),
+        "classes": Column("int", "classes of the dataset", low=0),
+        "train_samples": Column("int", "training samples used", low=0),
+    },
+    "curves": {
+        **REPLICA,
+        "step": Column("int", "steps trained when evaluated", low=0),
+        "train_loss": Column("float", "mean loss of the batches since the evaluation before", nullable=True),
+        "validation_loss": Column("float", "cross-entropy on the validation samples, nats", nullable=True),
+        "validation_accuracy": _fraction("accuracy on the validation samples", nullable=True),
+    },
+    "layers": {
+        **REPLICA,
+        "step": Column("int", "steps trained when probed", low=0),
+        "layer": Column("int", "1 is nearest the input; depth + 1 is the output", low=1),
+        **LAYER_METRICS,
+        "units": Column("int", "units of the layer", low=1),
+        "samples": Column("int", "validation samples behind the activation metrics", low=1),
+    },
+    "timings": {
+        "run": REPLICA["run"],
+        "phase": Column("str", "data, training, validation or probe"),
+        "seconds": Column("float", "wall-clock seconds", low=0),
+        "replica_steps": Column("int", "training steps over all replicas", low=0),
+        "device": Column("str", "device and float32 product in use"),
+    },
+    "experiments": {
+        "experiment": Column("str", "experiment, by its name in the config"),
+        "run": REPLICA["run"],
+    },
+    "activations": {
+        "activation": FACTORS["activation"],
+        "kind": Column("str", "class, expression or module"),
+        "definition": Column("str", "how it is defined"),
+        "gain": Column("float", "second-moment gain 1/sqrt(E phi(z)^2), z ~ N(0,1)"),
+        "chi": Column("float", "chi at that gain and q = 1: growth of the squared gradient norm per layer"),
+        "mean": Column("float", "E phi(z)"),
+        "slope_max": Column("float", "largest |phi'|"),
+        "sigma_w2": Column("float", "weight variance times fan-in at the edge of chaos, q = 1; missing if there is none", nullable=True),
+        "sigma_b2": Column("float", "bias variance there", nullable=True),
+        "learnable": Column("bool", "whether it has parameters of its own"),
+        "stochastic": Column("bool", "whether it is random in training"),
+    },
+    "portraits": {
+        "activation": FACTORS["activation"],
+        "x": Column("float", "pre-activation"),
+        "value": Column("float", "phi(x) in evaluation mode"),
+        "derivative": Column("float", "phi'(x)"),
+    },
+    "datasets": {
+        "dataset": FACTORS["dataset"],
+        "status": Column("str", "available or unavailable"),
+        "message": Column("str", "why it is unavailable"),
+        "samples": Column("int", "samples, test set included", low=0),
+        "features": Column("int", "values per sample", low=0),
+        "classes": Column("int", "classes", low=0),
+        "source": Column("str", "where the data came from"),
+        "sha256": Column("str", "of the arrays"),
+        "target": _fraction("validation accuracy that counts as reached"),
+        "target_reason": Column("str", "why this target"),
+    },
+}
+
+_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+_PANDAS = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
+
+
+def arrow_table(name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """The columns as a typed table. Raises ValueError when a column is missing or unknown."""
+    spec = TABLES[name]
+    if set(columns) != set(spec):
+        raise ValueError(f"table {name}: columns differ: {sorted(set(columns) ^ set(spec))}")
+    schema = pa.schema(
+        [pa.field(column, _ARROW[spec[column].type], spec[column].nullable) for column in spec],
+        metadata={"schema_version": str(SCHEMA_VERSION), "table": name},
+    )
+    return pa.table({column: list(columns[column]) for column in spec}, schema=schema)
+
+
+def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a typed table; a NaN counts as missing."""
+    return arrow_table(name, {c: [_missing(row[c]) for row in rows] for c in TABLES[name]})
+
+
+def _missing(value: Any) -> Any:
+    return None if isinstance(value, float) and value != value else value
+
+
+def write_parquet(table: pa.Table, path: str | Path) -> None:
+    """Write atomically: the file is there as a whole or not at all."""
+    with _replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write atomically, keys sorted."""
+    with _replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+class _replacing:
+    """A temporary name beside ``path``, moved over it when the block ends well."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def concatenated(name: str, paths: Sequence[str | Path]) -> pa.Table:
+    """The parts of one table, in the given order. Raises ValueError naming a file that is not such a table."""
+    parts = []
+    for path in paths:
+        part = pq.read_table(path)
+        found = (part.schema.metadata or {}).get(b"table"), (part.schema.metadata or {}).get(b"schema_version")
+        if found != (name.encode(), str(SCHEMA_VERSION).encode()):
+            raise ValueError(f"{path}: is no {name} table of schema version {SCHEMA_VERSION}; remove it and run again")
+        parts.append(part)
+    return pa.concat_tables(parts) if parts else arrow_table(name, {column: [] for column in TABLES[name]})
+
+
+def validate(name: str, table: pa.Table) -> None:
+    """Hold a table against its schema. Raises pandera's SchemaErrors with every fault."""
+    import pandera.pandas as pandera  # slow to import, and no training job validates
+
+    columns = {}
+    for column, spec in TABLES[name].items():
+        checks = [check(bound) for check, bound in ((pandera.Check.ge, spec.low), (pandera.Check.le, spec.high)) if bound is not None]
+        kind = {"int": "Int64", "bool": "boolean"}.get(spec.type, _PANDAS[spec.type]) if spec.nullable else _PANDAS[spec.type]
+        columns[column] = pandera.Column(kind, checks, nullable=spec.nullable, coerce=True)
+    pandera.DataFrameSchema(columns, strict=True, ordered=True).validate(table.to_pandas(), lazy=True)
+
+
+def data_dictionary() -> str:
+    """Every table and column as Markdown."""
+    parts = [f"# Tables (schema version {SCHEMA_VERSION})"]
+    for name, columns in TABLES.items():
+        parts.append(f"\n## {name}\n\n| column | type | meaning |\n|---|---|---|")
+        parts += [f"| {c} | {s.type}{', may be missing' if s.nullable else ''} | {s.meaning} |" for c, s in columns.items()]
+    return "\n".join(parts) + "\n"

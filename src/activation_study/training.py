@@ -1,0 +1,172 @@
+"""One run: tune the learning rate on tuning seeds, then train fresh evaluation seeds at the selected rate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from activation_study.activations import Activation
+from activation_study.chunks import Chunk, Clock, Plan, Record, Replica, joined
+from activation_study.convergence import log_spaced_steps
+from activation_study.prepared import Arrays
+from activation_study.networks import StackedMLP
+from activation_study.outcomes import Outcome, Rows, rows_of, timing_rows
+from activation_study.seeds import seed_of
+from activation_study.splits import Split, make_split, varies_by_replicate
+
+
+class RunTraining:
+    """All replicas of one run.
+
+    Args:
+        params: ``Run.params``, the run's identity and settings as plain values.
+        activation, constants: the activation and its constants (``theory.constants``).
+        arrays: the dataset.
+        log: takes one line of text at a time.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, Any],
+        activation: Activation,
+        constants: Mapping[str, Any],
+        arrays: Arrays,
+        device: torch.device,
+        log: Callable[[str], None] = lambda line: None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        self.params, self.factors, self.settings = params, params["factors"], params["settings"]
+        self.activation, self.constants, self.arrays = activation, constants, arrays
+        self.device, self.dtype, self.log, self.clock = device, dtype, log, Clock()
+        self.rates = list(self.settings["learning_rates"])
+        self.steps = int(self.factors["steps"])
+        self._splits: dict[int, Split] = {}
+        self._parameters = 0
+
+    def rows(self) -> Rows:
+        """Train everything; the rows of ``runs``, ``curves``, ``layers`` and ``timings``."""
+        tuning, kept = self._tune()
+        selected = ranked(tuning, kept, 1 / self.arrays.classes)[0]
+        self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
+        evaluation, chunks = self._train(self._replicas("evaluation", [selected]), self.steps, probes=True)
+        for chunk in chunks:
+            if chunk.records:
+                chunk.score()
+        outcome = Outcome(self.params, self.arrays.classes, self._plan(probes=False).evaluations, selected, self._parameters)
+        product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
+        return rows_of(outcome, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
+
+    def _replicas(self, role: str, rates: list[float]) -> list[Replica]:
+        factors = self.factors
+        count = self.settings[f"{role}_seeds"]
+        seeds = [
+            seed_of(factors["dataset"], factors["depth"], role, replicate, factors["seed_stream"])
+            for replicate in range(count)
+        ]
+        return [Replica(role, i, rate, seed, self._split(seed)) for i, seed in enumerate(seeds) for rate in rates]
+
+    def _split(self, seed: int) -> Split:
+        key = seed if varies_by_replicate(self.arrays, self.factors["train_size"]) else 0
+        if key not in self._splits:
+            since = time.perf_counter()
+            self._splits[key] = make_split(
+                self.arrays,
+                name=self.factors["dataset"],
+                dataset_entry=self.settings["dataset"],
+                replicate_seed=key,
+                train_size=self.factors["train_size"],
+                input_transform=self.factors["input_transform"],
+                input_shift=self.factors["input_shift"],
+                max_validation=self.settings["max_validation"],
+            )
+            self.clock.charge("data", since)
+        return self._splits[key]
+
+    def _chunk_size(self) -> int:
+        return self.settings["replicas_per_chunk"][self.device.type]
+
+    def _plan(self, *, probes: bool) -> Plan:
+        settings = self.settings
+        looks = log_spaced_steps(self.steps, settings["evaluations_per_decade"])
+        probed = log_spaced_steps(self.steps, settings["probes_per_decade"]) if probes else []
+        looks = sorted({*looks, *probed, self._pruning_step})
+        return Plan(looks, frozenset(probed), settings["probe_samples"])
+
+    @property
+    def _pruning_step(self) -> int:
+        return max(1, round(self.steps * self.settings["pruning"]["after"]))
+
+    def _train(self, replicas: list[Replica], until: int, *, probes: bool) -> tuple[list[Record], list[Chunk]]:
+        """The replicas' records, and the chunks that hold them, trained to step ``until``."""
+        plan, size = self._plan(probes=probes), self._chunk_size()
+        everyone, chunks = [Record(replica) for replica in replicas], []
+        for start in range(0, len(replicas), size):
+            records = everyone[start : start + size]
+            network = StackedMLP(
+                self.activation,
+                self.factors,
+                self.constants,
+                records[0].replica.split.train_x.shape[1],
+                self.arrays.classes,
+                [record.replica.seed for record in records],
+                dtype=self.dtype,
+                device=self.device,
+            )
+            chunks.append(Chunk(network, list(records), self.factors, plan, self.clock))
+            self._parameters = network.parameter_count
+            self._go_on(chunks[-1], until)
+        return everyone, chunks
+
+    def _go_on(self, chunk: Chunk, until: int) -> None:
+        role = chunk.records[0].replica.role if chunk.records else ""
+        chunk.train(until)
+        losses = [record.curve[-1][2] for record in chunk.records]
+        shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
+        self.log(f"{role}: {len(losses)} replicas at step {chunk.step} of {self.steps}: {shown}")
+
+    def _tune(self) -> tuple[list[Record], list[float]]:
+        """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
+        replicas = self._replicas("tuning", self.rates)
+        keep = self.settings["pruning"]["keep"]
+        if keep >= len(self.rates):
+            return self._train(replicas, self.steps, probes=False)[0], self.rates
+        records, chunks = self._train(replicas, self._pruning_step, probes=False)
+        kept = sorted(ranked(records, self.rates, 1 / self.arrays.classes)[:keep])
+        self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
+        for record in records:
+            if record.replica.learning_rate not in kept and record.status == "finished":
+                record.status = "pruned"
+        survivors = [
+            (chunk, i)
+            for chunk in chunks
+            for i, record in enumerate(chunk.records)
+            if record.replica.learning_rate in kept
+        ]
+        for start in range(0, len(survivors), self._chunk_size()):
+            group: dict[int, tuple[Chunk, list[int]]] = {}
+            for chunk, i in survivors[start : start + self._chunk_size()]:
+                group.setdefault(id(chunk), (chunk, []))[1].append(i)
+            self._go_on(joined(list(group.values())), self.steps)
+        return records, kept
+
+
+def ranked(records: list[Record], rates: list[float], chance: float) -> list[float]:
+    """The rates from best to worst by mean validation accuracy over the tuning seeds; then loss; then the smaller.
+
+    A diverged replica scores chance, and its loss is that of guessing.
+    """
+
+    def score(rate: float) -> tuple[float, float, float]:
+        points = [
+            (chance, -math.log(chance)) if record.status == "diverged" else (record.curve[-1][3], record.curve[-1][2])
+            for record in records
+            if record.replica.learning_rate == rate
+        ]
+        accuracy, loss = (math.fsum(column) / len(points) for column in zip(*points, strict=True))
+        return -accuracy, loss, rate
+
+    return sorted(rates, key=score)

@@ -1,0 +1,207 @@
+"""Entries of the configuration, and the files that are prepared from them."""
+
+import json
+import re
+import runpy
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from activation_study import datasets, prepared, sources
+from activation_study.errors import StudyError
+from activation_study.prepared import DatasetUnavailable
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_dataset.py"
+FASHION = {"source": "torchvision", "class": "FashionMNIST"}
+X = np.arange(24, dtype=np.float64).reshape(6, 2, 2) / 7
+Y = np.array([3, 3, -1, -1, 8, 8])
+
+
+def load_npz(path: Path) -> prepared.Arrays:
+    return datasets.load("mine", {"source": "npz", "path": str(path)})
+
+
+def outcome(read, *arguments) -> str:
+    """The SHA-256 of what is read, or the message why it is not."""
+    try:
+        return read(*arguments).sha256
+    except StudyError as error:
+        return str(error)
+
+
+# --- entries ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"source": "digits", "target": 0.9, "target_reason": "pilot", "max_train": 500},
+        {"source": "mnist1d", "max_test": 100},
+        FASHION | {"max_train": None},
+        {"source": "torchvision", "class": "EMNIST", "split": "letters"},
+        {"source": "folder", "path": "some/dir"},
+        {"source": "npz", "path": "file.npz"},
+    ],
+)
+def test_good_entries_pass(entry):
+    datasets.check_entry("mine", entry)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key"),
+    [
+        ("digits", "datasets.mine"),
+        ({}, "datasets.mine.source"),
+        ({"source": "imagenet"}, "datasets.mine.source"),
+        ({"source": "digits", "path": "x"}, "datasets.mine.path"),
+        ({"source": "npz"}, "datasets.mine.path"),
+        ({"source": "npz", "path": 3}, "datasets.mine.path"),
+        ({"source": "torchvision"}, "datasets.mine.class"),
+        ({"source": "torchvision", "class": "os.system"}, "datasets.mine.class"),
+        ({"source": "torchvision", "class": "MNIST", "download": False}, "datasets.mine.download"),
+        (FASHION | {"split": "letters"}, "datasets.mine.split"),
+        ({"source": "digits", "max_train": 0}, "datasets.mine.max_train"),
+        ({"source": "digits", "max_test": True}, "datasets.mine.max_test"),
+        ({"source": "digits", "target": 90}, "datasets.mine.target"),
+        ({"source": "digits", "target_reason": 3}, "datasets.mine.target_reason"),
+    ],
+)
+def test_bad_entries_name_their_key(entry, key):
+    with pytest.raises(StudyError, match=rf"^{re.escape(key)}: ") as error:
+        datasets.check_entry("mine", entry)
+    assert "\n" not in str(error.value)
+
+
+# --- prepared files --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepare_again(tmp_path):
+    """A prepared data set and a function that prepares it again elsewhere."""
+    np.savez(tmp_path / "source.npz", x=X, y=Y)
+
+    def prepare(folder: str, entry: dict | None = None, attempt: int = 0):
+        arrays, manifest = tmp_path / folder / "d.npz", tmp_path / folder / "d.json"
+        entry = entry or {"source": "npz", "path": str(tmp_path / "source.npz")}
+        description = datasets.prepare("mine", entry, arrays, manifest, attempt, cache=tmp_path / "cache")
+        return arrays, manifest, description
+
+    return prepare
+
+
+def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
+    arrays, manifest, description = prepare_again("out", attempt=2)
+    assert json.loads(manifest.read_text()) == description
+    assert description == {
+        "name": "mine",
+        "status": "available",
+        "message": "",
+        "samples": 6,
+        "features": 4,
+        "classes": 3,
+        "source": "npz file source.npz",
+        "sha256": load_npz(tmp_path / "source.npz").sha256,
+        "attempt": 2,
+    }
+    read, loaded = prepared.read_prepared(arrays, manifest), load_npz(tmp_path / "source.npz")
+    np.testing.assert_array_equal(read.x, loaded.x)
+    np.testing.assert_array_equal(read.y, loaded.y)
+    assert (read.classes, read.sha256, read.official_test) == (3, loaded.sha256, None)
+    assert sorted(path.name for path in arrays.parent.iterdir()) == ["d.json", "d.npz"]  # no temporary file
+
+
+def test_prepared_bytes_are_deterministic(prepare_again):
+    first, second = prepare_again("a"), prepare_again("b")
+    for one, other in zip(first[:2], second[:2], strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(first[0]) as archive:  # no clock
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_an_official_test_set_survives(prepare_again, monkeypatch):
+    official_test = np.arange(6) > 2
+    monkeypatch.setattr(sources, "fashion_mnist", lambda cache: sources.Raw(X, Y, official_test, "invented"))
+    arrays, manifest, _ = prepare_again("out", FASHION)
+    read = prepared.read_prepared(arrays, manifest)
+    np.testing.assert_array_equal(read.official_test, official_test)
+    assert read.source == "invented"
+
+
+def test_unavailable_data_are_recorded_and_tried_again(prepare_again, monkeypatch):
+    def unavailable(cache):
+        raise DatasetUnavailable(f"nothing in {cache.name}")
+
+    monkeypatch.setattr(sources, "fashion_mnist", unavailable)
+    arrays, manifest, description = prepare_again("out", FASHION, attempt=4)
+    assert json.loads(manifest.read_text()) == description
+    assert (description["status"], description["attempt"], description["samples"]) == ("unavailable", 5, 0)
+    assert description["message"] == "nothing in cache"
+    with np.load(arrays, allow_pickle=False) as file:
+        assert file["x"].shape == (0, 0)
+    with pytest.raises(DatasetUnavailable, match=r"^nothing in cache$"):
+        prepared.read_prepared(arrays, manifest)
+
+    monkeypatch.setattr(sources, "fashion_mnist", lambda cache: sources.Raw(X, Y, None, "invented"))
+    assert prepare_again("out", FASHION, attempt=5)[2]["attempt"] == 5
+    assert prepared.read_prepared(arrays, manifest).classes == 3
+
+
+def test_damaged_prepared_files_are_noticed(prepare_again):
+    arrays, manifest, _ = prepare_again("out")
+    expected = prepared.read_prepared(arrays, manifest).sha256
+    whole = arrays.read_bytes()
+    for position in range(0, len(whole), 5):
+        arrays.write_bytes(whole[:position] + bytes([whole[position] ^ 0x04]) + whole[position + 1 :])
+        found = outcome(prepared.read_prepared, arrays, manifest)
+        assert found == expected or found.startswith(f"{arrays} is damaged (")
+    arrays.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StudyError, match="is damaged"):
+        prepared.read_prepared(arrays, manifest)
+
+
+def test_arrays_of_another_manifest_are_noticed(prepare_again, tmp_path):
+    arrays, _, _ = prepare_again("a")
+    np.savez(tmp_path / "source.npz", x=X + 1, y=Y)
+    _, manifest, _ = prepare_again("b")
+    with pytest.raises(StudyError, match="SHA-256"):
+        prepared.read_prepared(arrays, manifest)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    prepared.write_atomically(tmp_path / "f", b"old")
+    with pytest.raises(TypeError):
+        prepared.write_atomically(tmp_path / "f", "not bytes")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("f", b"old")]
+
+
+def test_the_cache_can_be_moved(monkeypatch):
+    monkeypatch.setenv("ACTIVATION_STUDY_CACHE", "/elsewhere")
+    assert datasets.default_cache() == Path("/elsewhere")
+    monkeypatch.delenv("ACTIVATION_STUDY_CACHE")
+    assert datasets.default_cache() == Path.home() / ".cache" / "activation-study"
+
+
+def run_script(tmp_path: Path, path: Path) -> None:
+    snakemake = types.SimpleNamespace(
+        params=types.SimpleNamespace(
+            dataset={"name": "m", "entry": {"source": "npz", "path": str(path)}}, attempt=1
+        ),
+        output=types.SimpleNamespace(arrays=str(tmp_path / "d.npz"), manifest=str(tmp_path / "d.json")),
+        log=[str(tmp_path / "log")],
+    )
+    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
+
+
+def test_the_script(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    run_script(tmp_path, tmp_path / "a.npz")
+    assert json.loads((tmp_path / "d.json").read_text())["status"] == "available"
+
+
+def test_the_script_ends_with_one_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: datasets\.m\.path: .* is no file"):
+        run_script(tmp_path, tmp_path / "missing.npz")
+    assert not (tmp_path / "d.json").exists()

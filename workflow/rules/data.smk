@@ -1,0 +1,42 @@
+wildcard_constraints:
+    dataset="[A-Za-z0-9_-]+",
+    activation="[A-Za-z0-9_-]+",
+    condition="depth=[^/]+",
+
+
+rule dataset:
+    input:
+        code=sources("datasets"),
+    output:
+        arrays=f"{STUDY.results}/data/{{dataset}}.npz",
+        manifest=f"{STUDY.results}/data/{{dataset}}.json",
+    params:
+        dataset=STUDY.dataset_params,
+        # A dataset that could not be had is tried again at the next call.
+        attempt=STUDY.dataset_attempt,
+    log:
+        f"{STUDY.results}/logs/data/{{dataset}}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+    script:
+        "../../scripts/prepare_dataset.py"
+
+
+rule activation:
+    input:
+        code=sources("portraits"),
+        own=STUDY.activation_sources,
+    output:
+        f"{STUDY.results}/activations/{{activation}}.json",
+    params:
+        activation=STUDY.activation_params,
+    log:
+        f"{STUDY.results}/logs/activations/{{activation}}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+    script:
+        "../../scripts/describe_activation.py"

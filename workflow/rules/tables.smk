@@ -1,0 +1,29 @@
+rule tables:
+    input:
+        runs=collect(f"{STUDY.results}/runs/{{run}}/runs.parquet", run=STUDY.runs),
+        curves=collect(f"{STUDY.results}/runs/{{run}}/curves.parquet", run=STUDY.runs),
+        layers=collect(f"{STUDY.results}/runs/{{run}}/layers.parquet", run=STUDY.runs),
+        timings=collect(f"{STUDY.results}/runs/{{run}}/timings.parquet", run=STUDY.runs),
+        activations=collect(f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()),
+        datasets=collect(f"{STUDY.results}/data/{{dataset}}.json", dataset=STUDY.datasets()),
+        code=sources("collecting"),
+    output:
+        runs=f"{STUDY.results}/tables/runs.parquet",
+        curves=f"{STUDY.results}/tables/curves.parquet",
+        layers=f"{STUDY.results}/tables/layers.parquet",
+        timings=f"{STUDY.results}/tables/timings.parquet",
+        experiments=f"{STUDY.results}/tables/experiments.parquet",
+        activations=f"{STUDY.results}/tables/activations.parquet",
+        portraits=f"{STUDY.results}/tables/portraits.parquet",
+        datasets=f"{STUDY.results}/tables/datasets.parquet",
+        dictionary=f"{STUDY.results}/tables/README.md",
+    params:
+        config=STUDY.digest,
+    log:
+        f"{STUDY.results}/logs/tables.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+    script:
+        "../../scripts/collect_tables.py"

@@ -1,0 +1,24 @@
+rule train:
+    input:
+        arrays=rules.dataset.output.arrays,
+        manifest=rules.dataset.output.manifest,
+        constants=rules.activation.output[0],
+        code=sources("training"),
+        own=STUDY.activation_sources,
+    output:
+        runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
+        curves=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/curves.parquet",
+        layers=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/layers.parquet",
+        timings=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/timings.parquet",
+    params:
+        run=STUDY.run_params,
+    log:
+        f"{STUDY.results}/logs/runs/{{dataset}}/{{activation}}/{{condition}}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=STUDY.run_mem_mb,
+        gpu=STUDY.gpus,
+    script:
+        "../../scripts/train.py"
