@@ -1,1 +1,12 @@
-"""stub"""
+"""Snakemake: the study's tables → its report."""
+
+from pathlib import Path
+
+from activation_study.jobs import job
+from activation_study.provenance import provenance
+from activation_study.report.build import build
+from activation_study.study import Study
+
+with job(snakemake.log[0]) as log:
+    study = Study.from_config(snakemake.config)
+    log(build(study.name, Path(snakemake.input[0]).parent, Path(snakemake.output.html), provenance(study)))

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def test_steps_are_log_spaced_from_zero_to_the_budget(steps, per_decade):
     spaced = log_spaced_steps(steps, per_decade)
     assert spaced[:2] == [0, 1]
     assert spaced[-1] == steps
-    for before, after in zip(spaced[1:-1], spaced[2:], strict=True):
+    for before, after in pairwise(spaced[1:]):
         assert after == before + 1 or 1 < after / before <= 10 ** (1 / per_decade)
 
 

@@ -1,5 +1,7 @@
 """The tables of a small invented study, with every kind of gap, against pandas and scipy by hand."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,7 +77,14 @@ def runs():
     ]
     table.append(replica("relu", "digits", 5, "evaluation", 0, 0.1, 0.95, normalisation="batch"))
     table.append(replica("relu", "digits", 20, "no_data", 0, np.nan, np.nan, status="no_data"))
-    return pd.DataFrame(table).astype({"diverged_step": "Int64"})
+    return stored(pd.DataFrame(table).astype({"diverged_step": "Int64", "reached": "boolean"}))
+
+
+def stored(table):
+    """The table as it comes back from Parquet: nullable integers as floats, nullable booleans as objects."""
+    file = io.BytesIO()
+    table.to_parquet(file)
+    return pd.read_parquet(file)
 
 
 def one(table, **where):
@@ -187,7 +196,7 @@ def layer_rows(run, replicate, step, gradients, dead):
             "layer": np.arange(1, count + 1),
             "gradient_norm_log10": gradients,
             "weight_gradient_norm_log10": np.zeros(count),
-            "gradient_zero": np.isnan(gradients),
+            "gradient_zero": pd.array(np.isnan(gradients), dtype="boolean"),
             "dead": dead,
             "saturated_low": 0.25,
             "samples": 500,
@@ -200,10 +209,13 @@ def test_gradient_flow_takes_medians_slopes_and_counts_zeros():
     rows[2] = diverged(rows[2], 5)
     run = rows[0]["run"]
     gradients = [[-3.0, -2.0, -1.0], [-5.0, -3.0, -1.0], [np.nan, -4.0, -1.0]]
-    layers = pd.concat([layer_rows(run, seed, 0, gradients[seed], [0.0] * 3) for seed in range(3)])
-    table = summaries.gradient_flow(layers, pd.DataFrame(rows)).set_index("layer")
+    layers = pd.concat([layer_rows(run, seed, 0, [*gradients[seed], np.nan], [0.0] * 4) for seed in range(3)])
+    layers.loc[layers["layer"] == 4, "gradient_zero"] = pd.NA
+    table = summaries.gradient_flow(stored(layers), pd.DataFrame(rows)).set_index("layer")
+    assert np.isnan(table.loc[4, "gradient"])
+    assert table["zeros"].tolist() == [1, 0, 0, 0]
+    table = table.drop(index=4)
     assert table["gradient"].tolist() == [-4.0, -3.0, -1.0]
-    assert table["zeros"].tolist() == [1, 0, 0]
     assert table["n"].tolist() == [3, 3, 3]
     assert table["diverged"].tolist() == [1, 1, 1]
     slopes = [

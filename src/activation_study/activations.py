@@ -16,6 +16,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ CHECK_RANGE = 30.0  # an activation must be finite for |x| up to here
 class PaperRReLU(nn.Module):
     """Randomised leaky ReLU as its paper defines it: x/u with u ~ U(lower, upper) for x < 0.
 
-    In evaluation mode the slope is 2/(lower + upper): 2/11 by default. PyTorch's RReLU draws the slope itself.
+    In evaluation mode the slope is 2/(lower + upper), so 2/11. PyTorch's RReLU draws the slope itself.
 
     Source: Xu, Wang, Chen and Li (2015), arXiv:1505.00853, section 2.4.
     """
@@ -60,7 +61,7 @@ class SlopeDistribution:
     reciprocal: bool
 
     def quantile(self, u: Any) -> Any:
-        """The slope below which a share u in [0, 1] of the draws falls (above which, if reciprocal); any array type."""
+        """The slope below which (above which, if reciprocal) a share u in [0, 1] of the draws falls."""
         value = self.lower + (self.upper - self.lower) * u
         return 1 / value if self.reciprocal else value
 
@@ -134,15 +135,14 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True) -> 
         entry: its value in the config.
         allow_modules: whether an entry may name code of the user's own.
     Raises:
-        StudyError: the entry is ill-formed, cannot be built, or is not a differentiable function of each element.
+        StudyError: the entry is ill-formed, or cannot be built, or is no differentiable elementwise function.
     """
     activation_entries.check(name, entry, allow_modules=allow_modules)
     kind = next(kind for kind in activation_entries.KINDS if kind in entry)
     target = entry[kind]
     arguments = {key: value for key, value in entry.items() if key != kind}
     if kind == "expression":
-        formula = expressions.parse(target)
-        factory: Callable[..., nn.Module] = lambda: _Formula(formula)  # noqa: E731
+        factory: Callable[..., nn.Module] = partial(_Formula, expressions.parse(target))
         definition = target
     else:
         factory = _torch_class(name, target) if kind == "class" else _own_class(name, target)
@@ -165,7 +165,7 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True) -> 
 def _torch_class(name: str, text: str) -> type[nn.Module]:
     found = getattr(nn, text, None)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise StudyError(f"activations.{name}: torch.nn has no class {text!r}; names are case-sensitive (ReLU, SiLU)")
+        raise StudyError(f"activations.{name}: torch.nn has no class {text!r} (upper and lower case matter)")
     return found
 
 
@@ -230,10 +230,14 @@ def _run(module: nn.Module, x: Tensor, seed: int) -> Tensor:
         raise _NotAnActivation(f"it turns {x.dtype} into {y.dtype}")
     if not torch.equal(given, x):
         raise _NotAnActivation("it writes on its input (inplace)")
-    if not y.isfinite().all():
-        where = x[~y.isfinite()][0].item()
-        raise _NotAnActivation(f"its value at x = {where:g} is {y[~y.isfinite()][0].item()}")
+    _check_finite("value", x, y)
     return y
+
+
+def _check_finite(what: str, x: Tensor, y: Tensor) -> None:
+    wrong = ~y.isfinite()
+    if wrong.any():
+        raise _NotAnActivation(f"its {what} at x = {x[wrong][0].item():g} is {y[wrong][0].item()}")
 
 
 def _check_elementwise(module: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -257,8 +261,6 @@ def _check_gradient(module: nn.Module, x: Tensor) -> None:
         (gradient,) = torch.autograd.grad(module(leaf).sum(), leaf)
     except Exception as error:
         raise _NotAnActivation(f"it cannot be differentiated: {_line(error)}") from None
-    if not gradient.isfinite().all():
-        where = x[~gradient.isfinite()][0].item()
-        raise _NotAnActivation(f"its derivative at x = {where:g} is {gradient[~gradient.isfinite()][0].item()}")
+    _check_finite("derivative", x, gradient)
     if not gradient.any():
         raise _NotAnActivation("its derivative is zero everywhere")

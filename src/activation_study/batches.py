@@ -32,13 +32,20 @@ class TrainingPool:
         seeds: one per replica; decides the order of the batches.
     """
 
-    def __init__(self, splits: Sequence[Split], seeds: Sequence[int], batch: int, device: torch.device):
+    def __init__(
+        self,
+        splits: Sequence[Split],
+        seeds: Sequence[int],
+        batch: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ):
         distinct = list({id(split): split for split in splits}.values())
         starts, start = {}, 0
         for split in distinct:
             starts[id(split)] = start
             start += len(split.train_y)
-        self.x = _joined([split.train_x for split in distinct]).to(device)
+        self.x = _joined([split.train_x for split in distinct]).to(device, dtype)
         self.y = _joined([split.train_y for split in distinct]).to(device)
         self.replicas = [(seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)]
         self.batch = batch

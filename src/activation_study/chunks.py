@@ -79,14 +79,15 @@ class Chunk:
         factors: Mapping[str, Any],
         plan: Plan,
         clock: Clock,
-        optimiser: Optimiser | None = None,
         step: int = 0,
     ):
         self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
+        self.members = list(records)  # with those that diverge, which ``records`` loses
         rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
-        self.optimiser = optimiser or Optimiser(factors["optimiser"], network.parameters, rates)
+        self.optimiser = Optimiser(factors["optimiser"], network.parameters, rates)
         self.step = step
-        self.pool = TrainingPool(self._splits, network.seeds, int(factors["batch_size"]), network.device)
+        batch = int(factors["batch_size"])
+        self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
         self._validation = self._samples("validation")
         self._probe: Probe | None = None
 
@@ -100,13 +101,13 @@ class Chunk:
         for split in self._splits:
             if id(split) not in moved:
                 x, y = getattr(split, f"{part}_x")[:at_most], getattr(split, f"{part}_y")[:at_most]
-                moved[id(split)] = x.to(self.network.device), y.to(self.network.device)
+                moved[id(split)] = x.to(self.network.device, self.network.dtype), y.to(self.network.device)
         pairs = [moved[id(split)] for split in self._splits]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
     def train(self, until: int, on_evaluation: Callable[[Chunk], None] = lambda chunk: None) -> None:
         """Train to step ``until``, looking at the plan's steps. A replica that diverges is recorded and dropped."""
-        if self.step == 0 and not self.records[0].curve:
+        if self.step == 0 and self.records and not self.records[0].curve:
             self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
         stops = [step for step in self.plan.evaluations if self.step < step <= until]
         for stop in stops:
@@ -155,14 +156,17 @@ class Chunk:
 
     def _measure(self) -> tuple[Tensor, Tensor]:
         if self._probe is None:
-            inputs, labels = self._samples("train", self.plan.probe_samples)
-            slope_max = float(self.network.constants["slope_max"])
-            self._probe = Probe(self.network, slope_max, torch.stack(inputs), torch.stack(labels))
+            self._probe = self._new_probe()
         loss, accuracy, metrics = self._probe.activations(self.network, *self._validation, first=self.step == 0)
         columns = {name: values.tolist() for name, values in (metrics | self._probe.gradients(self.network)).items()}
         for replica, record in enumerate(self.records):
             record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
         return loss, accuracy
+
+    def _new_probe(self) -> Probe:
+        inputs, labels = self._samples("train", self.plan.probe_samples)
+        slope_max = float(self.network.constants["slope_max"])
+        return Probe(self.network, slope_max, torch.stack(inputs), torch.stack(labels))
 
     def _drop(self, alive: Sequence[bool]) -> None:
         """Go on without the diverged replicas; the step is that of the evaluation which noticed."""
@@ -171,7 +175,9 @@ class Chunk:
         for record, fine in zip(self.records, alive, strict=True):
             if not fine:
                 record.status, record.diverged_step = "diverged", self.step
-        kept = [index for index, fine in enumerate(alive) if fine]
+        self._keep([index for index, fine in enumerate(alive) if fine])
+
+    def _keep(self, kept: Sequence[int]) -> None:
         if not kept:
             self.records = []
             return
@@ -179,6 +185,38 @@ class Chunk:
         probe = self._probe.taken(kept, rest.network) if self._probe else None
         self.network, self.records, self.optimiser, self.pool = rest.network, rest.records, rest.optimiser, rest.pool
         self._validation, self._probe = rest._validation, probe
+
+    def state(self) -> dict[str, Any]:
+        """All that ``restore`` needs, as tensors and plain values."""
+        probe = [self._probe.born_dead, self._probe.dead_before] if self._probe else []
+        return {
+            "step": self.step,
+            "alive": [i for i, member in enumerate(self.members) if any(member is record for record in self.records)],
+            "network": self.network.parameters + self.network.buffers,
+            "optimiser": [state for states in self.optimiser.states for state in states],
+            "optimiser_step": self.optimiser.step,
+            "probe": probe,
+            "records": [
+                {"curve": list(r.curve), "layers": dict(r.layers), "status": r.status, "diverged_step": r.diverged_step}
+                for r in self.members
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``, that of a chunk of the same replicas, as if nothing had happened in between."""
+        for record, values in zip(self.members, state["records"], strict=True):
+            vars(record).update(values)
+            record.curve = [tuple(point) for point in record.curve]
+        if len(state["alive"]) < len(self.members):
+            self._keep(state["alive"])
+        self.step = state["step"]
+        if not self.records:
+            return
+        self.network.load(state["network"])
+        self.optimiser.load(state["optimiser"], state["optimiser_step"])
+        if state["probe"]:
+            self._probe = self._new_probe()
+            self._probe.born_dead, self._probe.dead_before = (mask.to(self.network.device) for mask in state["probe"])
 
     def score(self) -> None:
         """Final scores on the training (at most 1,000) and test samples, in evaluation mode."""
@@ -203,11 +241,8 @@ def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:
     network = first.network.like([record.replica.seed for record in records])
     network.load(_taken(parts, lambda chunk: chunk.network.parameters + chunk.network.buffers))
     joint = Chunk(network, records, first.factors, first.plan, first.clock, step=first.step)
-    joint.optimiser.step = first.optimiser.step
     states = _taken(parts, lambda chunk: [state for states in chunk.optimiser.states for state in states])
-    mine = [state for states in joint.optimiser.states for state in states]
-    for state, value in zip(mine, states, strict=True):
-        state.copy_(value)
+    joint.optimiser.load(states, first.optimiser.step)
     return joint
 
 

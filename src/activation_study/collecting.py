@@ -9,9 +9,11 @@ from typing import Any
 import pandera.errors
 import pyarrow as pa
 
-from activation_study import tables
+from activation_study import files, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
+
+CONCATENATED = ("runs", "curves", "layers", "timings", "cost")
 
 
 def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
@@ -20,14 +22,14 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
     Args:
         study: the validated config.
         inputs: with the paths of the jobs' files: ``runs``, ``curves``, ``layers``, ``timings`` (one each per run),
-            ``activations`` and ``datasets`` (one each).
+            ``cost`` (one per activation, or none), ``activations`` and ``datasets`` (one each).
         outputs: with a path per table and ``dictionary`` for the data dictionary.
 
     Raises:
         StudyError: if a file is not what its name says, or a table breaks its schema.
     """
     try:
-        collected = {name: tables.concatenated(name, inputs[name]) for name in ("runs", "curves", "layers", "timings")}
+        collected = {name: tables.concatenated(name, inputs[name]) for name in CONCATENATED}
     except (ValueError, OSError, pa.ArrowException) as error:
         raise StudyError(" ".join(str(error).split())) from None
     collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
@@ -50,7 +52,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
     constants, portraits = [], {column: [] for column in tables.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
-        description = tables.read_json(path)
+        description = files.read_json(path)
         constants.append(description["constants"])
         points = description["portrait"]
         portraits["activation"] += [name] * len(points["x"])
@@ -66,7 +68,7 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     for name, path in zip(study.datasets(), paths, strict=True):
         entry = study.config["datasets"][name]
-        manifest = tables.read_json(path)
+        manifest = files.read_json(path)
         manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
         rows.append(manifest)
     return tables.from_rows("datasets", rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -23,6 +24,15 @@ def sources(module: str) -> tuple[str, ...]:
             found.add(file)
             waiting += _imported(file)
     return tuple(sorted(map(str, found)))
+
+
+def sources_digest(module: str) -> str:
+    """SHA-256 over those files, names and contents."""
+    digest = hashlib.sha256()
+    for file in sources(module):
+        digest.update(Path(file).name.encode())
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _file(module: str) -> Path:

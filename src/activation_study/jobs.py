@@ -12,6 +12,8 @@ from typing import Any
 
 from activation_study.errors import StudyError
 
+CHECKPOINT = "checkpoint.pt"
+
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
@@ -40,22 +42,36 @@ def describe_activation(params: dict[str, Any], path: str | Path) -> None:
     Raises:
         StudyError: the entry is no elementwise activation that can be trained.
     """
-    from activation_study import activations, portraits, tables
+    from activation_study import activations, files, portraits
 
     activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
-    tables.write_json(portraits.description(activation), path)
+    files.write_json(portraits.description(activation), path)
+
+
+def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callable[[str], None]) -> None:
+    """Measure what one activation costs beside ReLU, and write its rows of the ``cost`` table."""
+    from activation_study import activations, cost, files, tables
+
+    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+    rows = cost.measure(activation, files.read_json(constants)["constants"], **params["settings"])
+    for row in rows:
+        if row["quantity"] in ("step", "inference"):
+            log("{quantity} at width {width}: {median:.3g} ms, {ratio_to_relu:.3f} × ReLU".format(**row))
+    tables.write_parquet(tables.from_rows("cost", rows), path)
 
 
 def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str], None]) -> None:
     """Train one run and write its four tables; a run without data writes that."""
-    from activation_study import outcomes, prepared, tables
+    from activation_study import files, outcomes, prepared, progress, tables
 
-    constants = tables.read_json(inputs.constants)["constants"]
-    if tables.read_json(inputs.manifest)["status"] == "unavailable":
+    constants = files.read_json(inputs.constants)["constants"]
+    if files.read_json(inputs.manifest)["status"] == "unavailable":
         log("the dataset is unavailable: nothing to train")
         rows = outcomes.no_data_rows(params)
     else:
         from activation_study import activations, devices
+        from activation_study.checkpoints import Checkpoint
+        from activation_study.dependencies import sources_digest
         from activation_study.training import RunTraining
 
         settings = params["settings"]
@@ -65,6 +81,10 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         activation = activations.from_entry(
             params["factors"]["activation"], settings["activation"], settings["allow_modules"]
         )
-        rows = RunTraining(params, activation, constants, arrays, device, log).rows()
+        identity = {"run": params, "code": sources_digest("training"), "data": arrays.sha256, "device": device.type}
+        checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
+        rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
     for name, part in rows.items():
         tables.write_parquet(tables.from_rows(name, part), outputs[name])
+    Path(outputs.runs).with_name(CHECKPOINT).unlink(missing_ok=True)  # the tables hold all there is to know
+    print(progress.line(Path(outputs.runs).parents[4]), file=sys.stderr)

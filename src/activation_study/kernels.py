@@ -1,16 +1,12 @@
 """One hidden layer's activation for R replicas at once, with its backward pass written out.
 
-A kernel computes out = φ(h) and out = grad · φ′(h) into buffers of the caller's, h being [R, B, W] (replicas, samples,
-units). PyTorch's own kernels serve where it has them; every other activation takes a local autograd call.
-
-The figures in the comments are nanoseconds per element, float32, [24, 128, 64], one thread, AMD Zen 3 (AVX2), torch
-2.14.1, "PyTorch" being its module and autograd.
+A kernel computes φ(h) and grad · φ′(h) into the caller's buffers, all [R, B, W] (replicas, samples, units).
+The usual activations have closed forms; every other one takes a local autograd call.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -18,13 +14,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from activation_study.activations import Activation, SlopeDistribution, slope_distribution
+from activation_study.closed_forms import (
+    Backward,
+    Forward,
+    closed_form,
+    scratch,
+    slope_backward,
+    slope_forward,
+)
 from activation_study.seeds import generator, seed_of
 
-aten = torch.ops.aten
-
-# Noise pools hold at least this many numbers a replica, and at least POOL_WINDOWS times what one layer uses in a step.
-POOL_SIZE = 2**18
-POOL_WINDOWS = 8
+# A noise pool holds at least this many numbers a replica, and this many times what one layer uses in a step.
+POOL_SIZE, POOL_WINDOWS = 2**18, 8
 
 
 def layer_kernel(
@@ -52,30 +53,25 @@ def layer_kernel(
         raise ValueError(f"{replicas} replicas need as many seeds, not {len(seeds)}")
     device = torch.device(device)
 
-    def build() -> nn.Module:
-        return activation.module(width).to(device=device, dtype=dtype)
+    def build(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of("activation parameters", seed, layer))
+            return activation.module(width).to(device=device, dtype=dtype)
 
-    module = build()
+    module = build(seeds[0])
     distribution = slope_distribution(module)
     if distribution is not None:
         return RandomSlope(distribution, seeds, layer, dtype, device)
     if type(module) is nn.PReLU:
         return LearnableSlope(module.weight, replicas)
-    if type(module) in CLOSED_FORMS:
-        return Elementwise(*CLOSED_FORMS[type(module)](module))
-    if activation.learnable:
-        return Autograd([_seeded(build, seed_of("activation", seed, layer)) for seed in seeds], seeds, layer)
-    return Autograd([module], seeds, layer)
-
-
-def _seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
+    if activation.learnable or activation.stochastic:
+        return Autograd([build(seed) for seed in seeds], seeds, layer, activation.stochastic)
+    formulas = closed_form(module) if type(module).__module__.startswith("torch.nn.") else None
+    return Elementwise(*formulas) if formulas else AutogradElementwise(module)
 
 
 class LayerKernel:
-    """What the trainer asks of an activation; the base has no parameters and no noise.
+    """What the trainer asks of an activation. This base has no parameters and no noise.
 
     Attributes:
         parameters: name -> [R, ...], one instance per replica.
@@ -90,17 +86,19 @@ class LayerKernel:
         """Fix the noise of this step: a pure function of (seed of the replica, layer, step)."""
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
-        """out = φ(h), both [R, B, W]; out is not h."""
+        """φ(h) into out, both [R, B, W] and apart in memory. Returns out."""
         raise NotImplementedError
 
     def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
-        """out = grad · φ′(h) in training mode, and the gradients of the parameters.
+        """grad · φ′(h) in training mode into out, and the parameters' gradients into `gradients`.
 
         Args:
             h: pre-activations [R, B, W].
             x: φ(h) as `forward` computed it.
             grad: gradient with respect to x.
-            out: where the gradient with respect to h goes; may be grad itself.
+            out: may be grad itself.
+        Returns:
+            out.
         """
         raise NotImplementedError
 
@@ -109,17 +107,14 @@ class LayerKernel:
         raise NotImplementedError
 
 
-Forward = Callable[[Tensor, Tensor], object]
-Backward = Callable[[Tensor, Tensor, Tensor, Tensor], object]
-
-
 class Elementwise(LayerKernel):
-    """A fixed function with its backward written out.
+    """A fixed function with its backward written out, see `closed_forms`.
 
     Args:
         forward: (h, out).
         backward: (h, x, grad, out).
-        exact: a slower backward whose relative error is small even where φ′ all but vanishes, for `derivative`.
+        exact: for `derivative`, a slower backward whose relative error is small even where φ′ all but
+        vanishes.
     """
 
     def __init__(self, forward: Forward, backward: Backward, exact: Backward | None = None) -> None:
@@ -155,26 +150,29 @@ class LearnableSlope(LayerKernel):
         return (self.parameters["weight"] - 1).unsqueeze(1)
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
-        return _slope_forward(h, self._excess(), out)
+        return slope_forward(h, self._excess(), out)
 
     def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
-        (product,) = _scratch(h, 1)
+        (product,) = scratch(h, 1)
         torch.clamp(h, max=0, out=product).mul_(grad)
         gradient = self.gradients["weight"]
-        shared = gradient.shape[1] == 1
-        torch.sum(product, (1, 2) if shared else 1, out=gradient.squeeze(1) if shared else gradient)
-        return _slope_backward(h, self._excess(), grad, out)
+        if gradient.shape[1] == 1:
+            torch.sum(product.flatten(1), 1, keepdim=True, out=gradient)
+        else:
+            torch.sum(product, 1, out=gradient)
+        return slope_backward(h, self._excess(), grad, out)
 
     def derivative(self, h: Tensor) -> Tensor:
         out = torch.ones_like(h)
-        return _slope_backward(h, self._excess(), out, out)
+        return slope_backward(h, self._excess(), out, out)
 
 
 class RandomSlope(LayerKernel):
     """RReLU and PaperRReLU: the negative slope is drawn anew for each element at each step.
 
-    Drawing costs more than all the rest, so the slopes of a step are a window of a pool drawn beforehand. Each replica has
-    its pool; the window's place depends on layer and step. (Forward .58, PyTorch 8.1; backward .67, PyTorch .7.)
+    Drawing costs more than all the rest, so the slopes of a step are a window of a pool drawn beforehand: .5
+    and .6 ns per element forward and backward, against PyTorch's 8.3 and .4 (see `closed_forms`). Each
+    replica has its own pool; the window's place depends on layer and step.
     """
 
     def __init__(
@@ -203,67 +201,112 @@ class RandomSlope(LayerKernel):
         return pool[:, start : start + used].view(h.shape)
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
-        return _slope_forward(h, self._excess(h) if training else self._evaluation, out)
+        return slope_forward(h, self._excess(h) if training else self._evaluation, out)
 
     def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
-        return _slope_backward(h, self._excess(h), grad, out)
+        return slope_backward(h, self._excess(h), grad, out)
 
     def derivative(self, h: Tensor) -> Tensor:
         out = torch.ones_like(h)
-        return _slope_backward(h, self._evaluation, out, out)
+        return slope_backward(h, self._evaluation, out, out)
 
 
 @lru_cache(maxsize=4)
 def _pool(
-    distribution: SlopeDistribution, seeds: tuple[int, ...], size: int, dtype: torch.dtype, device: torch.device
+    distribution: SlopeDistribution,
+    seeds: tuple[int, ...],
+    size: int,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Tensor:
-    """Slope minus one, [R, size], shared by all layers: equidistant quantiles, shuffled, so the pool's law is exact."""
-    ranks = {seed: torch.randperm(size, generator=generator("activation noise", seed)) for seed in seeds}
-    u = torch.stack([ranks[seed] for seed in seeds]).to(torch.float64).add_(0.5).div_(size)
-    return distribution.quantile(u).sub_(1).to(device=device, dtype=dtype)
+    """Slopes minus one [R, size], for all layers: equidistant quantiles, shuffled, so their law is exact."""
+    ranks = {seed: torch.randperm(size, generator=generator("activation noise", seed)) for seed in set(seeds)}
+    rows = {seed: distribution.quantile((rank.double() + 0.5) / size) - 1 for seed, rank in ranks.items()}
+    return torch.stack([rows[seed].to(dtype) for seed in seeds]).to(device)
+
+
+class AutogradElementwise(LayerKernel):
+    """Any other fixed function."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
+        with torch.no_grad():
+            return out.copy_(self._apply(h, training))
+
+    def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
+        return self._differentiate(h, grad, out, training=True)
+
+    def derivative(self, h: Tensor) -> Tensor:
+        out = torch.ones_like(h)
+        return self._differentiate(h, out, out, training=False)
+
+    def _apply(self, h: Tensor, training: bool) -> Tensor:
+        samples = h.flatten(0, 1)  # a module expects [samples, units]
+        return self._module.train(training)(samples).view(h.shape)
+
+    def _differentiate(self, h: Tensor, grad: Tensor, out: Tensor, training: bool) -> Tensor:
+        leaf = h.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self._apply(leaf, training)
+        (gradient,) = torch.autograd.grad(value, leaf, grad)
+        return out.copy_(gradient)
 
 
 class Autograd(LayerKernel):
-    """Any other activation: a local autograd call.
+    """Any other activation with parameters or noise: replica by replica, each with its own of both.
 
     Args:
-        modules: one per replica if it is learnable, else a single one.
+        modules: one per replica.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int, stochastic: bool
+    ) -> None:
         super().__init__()
         self._module = modules[0]
+        self._stochastic = stochastic
         self._seeds = tuple(seeds)
         self._layer = layer
         self._step = 0
-        named = [dict(module.named_parameters()) for module in modules]
-        self.parameters = {k: torch.stack([n[k].detach() for n in named]) for k, p in named[0].items() if p.requires_grad}
+        learned = [name for name, p in modules[0].named_parameters() if p.requires_grad]
+        self.parameters = {n: torch.stack([m.get_parameter(n).detach() for m in modules]) for n in learned}
         self.gradients = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
 
     def draw(self, step: int) -> None:
         self._step = step
-
-    def _apply(self, h: Tensor, parameters: Mapping[str, Tensor], training: bool) -> Tensor:
-        """φ(h), replica by replica, since the module sees [samples, units] and draws from a replica's own stream."""
-        self._module.train(training)
-        devices = [h.device] if h.device.type == "cuda" else []
-        rows = []
-        with torch.random.fork_rng(devices=devices):
-            for replica, seed in enumerate(self._seeds):
-                torch.manual_seed(seed_of("activation noise", seed, self._layer, self._step))
-                own = {name: p[replica] for name, p in parameters.items()}
-                rows.append(functional_call(self._module, own, (h[replica],)))
-        return torch.stack(rows)
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
         with torch.no_grad():
             return out.copy_(self._apply(h, self.parameters, training))
 
     def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
-        gradient, *rest = self._differentiate(h, self.parameters, grad, training=True)
+        gradient, *rest = self._differentiate(h, grad, training=True)
         for stored, new in zip(self.gradients.values(), rest, strict=True):
             stored.copy_(new)
         return out.copy_(gradient)
 
     def derivative(self, h: Tensor) -> Tensor:
-        return self._differentiate(h, {}, torch.ones_like(h), training=False)[0]
+        return self._differentiate(h, torch.ones_like(h), training=False)[0]
+
+    def _apply(self, h: Tensor, parameters: Mapping[str, Tensor], training: bool) -> Tensor:
+        self._module.train(training)
+        rows = []
+        devices = [h.device] if h.device.type == "cuda" else []
+        with torch.random.fork_rng(devices, enabled=self._stochastic):
+            for replica, seed in enumerate(self._seeds):
+                if self._stochastic:
+                    torch.manual_seed(seed_of("activation noise", seed, self._layer, self._step))
+                own = {name: p[replica] for name, p in parameters.items()}
+                rows.append(functional_call(self._module, own, (h[replica],)))
+        return torch.stack(rows)
+
+    def _differentiate(self, h: Tensor, grad: Tensor, training: bool) -> tuple[Tensor, ...]:
+        leaf = h.detach().requires_grad_()
+        parameters = {name: p.detach().requires_grad_() for name, p in self.parameters.items()}
+        with torch.enable_grad():
+            value = self._apply(leaf, parameters, training)
+        leaves = [leaf, *parameters.values()]
+        return torch.autograd.grad(value, leaves, grad, allow_unused=True, materialize_grads=True)

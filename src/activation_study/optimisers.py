@@ -7,6 +7,7 @@ both are still in the processor's cache: no gradient is kept, and no pass over a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -35,6 +36,12 @@ class Optimiser:
         first = self.parameters[0]
         self.learning_rates = learning_rates.to(first.device, first.dtype)
         self._negative = {p.dim(): -self.learning_rates.view(-1, *[1] * (p.dim() - 1)) for p in self.parameters}
+
+    def load(self, states: Iterable[Tensor], step: int) -> None:
+        """Copy the state of another optimiser: its ``states``, flattened, and its ``step``."""
+        self.step = step
+        for mine, theirs in zip((state for states in self.states for state in states), states, strict=True):
+            mine.copy_(theirs)
 
     def begin_step(self) -> None:
         self.step += 1

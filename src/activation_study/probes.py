@@ -15,6 +15,7 @@ from torch import Tensor
 
 from activation_study.networks import StackedMLP
 
+DISTRIBUTION_SAMPLES = 256
 SATURATED = 0.1  # of the largest slope
 USABLE = {"unusable_001": 1e-3, "unusable_01": 1e-2}
 DORMANT = {"dormant_0": 0.0, "dormant_025": 0.025, "dormant_1": 0.1}
@@ -25,6 +26,9 @@ PROBE_STEP = -1  # the noise of the gradient probe is that of a step which never
 @dataclass
 class LayerView:
     """One hidden layer of R replicas on a fixed set of N samples.
+
+    What asks for every sample (a unit is dead if none wakes it) uses all N; distributions are those of the first
+    ``DISTRIBUTION_SAMPLES``, in float64, since a probe must cost little beside training.
 
     Attributes:
         h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.
@@ -41,8 +45,7 @@ class LayerView:
     @cached_property
     def steepest(self) -> Tensor:
         """max over samples of |φ′(h)| per unit [R, W]."""
-        low, high = torch.aminmax(self.slope, dim=1)
-        return torch.maximum(low.abs_(), high.abs_())
+        return self.slope.abs().amax(1)
 
     @cached_property
     def dead_units(self) -> Tensor:
@@ -50,14 +53,28 @@ class LayerView:
         return self.steepest == 0
 
     @cached_property
+    def unit_size(self) -> Tensor:
+        """Mean |x| per unit [R, W]."""
+        return self.x.abs().mean(1)
+
+    @cached_property
+    def few_h(self) -> Tensor:
+        return self.h[:, :DISTRIBUTION_SAMPLES].double()
+
+    @cached_property
+    def few_x(self) -> Tensor:
+        return self.x[:, :DISTRIBUTION_SAMPLES].double()
+
+    @cached_property
     def unit_mean(self) -> Tensor:
-        return self.x.mean(1)
+        return self.few_x.mean(1)
 
     @cached_property
     def covariance(self) -> Tensor:
-        """Of the activations over samples [R, W, W]."""
-        centred = self.x - self.unit_mean.unsqueeze(1)
-        return torch.bmm(centred.transpose(1, 2), centred).div_(self.x.shape[1])
+        """Of the activations over samples [R, W, W]. float64: in float32, rounding alone would give a layer rank."""
+        centred = self.few_x - self.few_x[:, :1]  # so that a constant unit's variance is exactly zero
+        centred -= centred.mean(1, keepdim=True)
+        return torch.bmm(centred.transpose(1, 2), centred).div_(centred.shape[1])
 
     @cached_property
     def variance(self) -> Tensor:
@@ -67,35 +84,41 @@ class LayerView:
     @cached_property
     def sd(self) -> Tensor:
         """Over all samples and units [R]."""
-        mean = self.unit_mean.mean(1)
-        return (self.variance.mean(1) + (self.unit_mean - mean.unsqueeze(1)).square().mean(1)).sqrt()
+        between = self.unit_mean - self.unit_mean[:, :1]  # exactly zero in a constant layer
+        between -= between.mean(1, keepdim=True)
+        return (self.variance.mean(1) + between.square().mean(1)).sqrt()
 
     @cached_property
     def flat(self) -> Tensor:
-        """Saturated elements [R, N, W]: slope below a tenth of the largest."""
-        return self.slope.abs() < SATURATED * self.slope_max
+        """Saturated elements, 1 or 0: slope below a tenth of the largest."""
+        slope = self.slope[:, :DISTRIBUTION_SAMPLES].double().abs()
+        return torch.lt(slope, SATURATED * self.slope_max, out=slope)  # as numbers: sums over truth values are slow
 
     @cached_property
     def flat_share(self) -> Tensor:
-        return _share(self.flat)
+        return self.flat.flatten(1).mean(1)
 
     @cached_property
     def flat_low_share(self) -> Tensor:
-        return _share(self.flat & (self.h < 0))
+        negative = torch.lt(self.few_h, 0, out=torch.empty_like(self.few_h))
+        return negative.mul_(self.flat).flatten(1).mean(1)
 
 
 def _share(mask: Tensor) -> Tensor:
-    """The part that is true, of each replica [R]."""
-    return mask.flatten(1).sum(1) / mask[0].numel()
+    """The part of the units [R, W] for which it is true, of each replica [R]."""
+    return mask.double().mean(1)
 
 
 def _effective_rank(view: LayerView) -> Tensor:
     """exp of the entropy of the normalised singular values of the centred activations (Roy & Vetterli 2007)."""
-    singular = torch.linalg.eigvalsh(view.covariance.double()).clamp_min(0).sqrt()
+    finite = view.covariance.isfinite().all(2).all(1)  # a replica that has just diverged must not stop the others
+    covariance = torch.where(finite[:, None, None], view.covariance, 0.0)
+    singular = torch.linalg.eigvalsh(covariance).clamp_min(0).sqrt()
     total = singular.sum(1, keepdim=True)
     p = torch.where(total > 0, singular / total, 0.0)
     rank = torch.exp(torch.special.entr(p).sum(1))
-    return torch.where(total[:, 0] > 0, rank, 0.0)  # no variance at all: no dimension
+    rank = torch.where(total[:, 0] > 0, rank, 0.0)  # no variance at all: no dimension
+    return torch.where(finite, rank, torch.nan)
 
 
 def _correlation(view: LayerView) -> Tensor:
@@ -111,23 +134,28 @@ def _correlation(view: LayerView) -> Tensor:
 
 def _dormant(view: LayerView, threshold: float) -> Tensor:
     """Units whose mean |x| is at most ``threshold`` of the layer's mean (Sokar et al. 2023, eq. 1)."""
-    size = view.x.abs().mean(1)
-    return _share(size <= threshold * size.mean(1, keepdim=True))
+    return _share(view.unit_size <= threshold * view.unit_size.mean(1, keepdim=True))
 
 
 def _quantile(view: LayerView, q: float) -> Tensor:
-    """Of the pre-activations of the first 64 samples: sorting them all would cost as much as training."""
-    return torch.quantile(view.h[:, :64].flatten(1).double(), q, dim=1)
+    """Of the pre-activations of the first 32 samples: sorting more would cost as much as training."""
+    return torch.quantile(view.few_h[:, :32].flatten(1), q, dim=1)
 
 
 def _kurtosis(view: LayerView) -> Tensor:
-    """Excess kurtosis of the activations over all samples and units; NaN for a constant layer."""
-    centred = view.x - view.unit_mean.mean(1)[:, None, None]
-    return centred.square_().square_().flatten(1).mean(1) / view.sd**4 - 3
+    """Excess kurtosis of the activations over samples and units; NaN for a constant layer."""
+    centred = view.few_x - view.unit_mean.mean(1)[:, None, None]
+    return centred.div_(view.sd[:, None, None]).square_().square_().flatten(1).mean(1) - 3
+
+
+def _centredness(view: LayerView) -> Tensor:
+    """Median over units of |mean x| over the layer's standard deviation; NaN for a constant layer."""
+    return torch.where(view.sd > 0, torch.quantile(view.unit_mean.abs(), 0.5, dim=1) / view.sd, torch.nan)
 
 
 def _preactivation_sd(view: LayerView) -> Tensor:
-    return view.h.flatten(1).std(1, correction=0)
+    h = view.few_h.flatten(1)
+    return (h - h.mean(1, keepdim=True)).square_().mean(1).sqrt()
 
 
 def _changed(view: LayerView, *, died: bool) -> Tensor:
@@ -137,14 +165,14 @@ def _changed(view: LayerView, *, died: bool) -> Tensor:
 
 
 ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
-    "preactivation_mean": lambda view: view.h.flatten(1).mean(1),
+    "preactivation_mean": lambda view: view.few_h.flatten(1).mean(1),
     "preactivation_sd": _preactivation_sd,
     **{name: (lambda view, q=q: _quantile(view, q)) for name, q in QUANTILES.items()},
     "mean": lambda view: view.unit_mean.mean(1),
     "sd": lambda view: view.sd,
     "excess_kurtosis": _kurtosis,
-    "centredness": lambda view: view.unit_mean.abs().median(1).values / view.sd,
-    "zero_fraction": lambda view: _share(view.x == 0),
+    "centredness": _centredness,
+    "zero_fraction": lambda view: 1 - view.few_x.sign().abs_().flatten(1).mean(1),
     "saturated_low": lambda view: view.flat_low_share,
     "saturated_high": lambda view: view.flat_share - view.flat_low_share,
     "dead": lambda view: _share(view.dead_units),

@@ -66,7 +66,7 @@ def task_times(runs: pd.DataFrame, cell: tuple[str, ...] = ("dataset", "depth"))
 
     It is inf where most replicas never reach it, and NaN for a combination that was not run.
     """
-    time = runs["time_to_target"].where(runs["reached"].astype(bool), np.inf)
+    time = runs["time_to_target"].where(runs["reached"].eq(True), np.inf)
     return time.groupby([runs[name] for name in (*cell, "activation")]).median().unstack("activation")
 
 

@@ -66,7 +66,10 @@ def stratified_moments(values: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def stratified_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """The primary interval: stratified t for `values` [C, S]. NaN bounds where a cell has a single seed."""
+    """The primary interval: stratified t for `values` [C, S].
+
+    Its bounds are NaN where a cell has a single seed, and meet where no cell varies over its seeds.
+    """
     estimate, se, df = (float(x) for x in stratified_moments(values))
     half = stats.t.ppf((1 + level) / 2, df) * se if se > 0 else se
     return Interval(estimate, estimate - half, estimate + half, se, df)
@@ -163,8 +166,7 @@ def pooled_sd(values: ArrayLike) -> float:
 def probability_of_superiority(values: ArrayLike) -> float:
     """P(A > B) over paired seeds, from differences [C, S]: ties count half, cells have equal weight."""
     values = np.asarray(values, dtype=float)
-    wins = np.where(np.isnan(values), np.nan, (np.sign(values) + 1) / 2)
-    return float(np.nanmean(wins, axis=1).mean()) if values.size else float("nan")
+    return float(stratified_moments((np.sign(values) + 1) / 2)[0])
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:

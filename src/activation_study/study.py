@@ -134,8 +134,8 @@ class Study:
         """Read a YAML file. Raises :class:`StudyError` as :meth:`from_config` does."""
         try:
             config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise StudyError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise StudyError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
         if not isinstance(config, dict):
             raise StudyError(f"{path}: must hold a mapping of keys, not {type(config).__name__}")
         return cls.from_config(config)
@@ -195,6 +195,21 @@ class Study:
         entry, allowed = self.config["activations"][name], self.config["allow_modules"]
         return _plain({"name": name, "entry": entry, "allow_modules": allowed})
 
+    def costed(self) -> list[str]:
+        """The activations whose cost is measured."""
+        return self.activations() if self.config["cost"]["measure"] else []
+
+    def cost_params(self, wildcards: Any) -> dict[str, Any]:
+        settings = {key: value for key, value in self.config["cost"].items() if key != "measure"}
+        return _plain(self.activation_params(wildcards) | {"settings": settings})
+
+    def cost_mem_mb(self) -> int:
+        """Memory that such a job needs at most, in MB: PyTorch, and two networks of every width."""
+        cost = self.config["cost"]
+        parameters = sum(width * (width * cost["depth"] + 10) for width in cost["widths"])
+        activations = sum(cost["widths"]) * cost["batch_size"] * cost["depth"]
+        return 1_200 + math.ceil(4 * 2 * (5 * parameters + 4 * activations) / 1e6)
+
     def report_params(self, wildcards: Any) -> dict[str, Any]:
         return _plain({"study": self.name, "config": self.digest})
 
@@ -232,6 +247,7 @@ def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[R
 
 def validated(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with defaults filled in and every factor a list. Raises :class:`StudyError`."""
+    _check_plain(config)
     config = _with_defaults(copy.deepcopy(dict(config)), schema())
     faults = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda e: list(map(str, e.path)))
     if faults:
@@ -261,12 +277,31 @@ def _names(config: Mapping[str, Any], experiment: str, factor: str, chosen: list
     return chosen
 
 
+def _check_plain(value: Any, path: tuple[str, ...] = ()) -> None:
+    """YAML also has dates, infinities, keys that are no text, and lists that hold themselves: none has a place here."""
+    key = ".".join(path) or "config"
+    if len(path) > 20:
+        raise StudyError(f"{key[:60]}…: is nested too deeply")
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            if not isinstance(name, str):
+                raise StudyError(f"{key}: the key {name!r} must be text; put it in quotes")
+            _check_plain(inside, (*path, name))
+    elif isinstance(value, list):
+        for index, inside in enumerate(value):
+            _check_plain(inside, (*path, str(index)))
+    elif isinstance(value, int | float) and not abs(value) < 1e18:
+        raise StudyError(f"{key}: {str(value)[:20]} must be a finite number below 1e18")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise StudyError(f"{key}: {value!r} must be text, a number, true or false")
+
+
 def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
     """Fill defaults, turn a lone factor into a list, and read numbers that YAML takes for text (1e-3)."""
     if "$ref" in spec:
         spec = {**schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]], **spec}
     types = spec.get("type", [])
-    if "array" in types and value is not None:
+    if "array" in types:
         value = value if isinstance(value, list) else [value]
         return [_with_defaults(item, spec.get("items", {})) for item in value]
     if "object" in types and isinstance(value, dict):
@@ -280,8 +315,10 @@ def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
             for key in value.keys() - spec.get("properties", {}).keys():
                 value[key] = _with_defaults(value[key], rest)
         return value
-    if "number" in types and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value)
+    if isinstance(value, str) and ("number" in types or "integer" in types) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if "integer" in types and isinstance(value, float) and value.is_integer():
+        return int(value)
     if types == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
@@ -322,7 +359,10 @@ def _one_line(fault: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+    """Short, and another text for every other value."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def _plain(value: Any) -> Any:

@@ -121,6 +121,7 @@ def gradient_flow(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     `diverged` counts the run's diverged replicas at any step.
     """
     probes = layers[layers["role"] == "evaluation"]
+    probes = probes.assign(gradient_zero=probes["gradient_zero"].eq(True))  # missing on the output layer
     by_layer = probes.groupby(["run", "step", "layer"])
     out = by_layer.agg(
         n=("replicate", "nunique"),
@@ -171,7 +172,7 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
     first = replicas.iloc[0]
     accuracy = replicas["test_accuracy"].dropna().to_numpy()
     area = replicas["area_under_loss"].dropna().to_numpy()
-    reached = replicas["reached"].to_numpy(dtype=bool)
+    reached = replicas["reached"].eq(True).to_numpy(dtype=bool)
     time = replicas["time_to_target"].where(reached, np.inf).to_numpy()
     reach = wilson(int(reached.sum()), len(reached))
     return {

@@ -5,14 +5,14 @@ The jobs write Parquet by it, the collected tables are validated by it, and the 
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from activation_study.files import replacing
 
 SCHEMA_VERSION = 1
 
@@ -61,9 +61,9 @@ FACTORS = {
 LAYER_METRICS = {
     "preactivation_mean": Column("float", "mean pre-activation h over samples and units", nullable=True),
     "preactivation_sd": Column("float", "standard deviation of h over samples and units", nullable=True, low=0),
-    "preactivation_q05": Column("float", "5% quantile of h (first 64 samples)", nullable=True),
-    "preactivation_q50": Column("float", "median of h (first 64 samples)", nullable=True),
-    "preactivation_q95": Column("float", "95% quantile of h (first 64 samples)", nullable=True),
+    "preactivation_q05": Column("float", "5% quantile of h (first 32 samples)", nullable=True),
+    "preactivation_q50": Column("float", "median of h (first 32 samples)", nullable=True),
+    "preactivation_q95": Column("float", "95% quantile of h (first 32 samples)", nullable=True),
     "mean": Column("float", "mean activation over samples and units", nullable=True),
     "sd": Column("float", "standard deviation of the activations over samples and units", nullable=True, low=0),
     "excess_kurtosis": Column("float", "of the activations over samples and units; missing if constant", nullable=True),
@@ -126,7 +126,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "layer": Column("int", "1 is nearest the input; depth + 1 is the output", low=1),
         **LAYER_METRICS,
         "units": Column("int", "units of the layer", low=1),
-        "samples": Column("int", "validation samples behind the activation metrics", low=1),
+        "samples": Column("int", "validation samples behind dead, unusable and dormant; other activation metrics use the first 256 of them", low=1),
     },
     "timings": {
         "run": REPLICA["run"],
@@ -134,6 +134,24 @@ TABLES: dict[str, dict[str, Column]] = {
         "seconds": Column("float", "wall-clock seconds", low=0),
         "replica_steps": Column("int", "training steps over all replicas", low=0),
         "device": Column("str", "device and float32 product in use"),
+    },
+    "cost": {
+        "activation": FACTORS["activation"],
+        "quantity": Column(
+            "str",
+            "op_forward, op_backward: the activations of a network alone; product: the linear layer on their "
+            "output; step: forward, backward and update of the network; inference: a batch; op_share: both ops over "
+            "the step; saved_memory: what autograd keeps for the backward pass; step_memory: that, parameters, "
+            "gradients and momentum; zero_fraction: of hidden activations; skippable_macs: multiplications by an "
+            "exact zero in a forward pass",
+        ),
+        "unit": Column("str", "ns/element, ms, bytes or fraction"),
+        "width": Column("int", "units per layer", low=1),
+        "median": Column("float", "median over the pairs, on one CPU thread; a count's value", low=0),
+        "ratio_to_relu": Column("float", "median over the pairs of the ratio to ReLU in the same process", low=0),
+        "ratio_low": Column("float", "lower end of its 95% interval; missing for a count", nullable=True, low=0),
+        "ratio_high": Column("float", "upper end of its 95% interval; missing for a count", nullable=True, low=0),
+        "pairs": Column("int", "timed pairs; 0 for a count", low=0),
     },
     "experiments": {
         "experiment": Column("str", "experiment, by its name in the config"),
@@ -199,36 +217,8 @@ def _missing(value: Any) -> Any:
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:
     """Write atomically: the file is there as a whole or not at all."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-
-
-def write_json(value: Any, path: str | Path) -> None:
-    """Write atomically, keys sorted."""
-    with _replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-class _replacing:
-    """A temporary name beside ``path``, moved over it when the block ends well."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.temporary
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
 
 
 def concatenated(name: str, paths: Sequence[str | Path]) -> pa.Table:

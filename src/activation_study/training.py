@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from activation_study.activations import Activation
+from activation_study.checkpoints import Checkpoint
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica, joined
 from activation_study.convergence import log_spaced_steps
 from activation_study.prepared import Arrays
@@ -27,6 +28,7 @@ class RunTraining:
         activation, constants: the activation and its constants (``theory.constants``).
         arrays: the dataset.
         log: takes one line of text at a time.
+        checkpoint: where an interrupted training goes on from; None keeps nothing.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class RunTraining:
         device: torch.device,
         log: Callable[[str], None] = lambda line: None,
         dtype: torch.dtype = torch.float32,
+        checkpoint: Checkpoint | None = None,
     ):
         self.params, self.factors, self.settings = params, params["factors"], params["settings"]
         self.activation, self.constants, self.arrays = activation, constants, arrays
@@ -45,6 +48,7 @@ class RunTraining:
         self.rates = list(self.settings["learning_rates"])
         self.steps = int(self.factors["steps"])
         self._splits: dict[int, Split] = {}
+        self.checkpoint = checkpoint or Checkpoint(None, {}, device)
         self._parameters = 0
 
     def rows(self) -> Rows:
@@ -118,15 +122,17 @@ class RunTraining:
             )
             chunks.append(Chunk(network, list(records), self.factors, plan, self.clock))
             self._parameters = network.parameter_count
-            self._go_on(chunks[-1], until)
+            self._go_on(f"{replicas[0].role} {start}", chunks[-1], until)
         return everyone, chunks
 
-    def _go_on(self, chunk: Chunk, until: int) -> None:
-        role = chunk.records[0].replica.role if chunk.records else ""
-        chunk.train(until)
+    def _go_on(self, name: str, chunk: Chunk, until: int) -> None:
+        """Train to step ``until``, from the checkpoint's state of that name if it has one."""
+        self.checkpoint.restore(name, chunk)
+        chunk.train(until, lambda chunk: self.checkpoint.keep(name, chunk))
+        self.checkpoint.keep(name, chunk)
         losses = [record.curve[-1][2] for record in chunk.records]
         shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
-        self.log(f"{role}: {len(losses)} replicas at step {chunk.step} of {self.steps}: {shown}")
+        self.log(f"{name}: {len(losses)} replicas at step {chunk.step} of {self.steps}: {shown}")
 
     def _tune(self) -> tuple[list[Record], list[float]]:
         """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
@@ -150,7 +156,7 @@ class RunTraining:
             group: dict[int, tuple[Chunk, list[int]]] = {}
             for chunk, i in survivors[start : start + self._chunk_size()]:
                 group.setdefault(id(chunk), (chunk, []))[1].append(i)
-            self._go_on(joined(list(group.values())), self.steps)
+            self._go_on(f"tuning survivors {start}", joined(list(group.values())), self.steps)
         return records, kept
 
 

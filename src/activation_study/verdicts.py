@@ -152,7 +152,7 @@ def contrast(
 def _usable(arm: pd.DataFrame, cell: list[str], uninformative: Uninformative) -> pd.Series:
     by_cell = arm.groupby(level=cell)
     if uninformative == "target":
-        return by_cell["reached"].any()
+        return by_cell["reached"].any().astype(bool)
     return by_cell["test_accuracy"].mean() > 1 / by_cell["classes"].first() + CHANCE_MARGIN
 
 

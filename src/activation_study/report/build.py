@@ -1,1 +1,126 @@
-"""stub"""
+"""Tables → one HTML file, with the figures and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from activation_study.errors import StudyError
+from activation_study.files import replacing
+from activation_study.report.data import StudyData
+from activation_study.report.document import Figure, Section, walk
+from activation_study.report.sections import (
+    answer,
+    convergence,
+    gaps,
+    gradients,
+    guide,
+    portraits,
+    profiles,
+    provenance,
+    ranking,
+    rates,
+    units,
+)
+from activation_study.report.tables import Table
+
+SECTIONS = (guide, ranking, convergence, gradients, units, rates, portraits, profiles, gaps, provenance)
+"""In reading order, after the answer. Each module has `section(StudyData) -> Section | None`."""
+LARGEST = 5_000_000
+LARGEST_SMALL = 1_500_000
+SMALL_STUDY = 40
+"""Runs up to which a study counts as small."""
+
+
+def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *, now: datetime | None = None) -> str:
+    """Write the report.
+
+    Args:
+        study: the study's name; `out`'s folder gets a folder of this name with figures/*.svg and tables/*.csv.
+        tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
+        out: the HTML file, written as a whole or not at all.
+        provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        now: the one timestamp in the page.
+
+    Returns:
+        One line with the file's size.
+
+    Raises:
+        StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
+    """
+    data = StudyData.read(study, Path(tables), provenance)
+    first = answer.section(data)
+    sections = [section for module in SECTIONS if (section := module.section(data)) is not None]
+    html = _render(data, first, sections, now or datetime.now(UTC))
+    out = Path(out)
+    _hold_to_size(html, data)
+    _write_beside(data, [first, *sections], out.parent / study)
+    _write(html, out)
+    return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
+
+
+def _render(data: StudyData, first: Section, sections: Sequence[Section], now: datetime) -> str:
+    package = PackageLoader("activation_study.report", "templates")
+    environment = Environment(
+        loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(kind=lambda block: type(block).__name__, safe=Markup, numbers=_numbered([first, *sections]))
+    folder = Path(__file__).parent
+    return environment.get_template("page.html.j2").render(
+        study=data.name,
+        first=first,
+        sections=sections,
+        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        script=Markup((folder / "script.js").read_text(encoding="utf-8")),
+        summary=_summary(data),
+        built=now.strftime("%Y-%m-%d %H:%M UTC"),
+        version=data.provenance.get("code", "unknown"),
+    )
+
+
+def _summary(data: StudyData) -> dict[str, Any]:
+    """What a program that reads the page finds in it."""
+    overall = data.overall.astype(object).where(data.overall.notna(), None)
+    return {"study": data.name, "provenance": dict(data.provenance), "overall": overall.to_dict("records")}
+
+
+def _numbered(sections: Sequence[Section]) -> dict[str, int]:
+    """Id of a figure or table → its number, counted apart and in reading order."""
+    numbers: dict[str, int] = {}
+    for kind in (Figure, Table):
+        blocks = [block for block in walk(sections) if isinstance(block, kind)]
+        numbers |= {block.id: number for number, block in enumerate(blocks, 1)}
+    return numbers
+
+
+def _hold_to_size(html: str, data: StudyData) -> None:
+    size = len(html.encode())
+    runs = data.tables["runs"]["run"].nunique()
+    limit = LARGEST_SMALL if runs <= SMALL_STUDY else LARGEST
+    if size > limit:
+        raise StudyError(
+            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer activations or datasets in "
+            "the core experiment make it smaller"
+        )
+
+
+def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) -> None:
+    """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV."""
+    for block in walk(sections):
+        if isinstance(block, Figure):
+            _write(block.drawing.standalone, folder / "figures" / f"{block.id}.svg")
+        if isinstance(block, Figure | Table):
+            _write(block.data.csv, folder / "tables" / f"{block.data.name}.csv")
+    for name, table in data.tables.items():
+        if name not in data.missing:
+            _write(table.to_csv(index=False, lineterminator="\n"), folder / "tables" / f"{name}.csv")
+
+
+def _write(text: str, path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,47 @@
+"""How far a study is: which runs have results, and how long the rest will take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from activation_study import files
+from activation_study.study import Study
+
+
+def plan(study: Study) -> None:
+    """Note the start, and every run with its relative cost, in the study's results folder."""
+    costs = {run.id: run.cost for run in study.runs.values()}
+    files.write_json({"started": time.time(), "costs": costs}, Path(study.results) / "plan.json")
+
+
+def line(results: str | Path, now: float | None = None) -> str:
+    """One line: runs with results, and the time left at the pace since the start ("" before anything is known)."""
+    try:
+        plan = files.read_json(Path(results) / "plan.json")
+    except (OSError, ValueError):
+        return ""
+    costs, started = plan["costs"], plan["started"]
+    written = {run: _written(Path(results) / "runs" / run / "runs.parquet") for run in costs}
+    done = sum(when is not None for when in written.values())
+    text = f"{done} of {len(costs)} runs have results"
+    fresh = sum(costs[run] for run, when in written.items() if when is not None and when >= started)
+    left = sum(costs[run] for run, when in written.items() if when is None)
+    if fresh and left:
+        seconds = left / fresh * ((time.time() if now is None else now) - started)
+        text += f"; about {duration(seconds)} of training left"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Rounded for reading: seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _written(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

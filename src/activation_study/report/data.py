@@ -1,0 +1,194 @@
+"""What the sections draw from: a study's tables, their summaries, and the overall comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from activation_study import summaries
+from activation_study.errors import StudyError
+from activation_study.ranking import mean_ranks, score_table
+from activation_study.statistics import difference_test, holm, stratified_interval
+from activation_study.tables import TABLES
+from activation_study.verdicts import ALPHA, MIN_SEEDS
+
+CELL = ["dataset", "depth", "condition"]
+EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
+"""With the best activation, what figures emphasise: the function the article starts from and those it recommends."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """A study's tables, cut to one experiment: the core, or the first where there is none of that name."""
+
+    name: str
+    tables: Mapping[str, pd.DataFrame]
+    provenance: Mapping[str, Any]
+    missing: Sequence[str] = field(default=())
+
+    @classmethod
+    def read(cls, name: str, folder: Path, provenance: Mapping[str, Any]) -> StudyData:
+        """Read `folder`/<table>.parquet. An absent table is taken as empty and listed in `missing`.
+
+        Raises:
+            StudyError: there is no runs table: then there is nothing to report on.
+        """
+        tables, missing = {}, []
+        for table, columns in TABLES.items():
+            path = folder / f"{table}.parquet"
+            if path.exists():
+                tables[table] = pd.read_parquet(path)
+            else:
+                missing.append(table)
+                tables[table] = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
+        if "runs" in missing:
+            raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
+        return cls(name, tables, provenance, tuple(missing))
+
+    @cached_property
+    def experiment(self) -> str:
+        names = self.tables["experiments"]["experiment"].tolist()
+        return "core" if "core" in names else (names[0] if names else "")
+
+    def _cut(self, table: str) -> pd.DataFrame:
+        rows = self.tables[table]
+        return summaries.of_experiment(rows, self.tables["experiments"], self.experiment) if self.experiment else rows
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        return self._cut("runs")
+
+    @cached_property
+    def evaluation(self) -> pd.DataFrame:
+        """The evaluation replicas that have data, with `condition`."""
+        runs = self.runs[(self.runs["role"] == "evaluation") & (self.runs["status"] != "no_data")]
+        return runs.merge(self.ranking[["run", "condition"]], on="run")
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        return summaries.ranking(self.runs)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        return summaries.learning_curves(self._cut("curves"), self.runs)
+
+    @cached_property
+    def gradients(self) -> pd.DataFrame:
+        """Hidden layers only: the output layer has no activation."""
+        flow = summaries.gradient_flow(self._cut("layers"), self.runs)
+        return flow[flow["layer"] <= flow["depth"]]
+
+    @cached_property
+    def health(self) -> pd.DataFrame:
+        return summaries.unit_health(self._cut("layers"), self.runs)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        return summaries.learning_rate_sensitivity(self.runs)
+
+    @cached_property
+    def cells(self) -> list[tuple[str, int, str]]:
+        """The dataset × depth × condition cells that have scores, in the order of the tables."""
+        return [tuple(row) for row in self.ranking[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False)]
+
+    @cached_property
+    def seeds(self) -> int:
+        """Evaluation seeds of the run that has most."""
+        return int(self.ranking["n"].max()) if len(self.ranking) else 0
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.seeds >= MIN_SEEDS
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        return overall(self.evaluation)
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Activations, best first; those without every cell last."""
+        return self.overall["activation"].tolist()
+
+    @cached_property
+    def emphasised(self) -> list[str]:
+        return list(dict.fromkeys([*self.order[:1], *(name for name in EMPHASISED if name in self.order)]))
+
+    @cached_property
+    def deepest(self) -> list[tuple[str, int, str]]:
+        """The deepest cell of each dataset (and condition): where gradients have furthest to go."""
+        depths = self.ranking.groupby(["dataset", "condition"], as_index=False)["depth"].max()
+        return [(row.dataset, row.depth, row.condition) for row in depths.itertuples(index=False)]
+
+    @cached_property
+    def unavailable(self) -> pd.DataFrame:
+        datasets = self.tables["datasets"]
+        return datasets[datasets["status"] == "unavailable"]
+
+
+def overall(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """One row per activation, best first: its test accuracy over all cells of equal weight, against the best's.
+
+    Columns activation, cells, of (cells in all), n (replicas), diverged, accuracy (_low, _high), mean_rank,
+    difference (from the best, ≤ 0; _low, _high), p (two-sided, stratified t, Holm over the others; NaN for the
+    best) and tied (p ≥ 0.05, or the best itself). An activation that lacks a cell comes last without a
+    comparison: a mean over other cells would be one of another quantity.
+    """
+    scores = score_table(evaluation, "test_accuracy", tuple(CELL)) if len(evaluation) else pd.DataFrame()
+    cells = scores.index.droplevel("replicate").unique() if len(scores) else []
+    arrays = {name: _by_cell(scores[name], cells) for name in scores}
+    complete = [name for name, values in arrays.items() if not np.isnan(values).all(axis=1).any()]
+    means = {name: float(np.nanmean(arrays[name], axis=1).mean()) for name in complete}
+    ordered = sorted(complete, key=lambda name: (-means[name], name))
+    incomplete = sorted(set(arrays) - set(complete))
+    differences = {name: arrays[name] - arrays[ordered[0]] for name in ordered}
+    p = {name: difference_test(differences[name], 0.0).p for name in ordered[1:]}
+    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
+    ranks = mean_ranks(scores[ordered]) if ordered else {}
+    rows = []
+    for name in [*ordered, *incomplete]:
+        replicas = evaluation[evaluation["activation"] == name]
+        row: dict[str, Any] = {
+            "activation": name,
+            "cells": int((~np.isnan(arrays[name]).all(axis=1)).sum()),
+            "of": len(cells),
+            "n": len(replicas),
+            "diverged": int((replicas["status"] == "diverged").sum()),
+            "mean_rank": ranks.get(name, np.nan),
+            **_estimate("accuracy", arrays[name] if name in means else None),
+            **_estimate("difference", differences.get(name)),
+            "p": adjusted.get(name, np.nan),
+        }
+        row["tied"] = name in means and not row["p"] < ALPHA
+        rows.append(row)
+    columns = ["activation", "cells", "of", "n", "diverged", "mean_rank", "accuracy", "difference", "p", "tied"]
+    return pd.DataFrame(rows, columns=None if rows else columns)
+
+
+def _by_cell(scores: pd.Series, cells: Sequence[Any]) -> np.ndarray:
+    """Scores as [cells, replicates], NaN where one is missing."""
+    return scores.unstack("replicate").reindex(cells).to_numpy(dtype=float)
+
+
+def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
+    if values is None:
+        return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
+    interval = stratified_interval(values)
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def cell_name(cell: tuple[str, int, str]) -> str:
+    """A cell in words: "digits, 20 layers"."""
+    dataset, depth, condition = cell
+    return f"{dataset}, {depth} layer{'s' * (depth != 1)}" + (f", {condition}" if condition else "")
+
+
+def in_cell(table: pd.DataFrame, cell: tuple[str, int, str]) -> pd.DataFrame:
+    """The rows of one dataset × depth × condition cell."""
+    dataset, depth, condition = cell
+    return table[(table["dataset"] == dataset) & (table["depth"] == depth) & (table["condition"] == condition)]

@@ -1,0 +1,66 @@
+"""What a report is made of: sections that hold text, tables and figures in reading order.
+
+Text is `markupsafe.Markup`, or a plain string that the template escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from activation_study.report.svg import Drawing
+from activation_study.report.tables import Download, Table
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph; `kind` is "" or one of "lead", "note" (a limit to mind) and "gap" (something that is missing)."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of short texts, numbered or not."""
+
+    items: Sequence[str]
+    numbered: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of a term and what there is to know of it."""
+
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with what it shows: `title` names it, `message` says in words what a reader sees in it."""
+
+    id: str
+    title: str
+    message: str
+    drawing: Drawing
+    data: Download
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with an id, and its blocks; sections nest."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+Block = Paragraph | Items | Facts | Figure | Table | Section
+
+
+def walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    """All blocks in reading order, a section before what it holds."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Section):
+            yield from walk(block.blocks)

@@ -1,0 +1,136 @@
+"use strict";
+// Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
+// The address: #anchor?sort=table:column:direction&filter=table:text
+(() => {
+  const tables = [...document.querySelectorAll(".table")];
+  const state = { anchor: "", sort: {}, filter: {} };
+
+  const guarded = (action) => {
+    try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
+  };
+
+  function value(row, column) {
+    const cell = row.cells[column];
+    return "sort" in cell.dataset ? Number(cell.dataset.sort) : cell.textContent.trim();
+  }
+
+  function compare(a, b) {
+    const numbers = typeof a === "number" && typeof b === "number";
+    return numbers ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+  }
+
+  function sortBy(table, column, direction) {
+    const body = table.querySelector("tbody");
+    const numeric = table.querySelectorAll("thead th")[column].classList.contains("number");
+    const missing = (row) => numeric && typeof value(row, column) !== "number"; // stays last, either way
+    const rows = [...body.rows].sort((a, b) => {
+      if (missing(a) || missing(b)) return missing(a) - missing(b);
+      return compare(value(a, column), value(b, column)) * (direction === "descending" ? -1 : 1);
+    });
+    body.append(...rows);
+    table.querySelectorAll("thead th").forEach((head, index) => {
+      if (index === column) head.setAttribute("aria-sort", direction);
+      else head.removeAttribute("aria-sort");
+    });
+  }
+
+  function filterBy(table, text) {
+    const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of table.querySelectorAll("tbody tr")) {
+      const content = row.textContent.toLowerCase();
+      row.hidden = !wanted.every((word) => content.includes(word));
+      shown += !row.hidden;
+    }
+    const status = table.querySelector(".filter output");
+    if (status) status.textContent = text ? `${shown} of ${table.querySelectorAll("tbody tr").length} rows` : "";
+  }
+
+  function writeAddress() {
+    const query = new URLSearchParams();
+    for (const [id, [column, direction]] of Object.entries(state.sort)) query.append("sort", `${id}:${column}:${direction}`);
+    for (const [id, text] of Object.entries(state.filter)) if (text) query.append("filter", `${id}:${text}`);
+    const suffix = query.size ? `?${query}` : "";
+    guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
+  }
+
+  function readAddress() {
+    const [anchor, query] = location.hash.slice(1).split(/\?(.*)/s);
+    state.anchor = anchor;
+    for (const entry of new URLSearchParams(query ?? "").getAll("sort")) {
+      const [id, column, direction] = entry.split(":");
+      const table = document.getElementById(id);
+      if (!table?.querySelectorAll("thead th")[column] || !/^(a|de)scending$/.test(direction)) continue;
+      state.sort[id] = [Number(column), direction];
+      sortBy(table, Number(column), direction);
+    }
+    for (const entry of new URLSearchParams(query ?? "").getAll("filter")) {
+      const [id, text] = entry.split(/:(.*)/s);
+      const input = document.getElementById(id)?.querySelector(".filter input");
+      if (!input) continue;
+      state.filter[id] = input.value = text;
+      filterBy(document.getElementById(id), text);
+    }
+    const target = document.getElementById(anchor);
+    if (target instanceof HTMLDetailsElement) target.open = true;
+    if (target && query) target.scrollIntoView();
+  }
+
+  for (const table of tables) {
+    table.querySelectorAll("thead th").forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const up = head.getAttribute("aria-sort") !== "ascending";
+        state.anchor = table.id;
+        state.sort[table.id] = [column, up ? "ascending" : "descending"];
+        sortBy(table, ...state.sort[table.id]);
+        writeAddress();
+      });
+    });
+    if (table.querySelectorAll("tbody tr").length < 8) continue;
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off" });
+    label.className = "filter";
+    label.append("Show rows with ", input, document.createElement("output"));
+    table.querySelector(".scroll").before(label);
+    input.addEventListener("input", () => {
+      state.anchor = table.id;
+      state.filter[table.id] = input.value;
+      filterBy(table, input.value);
+      writeAddress();
+    });
+  }
+
+  // A gzipped download becomes plain CSV where the browser can unzip; elsewhere the link works as it is.
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest?.("a.csv[download$='.gz']");
+    if (!link || !("DecompressionStream" in window)) return;
+    event.preventDefault();
+    const bytes = Uint8Array.from(atob(link.href.split(",")[1]), (character) => character.charCodeAt(0));
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const address = URL.createObjectURL(await new Response(plain).blob());
+    Object.assign(document.createElement("a"), { href: address, download: link.download.replace(/\.gz$/, "") }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  });
+
+  const theme = Object.assign(document.createElement("button"), { type: "button", className: "theme" });
+  function show(name) {
+    document.documentElement.dataset.theme = name;
+    theme.textContent = name === "dark" ? "Light theme" : "Dark theme";
+  }
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  show(guarded(() => localStorage.getItem("theme")) ?? dark);
+  theme.addEventListener("click", () => {
+    const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    show(name);
+    guarded(() => localStorage.setItem("theme", name));
+  });
+  document.querySelector(".masthead").append(theme);
+
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  addEventListener("hashchange", readAddress);
+  readAddress();
+})();

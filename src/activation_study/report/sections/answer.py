@@ -1,0 +1,147 @@
+"""The first screen: which activation, how far that reaches, how sure it is."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
+from activation_study.report.tables import decimals, download
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, finish, panels
+from activation_study.report.words import bounds, counted, listed, percent, plain_list
+from activation_study.verdicts import MIN_SEEDS
+
+FACTORS = {
+    "width": "width {}",
+    "optimiser": "optimiser {}",
+    "initialisation": "initialisation {}",
+    "normalisation": "normalisation {}",
+    "batch_size": "batches of {}",
+    "steps": "{} steps",
+}
+
+
+def section(data: StudyData) -> Section:
+    """Always there: without scores it says that there are none."""
+    blocks: list[Block] = [Paragraph(_answer(data), "lead")]
+    if len(data.overall) and not data.gives_verdicts:
+        blocks.append(Paragraph(_no_verdicts(data), "note"))
+    blocks.append(Paragraph(_caveat(data), "note"))
+    if len(data.overall) and data.overall["accuracy"].notna().any():
+        blocks.append(_differences(data))
+    blocks.append(Facts(_scope(data)))
+    return Section("answer", "Which activation function should I use?", blocks)
+
+
+def _answer(data: StudyData) -> Markup:
+    complete = data.overall[data.overall["accuracy"].notna()] if len(data.overall) else data.overall
+    if complete.empty:
+        return Markup("This run has no scores to rank activations by: see the gaps below.")
+    best = complete.iloc[0]
+    first = Markup("{} had the highest mean test accuracy: {} (95% interval {}) over {}.").format(
+        listed([best["activation"]]),
+        percent(best["accuracy"]),
+        bounds(best, "accuracy"),
+        counted(len(data.cells), "combination") + " of dataset and depth",
+    )
+    if not data.gives_verdicts:
+        behind = complete["activation"].iloc[1:4]
+        return first + (Markup(" Next came {}.").format(listed(behind, "then")) if len(behind) else Markup(""))
+    tied = complete.loc[complete["tied"], "activation"].iloc[1:]
+    if len(tied):
+        return first + Markup(
+            " {} cannot be told apart from it: they share the first place, and any of them is a fair choice here."
+        ).format(listed(tied))
+    return first + Markup(" Every other activation is told apart from it.")
+
+
+def _no_verdicts(data: StudyData) -> Markup:
+    return Markup(
+        "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. "
+        "The order below describes these runs; it does not say which differences would come back."
+    ).format(counted(data.seeds, "evaluation seed"), MIN_SEEDS)
+
+
+def _caveat(data: StudyData) -> Markup:
+    datasets = data.ranking["dataset"].nunique()
+    return Markup(
+        "<strong>How far this reaches.</strong> Multilayer perceptrons only. Inference is over seeds only: {} "
+        "cannot support a claim about new datasets, and nothing here speaks of convolutional networks or transformers."
+    ).format(counted(datasets, "dataset"))
+
+
+def _scope(data: StudyData) -> list[tuple[str, str]]:
+    runs, scored = data.runs, data.ranking
+    setting = [
+        text.format(", ".join(map(str, sorted(runs[factor].unique()))))
+        for factor, text in FACTORS.items()
+        if len(runs)
+    ]
+    facts = [
+        ("Networks", "multilayer perceptrons: " + ", ".join(setting)),
+        ("Datasets", ", ".join(sorted(scored["dataset"].unique())) or "none available"),
+        ("Hidden layers", ", ".join(map(str, sorted(scored["depth"].unique()))) or "none"),
+        ("Activations", f"{len(data.order)}, each at the learning rate that its tuning seeds chose"),
+        ("Evaluation seeds", f"{data.seeds} fresh ones per run, the same for every activation, so that differences are paired"),
+    ]
+    diverged = int((data.evaluation["status"] == "diverged").sum())
+    facts.append(("Evaluated networks", f"{len(data.evaluation):,}, of which {diverged:,} diverged and count at chance"))
+    if data.gives_verdicts:
+        sure = "95% stratified t intervals over seeds; told apart means a Holm-adjusted p below 0.05 on the paired difference"
+    else:
+        sure = "95% stratified t intervals over seeds, as a description; no tests"
+    return [*facts, ("Confidence", sure)]
+
+
+def _differences(data: StudyData) -> Figure:
+    frame = data.overall[data.overall["accuracy"].notna()].iloc[::-1].reset_index(drop=True)
+    best = data.order[0]
+    points = frame[["difference", "difference_low", "difference_high"]] * 100
+    shown = _reach(points["difference"])
+    title = f"Test accuracy, relative to {best}"
+    message = _message(data, frame, best)
+    with panels(1, 1, 0.62 + 0.24 * len(frame)) as (figure, (axis,)):
+        axis.axvline(0, color=MUTED, linewidth=0.8)
+        for y, row in points.iterrows():
+            tied = bool(frame.loc[y, "tied"]) and data.gives_verdicts
+            colour = SERIES[0] if tied or not data.gives_verdicts else OTHERS
+            if row["difference"] < -shown:
+                axis.plot(-shown * 1.03, y, marker="<", color=OTHERS, markersize=6, clip_on=False)
+            else:
+                ends = row[["difference_low", "difference_high"]].clip(-shown * 1.03, shown * 0.25)
+                axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
+                face = colour if tied or not data.gives_verdicts else "white"
+                axis.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=6)
+            values = f"{decimals(frame.loc[y, 'accuracy'] * 100)}%   {decimals(row['difference'], 2, signed=True)}"
+            axis.text(1.02, y, values, transform=axis.get_yaxis_transform(), va="center", color=INK)
+        axis.text(1.02, len(frame) - 0.3, "mean   points", transform=axis.get_yaxis_transform(), va="bottom", color=MUTED)
+        axis.set_yticks(range(len(frame)), frame["activation"], color=INK)
+        axis.set(xlim=(-shown * 1.06, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
+        axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
+        axis.tick_params(length=0)
+        axis.grid(axis="y", visible=False)
+        axis.spines["left"].set_visible(False)
+        picture = finish(figure, "figure-answer", title, message)
+    return Figure("figure-answer", title, message, picture, download("overall", data.overall))
+
+
+def _reach(differences: pd.Series) -> float:
+    """How far left the axis goes: most activations fit, and those far behind become an arrow."""
+    behind = -differences
+    return max(1.0, float(behind[behind <= max(4.0, 2.5 * behind.median())].max()) * 1.15)
+
+
+def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
+    last = frame.iloc[0]
+    said = f"Mean paired difference from {best} with its 95% interval. "
+    if data.gives_verdicts:
+        tied = frame.loc[frame["tied"] & (frame["activation"] != best), "activation"].tolist()[::-1]
+        if tied:
+            said += f"{plain_list(tied)} cannot be told apart from it (filled marks); open marks are told apart. "
+        else:
+            said += "Every other activation is told apart from it. "
+    if len(frame) > 1:
+        said += f"{last['activation']} comes last, {decimals(-last['difference'] * 100)} points behind."
+        said += " An arrow marks a difference beyond the axis."
+    return said

@@ -1,0 +1,149 @@
+"""How fast: learning curves, and steps to the target with those that never reach it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from activation_study.report.data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, text
+from activation_study.report.theme import (
+    INK,
+    MUTED,
+    OTHERS,
+    SERIES,
+    emphasis,
+    finish,
+    label_ends,
+    lines,
+    log_steps,
+    panels,
+)
+from activation_study.report.words import plain_list
+
+
+def section(data: StudyData) -> Section | None:
+    blocks: list[Block] = []
+    if len(data.curves):
+        blocks.append(_curves(data))
+    if len(data.ranking):
+        blocks += [
+            Paragraph(
+                "The time to target is the number of training steps until the validation accuracy first reaches the "
+                "dataset's target, which was fixed beforehand. A network that never gets there is right-censored at "
+                "the end of training: it stays in, and the median is only given when at least half reach the target."
+            ),
+            _times(data),
+            _time_table(data),
+        ]
+    return Section("convergence", "Convergence", blocks) if blocks else None
+
+
+def _curves(data: StudyData) -> Figure:
+    styles = emphasis(data.emphasised)
+    cells = [cell for cell in data.cells if len(in_cell(data.curves, cell))]
+    columns = 2 if len(cells) in (1, 2, 4) else 3
+    frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
+    title = "Validation accuracy during training"
+    message = (
+        f"Mean over seeds, each activation at its own learning rate; steps on a log scale. Named: {plain_list(data.emphasised)}; "
+        "grey: the others; dashed: the target. " + _curve_message(data)
+    )
+    with panels(len(cells), columns, 2.3, share=False) as (figure, axes):
+        for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
+            rows = in_cell(frame, cell)
+            lines(axis, rows, "step", "percent", styles, "activation")
+            target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
+            axis.axhline(target, color=MUTED, linewidth=0.8, linestyle="--")
+            log_steps(axis, rows["step"].max(), "training step" if position >= len(cells) - columns else "")
+            axis.set(title=cell_name(cell), ylim=(0, 100))
+            if position % columns == 0:
+                axis.set_ylabel("validation accuracy (%)")
+            last = rows.sort_values("step").groupby("activation").last()
+            ends = {name: (last.loc[name, "step"], last.loc[name, "percent"]) for name in styles if name in last.index}
+            label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, styles)
+        picture = finish(figure, "figure-curves", title, message)
+    columns_kept = [*CELL, "activation", "step", "n", "diverged"]
+    columns_kept += ["validation_accuracy", "validation_accuracy_low", "validation_accuracy_high", "validation_loss", "train_loss"]
+    return Figure("figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept]))
+
+
+def _curve_message(data: StudyData) -> str:
+    """Who gets there first, per cell."""
+    fastest = []
+    for cell in data.cells:
+        rows = in_cell(data.ranking, cell).sort_values(["restricted_time", "activation"])
+        if rows["reached"].iloc[0]:
+            fastest.append(f"{rows['activation'].iloc[0]} on {cell_name(cell)}")
+    return f"Fastest to the target: {'; '.join(fastest)}." if fastest else "No activation reached a target."
+
+
+def _times(data: StudyData) -> Figure:
+    cells, names = data.cells, data.order[::-1]
+    places = {name: place for place, name in enumerate(names)}
+    columns = 2 if len(cells) in (1, 2, 4) else 3
+    never = data.ranking[data.ranking["reached"] == 0].groupby("activation").size()
+    always = data.ranking[data.ranking["reached"] < data.ranking["n"]]["activation"].unique()
+    sure = [name for name in data.order if name not in set(always)]
+    title = "Steps to the target accuracy"
+    message = (
+        "One dot per network; a hollow triangle at the right end is a network that had not reached the target when "
+        "training stopped; the count is how many did. Log scale. "
+        + (f"Always there in every panel: {plain_list(sure)}. " if sure else "No activation always reached the target. ")
+        + (f"Never there in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
+    )
+    replicas = data.evaluation
+    with panels(len(cells), columns, 0.55 + 0.17 * len(names), share=False) as (figure, axes):
+        for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
+            rows = in_cell(replicas, cell)
+            horizon = rows["horizon"].iloc[0]
+            floor = max(1, 0.7 * np.nanmin([*rows["time_to_target"].astype(float), horizon / 10]))
+            for name, group in rows.groupby("activation"):
+                reached = group["reached"].astype(bool)
+                times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
+                axis.plot(times, [places[name]] * len(times), "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0)
+                if not reached.all():
+                    axis.plot(horizon, places[name], ">", color=OTHERS, markerfacecolor="none", markersize=6, clip_on=False)
+                axis.text(
+                    1.05, places[name], f"{reached.sum()}/{len(group)}", transform=axis.get_yaxis_transform(),
+                    va="center", fontsize=8, color=INK if reached.all() else MUTED,
+                )
+            log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "")
+            axis.set_xlim(floor, horizon)
+            axis.set_yticks(range(len(names)), names if position % columns == 0 else [""] * len(names), color=INK)
+            target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
+            axis.set(title=f"{cell_name(cell)} (target {target:.0f}%)", ylim=(-0.7, len(names) - 0.3))
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+        picture = finish(figure, "figure-times", title, message)
+    shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
+    return Figure("figure-times", title, message, picture, download("times_to_target", replicas[shown]))
+
+
+def _time_table(data: StudyData) -> Table:
+    frame = data.ranking.sort_values([*CELL, "restricted_time", "activation"])
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        text("Activation", "activation", heads_row=True),
+        number("Target (%)", "target", 0, 100),
+        Column("Reached", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        number("P(reach)", "reach_probability", 2),
+        interval("95% interval (Wilson)", "reach_probability", 2, 1),
+        Column("Median steps", _median),
+        number("Mean of min(steps, end)", "restricted_time", 0),
+        number("End of training (steps)", "horizon"),
+        number("Diverged", "diverged"),
+    ]
+    caption = "Time to target; networks that never reach it are right-censored at the end of training"
+    kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
+    kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]
+    return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]), folded=len(frame) > 20)
+
+
+def _median(row: pd.Series) -> Cell:
+    if np.isinf(row["median_time"]):
+        return Cell(f"> {row['horizon']:,}", float("inf"))
+    return Cell(f"{row['median_time']:,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"])

@@ -1,0 +1,38 @@
+"""What is missing: datasets, cells, tables."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from activation_study.report.data import StudyData, cell_name
+from activation_study.report.document import Block, Paragraph, Section
+from activation_study.report.words import code, listed
+
+
+def section(data: StudyData) -> Section | None:
+    """None where the study is whole."""
+    gaps: list[Block] = []
+    for _, row in data.unavailable.iterrows():
+        said = Markup("<strong>Dataset {} was not available:</strong> {} No run on it has results.")
+        gaps.append(Paragraph(said.format(code(row["dataset"]), _sentence(row["message"])), "gap"))
+    for cell, absent in _absent(data).items():
+        said = Markup("<strong>Not in {}:</strong> {}.").format(cell, listed(absent))
+        gaps.append(Paragraph(said, "gap"))
+    if data.missing:
+        said = Markup("<strong>Tables not found:</strong> {}; what rests on them is left out.")
+        gaps.append(Paragraph(said.format(listed(data.missing)), "gap"))
+    return Section("gaps", "What is missing", gaps) if gaps else None
+
+
+def _absent(data: StudyData) -> dict[str, list[str]]:
+    every = set(data.runs["activation"])
+    absent = {}
+    for cell in data.cells:
+        rows = data.ranking[(data.ranking[["dataset", "depth", "condition"]] == list(cell)).all(axis=1)]
+        if lacking := sorted(every - set(rows["activation"])):
+            absent[cell_name(cell)] = lacking
+    return absent
+
+
+def _sentence(message: str) -> str:
+    return message if not message or message.endswith(".") else f"{message}."

@@ -1,0 +1,63 @@
+"""The activations themselves: graph, derivative, constants."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+import pandas as pd
+
+from activation_study.report.data import StudyData
+from activation_study.report.document import Figure, Section
+from activation_study.report.tables import Cell, Column, Table, download, significant, text
+from activation_study.report.theme import MUTED, SERIES, finish, panels
+
+RANGE, BOTTOM, TOP = 4, -2, 4
+
+
+def section(data: StudyData) -> Section | None:
+    constants = data.tables["activations"]
+    if not len(constants):
+        return None
+    drawn = [_figure(data)] if len(data.tables["portraits"]) else []
+    return Section("activations", "The activations", [*drawn, _table(constants)])
+
+
+def _figure(data: StudyData) -> Figure:
+    portraits = data.tables["portraits"]
+    names = portraits["activation"].drop_duplicates().tolist()
+    title = "Every activation and its derivative"
+    message = f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode."
+    with panels(len(names), 4, 1.45, share=True) as (figure, axes):
+        for axis, name in zip(axes, names, strict=True):
+            draw(axis, portraits[portraits["activation"] == name])
+            axis.set_title(name)
+        picture = finish(figure, "figure-portraits", title, message)
+    return Figure("figure-portraits", title, message, picture, download("portraits", portraits))
+
+
+def draw(axis: Axes, portrait: pd.DataFrame) -> None:
+    """One activation's value (solid) and derivative (dashed)."""
+    axis.axhline(0, color=MUTED, linewidth=0.6)
+    axis.axvline(0, color=MUTED, linewidth=0.6)
+    axis.plot(portrait["x"], portrait["value"], color=SERIES[0], linewidth=1.8)
+    axis.plot(portrait["x"], portrait["derivative"], color=SERIES[1], linewidth=1.3, linestyle=(0, (3, 1.5)))
+    axis.set(xlim=(-RANGE, RANGE), ylim=(BOTTOM, TOP), xticks=[-4, -2, 0, 2, 4], yticks=[-2, 0, 2, 4])
+
+
+def _table(constants: pd.DataFrame) -> Table:
+    columns = [
+        text("Activation", "activation", heads_row=True),
+        text("Definition", "definition"),
+        significant("Mean output", "mean"),
+        significant("Gain", "gain", 4),
+        significant("χ at that gain", "chi"),
+        significant("Steepest slope", "slope_max"),
+        significant("Edge of chaos: weight variance", "sigma_w2", 4),
+        significant("Edge of chaos: bias variance", "sigma_b2"),
+        Column("Learns", lambda row: Cell("yes" if row["learnable"] else "no"), numeric=False),
+        Column("Random in training", lambda row: Cell("yes" if row["stochastic"] else "no"), numeric=False),
+    ]
+    caption = (
+        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient in a wide network; "
+        "– where there is no edge of chaos"
+    )
+    return Table("table-activations", caption, columns, constants, download("activations", constants))

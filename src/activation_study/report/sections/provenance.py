@@ -1,0 +1,102 @@
+"""Where every number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.summaries import cost_of_runs
+
+LABELS = {
+    "code": "Code version",
+    "code_sha256": "Code SHA-256",
+    "config_sha256": "Config SHA-256",
+    "python": "Python",
+    "packages": "Packages",
+    "system": "System",
+    "processor": "Processor",
+    "cores": "Cores",
+}
+
+
+def section(data: StudyData) -> Section:
+    blocks: list[Block] = [Facts(_facts(data)), _counts(data.tables["runs"])]
+    if len(data.tables["datasets"]):
+        blocks.append(_datasets(data.tables["datasets"]))
+    if len(data.tables["timings"]):
+        blocks += [
+            Paragraph("Clocks ran beside other jobs: they say what the study cost, not which activation is cheaper."),
+            _cost(data.tables["timings"]),
+        ]
+    blocks.append(_files(data))
+    return Section("provenance", "Provenance", blocks)
+
+
+def _facts(data: StudyData) -> list[tuple[str, str]]:
+    facts = [("Study", data.name), ("Experiment shown", data.experiment or "all runs")]
+    for key, value in data.provenance.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name} {version}" for name, version in value.items())
+        facts.append((LABELS.get(key, key), str(value)))
+    return facts
+
+
+def _counts(runs: pd.DataFrame) -> Table:
+    statuses = ["finished", "diverged", "pruned", "no_data"]
+    counts = pd.crosstab(runs["role"], runs["status"]).reindex(columns=statuses, fill_value=0).reset_index()
+    per_run = runs.groupby("role")["run"].nunique()
+    counts = counts.assign(runs=counts["role"].map(per_run), networks=counts[statuses].sum(axis=1))
+    columns = [
+        text("Role", "role", heads_row=True),
+        number("Runs", "runs"),
+        number("Networks", "networks"),
+        number("Finished", "finished"),
+        number("Diverged", "diverged"),
+        number("Stopped early", "pruned"),
+        number("Without data", "no_data"),
+    ]
+    caption = "Networks trained in the whole study, by what became of them"
+    return Table("table-counts", caption, columns, counts, download("counts", counts))
+
+
+def _datasets(datasets: pd.DataFrame) -> Table:
+    columns = [
+        text("Dataset", "dataset", heads_row=True),
+        text("Status", "status"),
+        number("Samples", "samples"),
+        number("Features", "features"),
+        number("Classes", "classes"),
+        number("Target (%)", "target", 0, 100),
+        text("Why this target", "target_reason"),
+        text("Source", "source"),
+        text("SHA-256", "sha256"),
+    ]
+    return Table("table-datasets", "Datasets", columns, datasets, download("datasets", datasets))
+
+
+def _cost(timings: pd.DataFrame) -> Table:
+    cost = cost_of_runs(timings)
+    frame = cost.groupby("phase", as_index=False)[["seconds", "replica_steps"]].sum()
+    caption = f"Computing time of the whole study: {decimals(cost['seconds'].sum() / 3600, 2)} hours over all jobs"
+    columns = [
+        text("Phase", "phase", heads_row=True),
+        number("Seconds", "seconds", 1),
+        number("Training steps (all networks)", "replica_steps"),
+    ]
+    return Table("table-cost", caption, columns, frame, download("cost_of_runs", cost))
+
+
+def _files(data: StudyData) -> Table:
+    rows = [
+        (f"{name}.csv", len(table), table["run"].nunique() if "run" in table else pd.NA)
+        for name, table in data.tables.items()
+        if name not in data.missing
+    ]
+    frame = pd.DataFrame(rows, columns=["file", "rows", "runs"])
+    columns = [text("File", "file", heads_row=True), number("Rows", "rows"), number("Runs", "runs")]
+    caption = f"The study's tables, one row per measurement, in the folder {data.name}/tables beside this file"
+    return Table("table-files", caption, columns, frame, download("files", frame))

@@ -1,0 +1,108 @@
+"""Test accuracy per dataset and depth, with intervals and ranks."""
+
+from __future__ import annotations
+
+from activation_study.report.data import StudyData, cell_name, in_cell
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.tables import Cell, Column, Table, download, interval, number, significant, text
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, finish, panels
+from activation_study.report.words import percent, plain_list
+
+
+def section(data: StudyData) -> Section | None:
+    if not len(data.ranking):
+        return None
+    lead = (
+        "Each network is scored once, on test data, at the learning rate that other seeds chose for its activation. A "
+        "diverged network counts at chance. Ranks describe these runs; ties share the better rank."
+    )
+    return Section("ranking", "Ranking", [Paragraph(lead), _figure(data), _overall(data), _by_cell(data)])
+
+
+def _figure(data: StudyData) -> Figure:
+    cells = data.cells
+    names = data.order[::-1]
+    places = {name: place for place, name in enumerate(names)}
+    columns = min(3, len(cells)) if len(cells) != 4 else 2
+    winners = {cell_name(cell): in_cell(data.ranking, cell).iloc[0] for cell in cells}
+    title = "Test accuracy by dataset and depth"
+    message = "First in each panel: " + "; ".join(
+        f"{row['activation']} on {cell} ({percent(row['test_accuracy'])})" for cell, row in winners.items()
+    )
+    message += ". Bars are 95% intervals over seeds; the dotted line is chance; a cross marks diverged networks."
+    with panels(len(cells), columns, 0.55 + 0.17 * len(names), share=False) as (figure, axes):
+        for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
+            rows = in_cell(data.ranking, cell)
+            axis.axvline(rows["chance"].iloc[0] * 100, color=MUTED, linewidth=0.8, linestyle=":")
+            for _, row in rows.iterrows():
+                y, first = places[row["activation"]], row["rank"] == 1
+                colour = SERIES[0] if first else OTHERS
+                axis.plot([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], [y, y], color=colour)
+                axis.plot(row["test_accuracy"] * 100, y, "D" if first else "o", color=colour, markersize=5)
+                if row["diverged"]:
+                    axis.plot(row["test_accuracy"] * 100, y, "x", color=INK, markersize=6, markeredgewidth=1.2)
+            absent = [name for name in names if name not in set(rows["activation"])]
+            for name in absent:
+                axis.text(0.5, places[name], "no data", transform=axis.get_yaxis_transform(), color=MUTED, va="center", fontsize=7.5)
+            labels = names if position % columns == 0 else []
+            axis.set_yticks(range(len(names)), labels or [""] * len(names), color=INK)
+            axis.set(ylim=(-0.7, len(names) - 0.3), title=cell_name(cell))
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+            if position >= len(cells) - columns:
+                axis.set_xlabel("test accuracy (%)")
+        picture = finish(figure, "figure-ranking", title, message)
+    return Figure("figure-ranking", title, message, picture, download("ranking", data.ranking))
+
+
+def _overall(data: StudyData) -> Table:
+    columns = [
+        text("Activation", "activation", heads_row=True),
+        number("Accuracy (%)", "accuracy", 2, 100),
+        interval("95% interval (%)", "accuracy", 2),
+        number("Difference from the best (points)", "difference", 2, 100, signed=True),
+        interval("95% interval (points)", "difference", 2, signed=True),
+        number("Mean rank", "mean_rank", 1),
+        Column("Cells", lambda row: Cell(f"{row['cells']} of {row['of']}", float(row["cells"]))),
+        number("Networks", "n"),
+        number("Diverged", "diverged"),
+    ]
+    if data.gives_verdicts:
+        columns[5:5] = [
+            significant("p (Holm)", "p", 2),
+            Column("Told apart from the best", lambda row: Cell(_told_apart(row)), numeric=False),
+        ]
+    caption = "Mean test accuracy over all combinations of dataset and depth, each of equal weight"
+    return Table("table-overall", caption, columns, data.overall, download("overall", data.overall))
+
+
+def _told_apart(row: object) -> str:
+    if row["cells"] < row["of"]:
+        return "– not compared"
+    return "= no" if row["tied"] else "≠ yes"
+
+
+def _by_cell(data: StudyData) -> Table:
+    frame = data.ranking
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        number("Rank", "rank"),
+        text("Activation", "activation", heads_row=True),
+        number("Test accuracy (%)", "test_accuracy", 2, 100),
+        interval("95% interval (%)", "test_accuracy", 2),
+        number("Seeds", "n"),
+        number("Diverged", "diverged"),
+        Column(
+            "Learning rate",
+            lambda row: Cell(f"{row['learning_rate']:g}" + " (edge)" * bool(row["edge"]), float(row["learning_rate"])),
+        ),
+        number("Test − training loss (nats)", "generalisation_gap", 3),
+        number("Parameters", "parameters"),
+    ]
+    edges = frame.loc[frame["edge"].astype(bool), "activation"].unique().tolist()
+    caption = "Every run of the ranking"
+    if edges:
+        caption += f"; (edge): the best rate tried stood at the end of the grid, for {plain_list(sorted(edges))}"
+    return Table("table-ranking", caption, columns, frame, download("ranking", frame), folded=len(frame) > 20)

@@ -1,0 +1,104 @@
+"""How much an activation's score depends on the learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from activation_study.report.data import CELL, StudyData
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.tables import Table, download, figures, number, significant, text
+from activation_study.report.theme import INK, MUTED, emphasis, finish, panels, power_of_ten
+from activation_study.report.words import counted
+
+NEAR = 0.02
+"""Accuracy within which a rate counts as good as the best."""
+
+
+def section(data: StudyData) -> Section | None:
+    if not len(data.rates):
+        return None
+    lead = (
+        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates that fell behind after a first "
+        "stretch of training were stopped early, and those runs have no score here."
+    )
+    groups = list(data.rates.groupby(["dataset", "condition"]))
+    figures_ = [_figure(data, place, key, group) for place, (key, group) in enumerate(groups, 1)]
+    return Section("rates", "Learning rates", [Paragraph(lead), *figures_, _table(data)])
+
+
+def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFrame) -> Figure:
+    names = [name for name in data.order if name in set(rows["activation"])]
+    depths = sorted(rows["depth"].unique())[:5]
+    styles = emphasis([str(depth) for depth in depths])
+    widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names)
+    title = f"Validation accuracy against learning rate, {', '.join(filter(None, key))}"
+    message = (
+        "Mean over tuning seeds; learning rate on a log scale; a ring marks the selected rate, a cross rates where networks diverged. "
+        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its best; "
+        f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
+    )
+    with panels(len(names), 4, 1.5, share=True) as (figure, axes):
+        for axis, name in zip(axes, names, strict=True):
+            for depth, style in zip(depths, styles.values(), strict=False):
+                one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
+                known = one.dropna(subset=["validation_accuracy"])
+                axis.plot(
+                    known["learning_rate"], known["validation_accuracy"] * 100, marker=style.marker, color=style.colour,
+                    linestyle=(0, style.dashes) if style.dashes else "-", linewidth=1.2, markersize=3.5, label=f"{depth} layers",
+                )
+                chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
+                axis.plot(chosen["learning_rate"], chosen["validation_accuracy"] * 100, "o", color=INK, markerfacecolor="none", markersize=8, markeredgewidth=0.9)
+                axis.plot(blown["learning_rate"], blown["validation_accuracy"] * 100, "x", color=INK, markersize=6, markeredgewidth=1)
+            axis.set(title=name, ylim=(0, 100), xscale="log")
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
+            axis.xaxis.set_minor_locator(NullLocator())
+        for axis in axes[::4]:
+            axis.set_ylabel("accuracy (%)")
+        figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
+        picture = finish(figure, f"figure-rates-{place}", title, message)
+    kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
+    kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
+    return Figure(f"figure-rates-{place}", title, message, picture, download(f"learning_rates_{place}", rows[kept]))
+
+
+def _good_rates(rates: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: the selected rate, and how many rates come within NEAR of the best."""
+    best = rates.groupby("run")["validation_accuracy"].transform("max")
+    rates = rates.assign(good=rates["validation_accuracy"] >= best - NEAR, chosen=rates["selected"].astype(bool))
+    rates["chosen_rate"] = rates["learning_rate"].where(rates["chosen"])
+    kept = {name: (name, "first") for name in (*CELL, "activation")}
+    return rates.groupby("run", as_index=False).agg(
+        **kept,
+        learning_rate=("chosen_rate", "max"),
+        best=("validation_accuracy", "max"),
+        good=("good", "sum"),
+        tried=("learning_rate", "nunique"),
+        diverged=("diverged", "sum"),
+        pruned=("pruned", "sum"),
+        edge=("edge", "any"),
+    )
+
+
+def _table(data: StudyData) -> Table:
+    frame = _good_rates(data.rates).drop(columns="run").sort_values([*CELL, "activation"], ignore_index=True)
+    frame = frame.assign(on_edge=np.where(frame["edge"], "! yes", "no"))
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        text("Activation", "activation", heads_row=True),
+        significant("Selected rate", "learning_rate"),
+        text("On the grid's edge", "on_edge"),
+        number("Best validation accuracy (%)", "best", 1, 100),
+        number(f"Rates within {counted(round(NEAR * 100), 'point')} of it", "good"),
+        number("Rates tried", "tried"),
+        number("Networks diverged", "diverged"),
+        number("Networks stopped early", "pruned"),
+    ]
+    caption = "Learning rates tried and selected, on tuning seeds"
+    data_ = download("selected_rates", frame.drop(columns="on_edge"))
+    return Table("table-rates", caption, columns, frame, data_, folded=len(frame) > 20)

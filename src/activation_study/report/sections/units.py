@@ -1,0 +1,108 @@
+"""Dead and saturated units, layer by layer."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from activation_study.report.data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.tables import Table, download, interval, number, text
+from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, finish, panels
+from activation_study.report.words import percent, plain_list
+from activation_study.summaries import POOLED
+
+WORTH_NAMING = 0.05
+"""Share of units from which a figure's description names an activation."""
+
+
+def section(data: StudyData) -> Section | None:
+    last = _at_the_end(data)
+    if not len(last):
+        return None
+    blocks: list[Block] = [
+        Paragraph(
+            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient passes it. A unit's "
+            "response is saturated where the slope is below a tenth of the activation's steepest. Both at the end of training; "
+            f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows."
+        )
+    ]
+    blocks += [_figure(data, last, place, cell) for place, cell in enumerate(data.deepest, 1) if len(in_cell(last, cell))]
+    return Section("units", "Dead and saturated units", [*blocks, _table(last)])
+
+
+def _at_the_end(data: StudyData) -> pd.DataFrame:
+    health = data.health
+    last = health[health["step"] == health.groupby("run")["step"].transform("max")]
+    return last.assign(saturated=last["saturated_low"] + last["saturated_high"])
+
+
+def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: tuple[str, int, str]) -> Figure:
+    rows = in_cell(last, cell)
+    pooled = rows[rows["layer"] == POOLED].set_index("activation")
+    layers = rows[rows["layer"] != POOLED]
+    names = [name for name in data.order if name in pooled.index]
+    title = f"Dead and saturated units at the end of training, {cell_name(cell)}"
+    message = " ".join(
+        f"{word}: {_ranked(pooled[metric])}."
+        for metric, word in (("dead", "Dead units"), ("saturated", "Saturated responses"))
+    )
+    message += " Each row is an activation and each column a layer, the input at the left; the number is the mean over all layers."
+    with panels(2, 2, 0.75 + 0.2 * len(names), share=False) as (figure, axes):
+        for axis, (metric, label) in zip(axes, (("dead", "Dead units"), ("saturated", "Saturated responses")), strict=True):
+            grid = layers.pivot(index="activation", columns="layer", values=metric).reindex(names).astype(float)
+            axis.set_facecolor(GAP)
+            image = axis.imshow(grid.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1)
+            axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), color=INK)
+            ticks = sorted({0, (grid.shape[1] - 1) // 2, grid.shape[1] - 1})
+            axis.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
+            axis.set(title=label, xlabel="layer")
+            axis.tick_params(length=0)
+            axis.grid(visible=False)
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            for y, name in enumerate(names):
+                share = pooled.loc[name, metric]
+                said = "no value" if pd.isna(share) else percent(share)
+                axis.text(1.02, y, said, transform=axis.get_yaxis_transform(), va="center", color=INK, fontsize=8)
+        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.4, aspect=30, pad=0.03)
+        bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"])
+        bar.set_label("share of the layer", color=MUTED)
+        bar.outline.set_visible(False)
+        picture = finish(figure, f"figure-units-{place}", title, message)
+    kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
+    return Figure(f"figure-units-{place}", title, message, picture, download(f"units_by_layer_{place}", layers[kept]))
+
+
+def _ranked(shares: pd.Series) -> str:
+    high = shares[shares >= WORTH_NAMING].sort_values(ascending=False, kind="stable")
+    if high.empty:
+        return f"below {percent(WORTH_NAMING, 0)} of the units with every activation"
+    named = [f"{name} {percent(share, 0)}" for name, share in high.iloc[:4].items()]
+    return f"most with {plain_list(named)}; " + (
+        f"{len(high) - 4} more at or above {percent(WORTH_NAMING, 0)}"
+        if len(high) > 4
+        else f"below {percent(WORTH_NAMING, 0)} with all others"
+    )
+
+
+def _table(last: pd.DataFrame) -> Table:
+    frame = last[last["layer"] == POOLED].sort_values([*CELL, "dead"], ascending=[True, True, True, False])
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        text("Activation", "activation", heads_row=True),
+        number("Dead (%)", "dead", 1, 100),
+        interval("95% interval (%)", "dead"),
+        number("Born dead (%)", "born_dead", 1, 100),
+        number("Unusable at 0.001 (%)", "unusable_001", 1, 100),
+        number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
+        number("Saturated low (%)", "saturated_low", 1, 100),
+        number("Saturated high (%)", "saturated_high", 1, 100),
+        number("Seeds", "n"),
+        number("Diverged", "diverged"),
+    ]
+    caption = "Units at the end of training, over all hidden layers; unusable: never above that share of the steepest slope"
+    kept = [*CELL, "activation", "step", "n", "diverged", "samples", "dead", "dead_low", "dead_high", "born_dead"]
+    kept += ["unusable_001", "unusable_01", "saturated_low", "saturated_high"]
+    return Table("table-units", caption, columns, frame, download("units", frame[kept]), folded=len(frame) > 20)

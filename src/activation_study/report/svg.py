@@ -1,0 +1,136 @@
+"""A matplotlib figure as SVG for the page: deterministic, themed by the page's colours, readable without styles.
+
+Matplotlib writes `style` attributes, which a strict content-security policy drops: every mark would turn black.
+They become presentation attributes here, and the theme's colours become `var(--name, colour)`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from matplotlib.figure import Figure as MatplotlibFigure
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+PIXELS_PER_POINT = 4 / 3
+_COORDINATES = ("d", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "transform")
+_FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
+
+ElementTree.register_namespace("", SVG.strip("{}"))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as it stands in the page (`inline`) and as a file of its own (`standalone`)."""
+
+    inline: str
+    standalone: str
+
+
+def drawing(
+    figure: MatplotlibFigure, name: str, title: str, message: str, colours: Mapping[str, str]
+) -> Drawing:
+    """Draw `figure`.
+
+    Args:
+        figure: closed by the caller; its `svg.hashsalt` must be set.
+        name: prefix of every id, so that no two figures of a page collide.
+        title, message: what assistive technology reads out.
+        colours: hexadecimal colour → name of the CSS variable that takes its place in the page.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(buffer.getvalue())
+    _strip(root)
+    for element in root.iter():
+        _style_to_attributes(element)
+        _round(element)
+    _prefix_ids(root, name)
+    _unwrap(root)
+    _head(root, name, title, message)
+    standalone = ElementTree.tostring(root, encoding="unicode")
+    for element in root.iter():
+        for key in ("fill", "stroke"):
+            colour = element.get(key, "")
+            if colour in colours:
+                element.set(key, f"var(--{colours[colour]},{colour})")
+    return Drawing(ElementTree.tostring(root, encoding="unicode"), standalone)
+
+
+def _strip(root: ElementTree.Element) -> None:
+    """Metadata and the style sheet, which would rule the whole page."""
+    for child in list(root):
+        if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None:
+            root.remove(child)
+    root.attrib.pop("version", None)
+
+
+def _style_to_attributes(element: ElementTree.Element) -> None:
+    for declaration in element.attrib.pop("style", "").split(";"):
+        key, _, value = (part.strip() for part in declaration.partition(":"))
+        if key == "font":  # "[weight] 9px family": the family is the page's
+            if "bold" in value or re.match(r"[6-9]00\b", value):
+                element.set("font-weight", "bold")
+            element.set("font-size", re.search(r"([\d.]+)px", value)[1])
+        elif key == "font-size":
+            element.set(key, value.removesuffix("px"))
+        elif key and key not in ("font-family", "stroke-miterlimit"):
+            element.set(key, value.split(";")[0])
+    if element.tag == f"{SVG}image":
+        element.set("preserveAspectRatio", "none")
+
+
+def _round(element: ElementTree.Element) -> None:
+    for key in _COORDINATES:
+        if value := element.get(key):
+            digits = 4 if key == "transform" else 1
+            value = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.{digits}f}".rstrip("0").rstrip("."), value)
+            element.set(key, re.sub(r"\s+", " ", value).strip())
+
+
+def _prefix_ids(root: ElementTree.Element, name: str) -> None:
+    """Ids that something refers to are renamed, the others go."""
+    used: dict[str, str] = {}
+    for element in root.iter():
+        if HREF in element.attrib:
+            element.set("href", re.sub(r"\s", "", element.attrib.pop(HREF)))
+        for key, value in element.attrib.items():
+            for old in re.findall(r"^#(.+)$|url\(#(.+?)\)", value):
+                old = old[0] or old[1]
+                new = used.setdefault(old, f"{name}-{len(used)}")
+                element.set(key, value.replace(f"#{old}", f"#{new}"))
+    for element in root.iter():
+        if "id" in element.attrib:
+            old = element.attrib.pop("id")
+            if old in used:
+                element.set("id", used[old])
+
+
+def _unwrap(parent: ElementTree.Element) -> None:
+    """Groups that say nothing give way to their children."""
+    children = []
+    for child in parent:
+        _unwrap(child)
+        children += list(child) if child.tag == f"{SVG}g" and not child.attrib else [child]
+    parent[:] = children
+    parent.text = parent.text if (parent.text or "").strip() else None
+    for child in parent:
+        child.tail = None
+
+
+def _head(root: ElementTree.Element, name: str, title: str, message: str) -> None:
+    width, height = (float(root.get(key).removesuffix("pt")) for key in ("width", "height"))
+    root.set("width", f"{width * PIXELS_PER_POINT:.0f}")
+    root.set("height", f"{height * PIXELS_PER_POINT:.0f}")
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    root.set("font-family", _FONT)
+    root.set("stroke-linejoin", "round")
+    for position, (tag, text) in enumerate((("title", title), ("desc", message))):
+        element = ElementTree.Element(f"{SVG}{tag}", {"id": f"{name}-{tag}"})
+        element.text = text
+        root.insert(position, element)

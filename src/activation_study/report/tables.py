@@ -1,0 +1,132 @@
+"""Tables as readers see them, and the data behind tables and figures as CSV inside the page."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+ABSENT = "–"
+LARGEST_PLAIN = 40_000
+"""Characters of CSV above which it is embedded gzipped."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table's cell shows and, for numbers, what it sorts by."""
+
+    text: str
+    sort: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its header (with the unit), how a row's cell is made from the row, and how cells are compared."""
+
+    header: str
+    cell: Callable[[pd.Series], Cell]
+    numeric: bool = True
+    heads_row: bool = False
+
+
+@dataclass(frozen=True)
+class Download:
+    """Data as CSV that the page itself holds."""
+
+    name: str
+    csv: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.csv" if len(self.csv) <= LARGEST_PLAIN else f"{self.name}.csv.gz"
+
+    @property
+    def href(self) -> str:
+        """A data: address. It needs no script, and a large table is gzipped to keep the page small."""
+        if len(self.csv) <= LARGEST_PLAIN:
+            return "data:text/csv;charset=utf-8," + quote(self.csv, safe=",.-_~:/()'*!")
+        packed = gzip.compress(self.csv.encode(), compresslevel=9, mtime=0)
+        return "data:application/gzip;base64," + base64.b64encode(packed).decode()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a frame under a caption. `folded` tables start closed: they are long, and for looking things up."""
+
+    id: str
+    caption: str
+    columns: Sequence[Column]
+    frame: pd.DataFrame
+    data: Download
+    folded: bool = False
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        return [[column.cell(row) for column in self.columns] for _, row in self.frame.iterrows()]
+
+
+def download(name: str, frame: pd.DataFrame) -> Download:
+    """The frame as CSV: seven significant digits, which is what single precision holds; an empty field is missing."""
+    return Download(name, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))
+
+
+def text(header: str, column: str, *, heads_row: bool = False) -> Column:
+    return Column(header, lambda row: Cell(str(row[column])), numeric=False, heads_row=heads_row)
+
+
+def number(header: str, column: str, digits: int = 0, scale: float = 1.0, *, signed: bool = False) -> Column:
+    """A column of numbers at `digits` decimals, each times `scale` (100 for percent)."""
+    return Column(header, lambda row: _number(row[column], digits, scale, signed))
+
+
+def interval(header: str, column: str, digits: int = 1, scale: float = 100.0, *, signed: bool = False) -> Column:
+    """The bounds in `column`_low and `column`_high; sorts by the lower one."""
+
+    def cell(row: pd.Series) -> Cell:
+        low = _number(row[f"{column}_low"], digits, scale, signed)
+        high = _number(row[f"{column}_high"], digits, scale, signed)
+        return Cell(ABSENT) if low.sort is None else Cell(f"{low.text} to {high.text}", low.sort)
+
+    return Column(header, cell)
+
+
+def significant(header: str, column: str, digits: int = 3) -> Column:
+    """A column of numbers at `digits` significant digits."""
+    return Column(header, lambda row: Cell(figures(row[column], digits), _sortable(row[column])))
+
+
+def figures(value: Any, digits: int = 3) -> str:
+    """A number at `digits` significant digits, without exponents where they do not help."""
+    if pd.isna(value):
+        return ABSENT
+    return minus(f"{float(value):.{digits}g}")
+
+
+def decimals(value: Any, digits: int = 1, *, signed: bool = False) -> str:
+    """A number at `digits` decimals with a true minus sign; zero has no sign."""
+    if pd.isna(value):
+        return ABSENT
+    if math.isinf(value):
+        return "∞"
+    rounded = round(float(value), digits) + 0.0
+    return minus(f"{rounded:+,.{digits}f}" if signed and rounded else f"{rounded:,.{digits}f}")
+
+
+def minus(number: str) -> str:
+    return number.replace("-", "−")
+
+
+def _number(value: Any, digits: int, scale: float, signed: bool) -> Cell:
+    if pd.isna(value):
+        return Cell(ABSENT)
+    return Cell(decimals(float(value) * scale, digits, signed=signed), _sortable(value))
+
+
+def _sortable(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)

@@ -1,0 +1,205 @@
+"""How figures look: colours, the few emphasised series, grids of panels, direct labels.
+
+Colours here are the light ones; `style.css` gives the same names their dark values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from activation_study.report.svg import Drawing, drawing
+
+WIDTH = 8.8
+"""Inches: 845 px on the page."""
+INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
+    "#1b1f24",
+    "#57606a",
+    "#d9dee3",
+    "#8c959f",
+    "#ffffff",
+    "#c8d1da",
+    "#b9bec4",
+)
+SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000")
+DASHES = ("", (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
+MARKERS = ("o", "s", "^", "D", "v")
+VARIABLES = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    OTHERS: "others",
+    PAPER: "paper",
+    BAND: "band",
+    GAP: "gap",
+    **{colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)},
+}
+SEQUENTIAL = sns.color_palette("mako_r", as_cmap=True)
+DIVERGING = sns.color_palette("RdBu_r", as_cmap=True)
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "activation study",
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the layout is the same everywhere
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlepad": 5,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": OTHERS,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": OTHERS,
+    "ytick.color": OTHERS,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "image.interpolation": "none",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """How one emphasised series is drawn, everywhere."""
+
+    colour: str
+    dashes: str | tuple[float, ...]
+    marker: str
+
+
+def emphasis(names: Sequence[str]) -> dict[str, Series]:
+    """A style for each of at most five names."""
+    styles = (Series(*style) for style in zip(SERIES, DASHES, MARKERS, strict=True))
+    return dict(zip(names, styles, strict=False))
+
+
+@contextmanager
+def panels(
+    count: int, columns: int, height: float, *, share: bool | str = True, width: float = WIDTH
+) -> Iterator[tuple[MatplotlibFigure, list[Axes]]]:
+    """A figure of `count` panels in rows of `columns`, each `height` inches; closed at the end."""
+    rows = -(-count // columns)
+    with plt.rc_context(_STYLE):
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(width, rows * height),
+            layout="constrained",
+            squeeze=False,
+            sharex=share,
+            sharey=share,
+        )
+        axes = list(grid.flat)
+        for unused in axes[count:]:
+            unused.set_axis_off()
+        if share in (True, "all", "col"):  # the last panel of a column carries its ticks, also above an unused place
+            for axis in axes[max(0, count - columns) : count]:
+                axis.tick_params(labelbottom=True)
+        try:
+            yield figure, axes[:count]
+        finally:
+            plt.close(figure)
+
+
+def finish(figure: MatplotlibFigure, name: str, title: str, message: str) -> Drawing:
+    """The drawing, with the theme's colours as variables."""
+    return drawing(figure, name, title, message, VARIABLES)
+
+
+def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, Series], by: str) -> None:
+    """One line per value of `by`: the emphasised ones in their style, over the others in grey."""
+    for name, group in frame[~frame[by].isin(list(styles))].groupby(by, sort=True):
+        axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, label=f"_{name}")
+    for name in reversed([name for name in styles if name in set(frame[by])]):
+        style = styles[name]
+        sns.lineplot(
+            frame[frame[by] == name],
+            x=x,
+            y=y,
+            ax=axis,
+            color=style.colour,
+            dashes=False,
+            linestyle=(0, style.dashes) if style.dashes else "-",
+            estimator=None,
+            errorbar=None,
+            legend=False,
+            zorder=3,
+        )
+    axis.set(xlabel="", ylabel="")
+
+
+def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, Series]) -> None:
+    """Names at the right ends of lines, at (x, y) in data units, moved apart where they would overlap."""
+    if not ends:
+        return
+    bottom, top = axis.get_ylim()
+    names = sorted(ends, key=lambda name: ends[name][1])
+    heights = (np.array([ends[name][1] for name in names]) - bottom) / (top - bottom)
+    gap = 10.5 / (axis.get_figure().get_size_inches()[1] * 72 * 0.8 / axis.get_subplotspec().get_gridspec().nrows)
+    for name, height in zip(names, spread(heights, gap), strict=True):
+        axis.annotate(
+            name,
+            (1, height),
+            xycoords="axes fraction",
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            color=styles[name].colour,
+            fontsize=8,
+            annotation_clip=False,
+        )
+
+
+def spread(positions: np.ndarray, gap: float) -> np.ndarray:
+    """Ascending positions moved as little as needed to stand `gap` apart, kept within [0, 1] where they fit."""
+    if len(positions) < 2:
+        return np.clip(positions, 0, 1)
+    gap = min(gap, 1 / (len(positions) - 1))
+    moved = np.clip(positions, 0, 1)
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    moved[-1] = min(moved[-1], 1)
+    for i in range(len(moved) - 2, -1, -1):
+        moved[i] = min(moved[i], moved[i + 1] - gap)
+    return moved
+
+
+def log_steps(axis: Axes, last: float, label: str = "") -> None:
+    """A logarithmic axis of training steps from 1 to `last`."""
+    axis.set_xscale("log")
+    axis.set_xlim(1, last)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel(label)
+
+
+def power_of_ten(exponent: float) -> str:
+    """10 with a raised exponent, as plain text."""
+    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,71 @@
+"""Sentences from numbers, the same wording everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.report.data import StudyData
+from activation_study.report.tables import decimals
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def code(name: str) -> Markup:
+    return Markup("<code>{}</code>").format(name)
+
+
+def listed(names: Iterable[str], last: str = "and") -> Markup:
+    """Names as code, in a sentence: "a, b and c"."""
+    marked = [code(name) for name in names]
+    if len(marked) < 2:
+        return Markup("").join(marked)
+    return Markup("{} {} {}").format(Markup(", ").join(marked[:-1]), last, marked[-1])
+
+
+def plain_list(names: Sequence[str]) -> str:
+    """The same for text without markup, such as a figure's description."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def counted(count: int, noun: str) -> str:
+    """Small numbers in words: "three datasets"."""
+    word = NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
+    return f"{word} {noun}{'s' * (count != 1)}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{decimals(share * 100, digits)}%"
+
+
+def bounds(row: pd.Series, column: str, digits: int = 1, *, signed: bool = False) -> str:
+    """The interval of a share, in percent or percentage points."""
+    low, high = (decimals(row[f"{column}_{end}"] * 100, digits, signed=signed) for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
+def standing(data: StudyData, name: str) -> Markup:
+    """Where an activation stands in the overall ranking, in a sentence."""
+    position = {row["activation"]: (place, row) for place, (_, row) in enumerate(data.overall.iterrows(), 1)}
+    if name not in position:
+        return Markup("{} was not part of this study.").format(code(name))
+    place, row = position[name]
+    if pd.isna(row["accuracy"]):
+        cells = f"{row['cells']} of {row['of']}"
+        return Markup("{} has scores in {} cells only, so it has no place.").format(code(name), cells)
+    best = data.order[0]
+    complete = int(data.overall["accuracy"].notna().sum())
+    said = Markup("{} takes place {} of {} with {}").format(
+        code(name), place, complete, percent(row["accuracy"])
+    )
+    if name == best:
+        return said + ", the highest mean."
+    apart = Markup(", {} points below {}").format(decimals(-row["difference"] * 100, 2), code(best))
+    if not data.gives_verdicts:
+        return said + apart + "."
+    how = "which this study cannot tell from no difference" if row["tied"] else "a difference that is told apart"
+    return said + apart + Markup(" (95% interval {}), {}.").format(
+        bounds(row, "difference", 2, signed=True), how
+    )

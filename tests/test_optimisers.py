@@ -1,0 +1,68 @@
+"""The optimisers are torch.optim's, replica by replica."""
+
+import pytest
+import torch
+
+from activation_study.optimisers import Optimiser
+
+RATES = [0.001, 0.03, 0.5]
+SHAPES = [(3, 4, 5), (3, 1, 5), (3, 2)]
+
+
+def _gradients(steps, dtype):
+    source = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        scale = 10.0 ** (step % 7 - 4)  # from tiny, where Adam's epsilon counts, to large
+        yield [torch.randn(shape, generator=source, dtype=dtype) * scale for shape in SHAPES]
+
+
+def _start(dtype):
+    source = torch.Generator().manual_seed(1)
+    return [torch.randn(shape, generator=source, dtype=dtype) for shape in SHAPES]
+
+
+def _reference(kind, parameters, rate):
+    if kind == "adam":
+        return torch.optim.Adam(parameters, lr=rate)
+    return torch.optim.SGD(parameters, lr=rate, momentum=0.9 if kind == "momentum" else 0)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-11), (torch.float32, 2e-4)])
+def test_a_hundred_steps_equal_torch_optim(kind, dtype, rtol):
+    stacked = _start(dtype)
+    mine = Optimiser(kind, stacked, torch.tensor(RATES, dtype=torch.float64))
+    alone = [[p[r].clone().requires_grad_() for p in _start(dtype)] for r in range(3)]
+    theirs = [_reference(kind, alone[r], RATES[r]) for r in range(3)]
+    for gradients in _gradients(100, dtype):
+        mine.begin_step()
+        for index in (2, 0, 1):  # the order must not matter
+            mine.update(index, gradients[index].clone())
+        for r, rule in enumerate(theirs):
+            for parameter, gradient in zip(alone[r], gradients, strict=True):
+                parameter.grad = gradient[r].clone()
+            rule.step()
+    for index, parameter in enumerate(stacked):
+        expected = torch.stack([alone[r][index].detach() for r in range(3)])
+        torch.testing.assert_close(parameter, expected, rtol=rtol, atol=rtol)
+        moved = (parameter - _start(dtype)[index]).abs().flatten(1).amax(1)
+        assert (moved > 1e-4).all(), "frozen parameters would be equal too"
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+def test_a_restored_optimiser_goes_on_as_if_nothing_had_happened(kind):
+    straight, halves = _start(torch.float64), _start(torch.float64)
+    rates = torch.tensor(RATES, dtype=torch.float64)
+    one, first = Optimiser(kind, straight, rates), Optimiser(kind, halves, rates)
+    for step, gradients in enumerate(_gradients(10, torch.float64)):
+        if step == 5:
+            kept = [state.clone() for states in first.states for state in states]
+            steps = first.step
+            first = Optimiser(kind, halves, rates)
+            first.load(kept, steps)
+        for rule in (one, first):
+            rule.begin_step()
+            for index, gradient in enumerate(gradients):
+                rule.update(index, gradient)
+    for a, b in zip(straight, halves, strict=True):
+        assert torch.equal(a, b)

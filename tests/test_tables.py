@@ -1,0 +1,177 @@
+"""The tables keep what is put into them, and refuse what does not belong."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pandera.errors
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from activation_study import files, tables
+from activation_study.study import factor_defaults, schema
+from activation_study.tables import TABLES
+
+_VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
+
+
+def _row(name, **changes):
+    return {column: _VALUES[spec.type] for column, spec in TABLES[name].items()} | changes
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_round_trip_keeps_values_types_and_gaps(name, tmp_path):
+    gaps = {column: None for column, spec in TABLES[name].items() if spec.nullable}
+    written = tables.from_rows(name, [_row(name), _row(name, **gaps)])
+    tables.validate(name, written)
+    tables.write_parquet(written, tmp_path / "t.parquet")
+    assert pq.read_table(tmp_path / "t.parquet").to_pylist() == [_row(name), _row(name, **gaps)]
+    assert tables.concatenated(name, [tmp_path / "t.parquet"] * 2).num_rows == 4
+    assert list(pd.read_parquet(tmp_path / "t.parquet").columns) == list(TABLES[name])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_empty_table_is_valid_and_has_its_types(name):
+    empty = tables.concatenated(name, [])
+    assert empty.num_rows == 0
+    assert empty.schema == tables.from_rows(name, [_row(name)]).schema
+    tables.validate(name, empty)
+
+
+def test_nan_counts_as_missing():
+    row = _row("layers", mean=math.nan, sd=0.25)
+    table = tables.from_rows("layers", [row])
+    assert table["mean"].null_count == 1
+    assert table["sd"].to_pylist() == [0.25]
+
+
+def test_a_missing_value_where_one_must_be_is_refused():
+    for wrong in (None, math.nan):
+        with pytest.raises(pandera.errors.SchemaErrors, match="learning_rate"):
+            tables.validate("curves", tables.from_rows("curves", [_row("curves", learning_rate=wrong)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("runs", "test_accuracy", 1.01),
+        ("runs", "validation_accuracy", -0.01),
+        ("runs", "depth", 0),
+        ("runs", "replicate", -1),
+        ("runs", "learning_rate", -1e-9),
+        ("layers", "dead", 1.5),
+        ("layers", "layer", 0),
+        ("layers", "saturated_high", -1e-9),
+        ("layers", "sd", -1.0),
+        ("timings", "seconds", -0.1),
+        ("datasets", "target", 1.5),
+    ],
+)
+def test_values_out_of_range_are_found(name, column, value):
+    table = tables.from_rows(name, [_row(name), _row(name, **{column: value})])
+    with pytest.raises(pandera.errors.SchemaErrors) as caught:
+        tables.validate(name, table)
+    assert caught.value.failure_cases["column"].tolist() == [column]
+    assert caught.value.failure_cases["failure_case"].tolist() == [value]
+
+
+def test_all_faults_are_reported_at_once():
+    rows = [_row("runs", depth=0), _row("runs", test_accuracy=2.0)]
+    with pytest.raises(pandera.errors.SchemaErrors) as caught:
+        tables.validate("runs", tables.from_rows("runs", rows))
+    assert set(caught.value.failure_cases["column"]) == {"depth", "test_accuracy"}
+
+
+def test_columns_that_are_missing_or_unknown_are_refused():
+    columns = {column: [] for column in TABLES["timings"]}
+    with pytest.raises(ValueError, match=r"table timings: .*\['extra'\]"):
+        tables.arrow_table("timings", columns | {"extra": []})
+    del columns["phase"]
+    with pytest.raises(ValueError, match=r"table timings: .*\['phase'\]"):
+        tables.arrow_table("timings", columns)
+
+
+def test_a_column_in_the_wrong_place_is_refused():
+    table = tables.from_rows("timings", [_row("timings")])
+    with pytest.raises(pandera.errors.SchemaErrors):
+        tables.validate("timings", table.select(list(reversed(table.column_names))))
+
+
+def test_a_value_of_the_wrong_type_is_refused():
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
+        tables.from_rows("timings", [_row("timings", seconds="fast")])
+
+
+def test_another_table_is_refused_by_name(tmp_path):
+    tables.write_parquet(tables.from_rows("curves", [_row("curves")]), tmp_path / "curves.parquet")
+    with pytest.raises(ValueError, match=r"curves\.parquet: is no runs table of schema version"):
+        tables.concatenated("runs", [tmp_path / "curves.parquet"])
+
+
+def test_a_table_of_an_older_version_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "SCHEMA_VERSION", 0)
+        tables.write_parquet(tables.from_rows("curves", [_row("curves")]), tmp_path / "old.parquet")
+    with pytest.raises(ValueError, match=r"old\.parquet"):
+        tables.concatenated("curves", [tmp_path / "old.parquet"])
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path):
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    with pytest.raises(ValueError, match=r"foreign\.parquet: is no curves table"):
+        tables.concatenated("curves", [tmp_path / "foreign.parquet"])
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "t.parquet"
+    tables.write_parquet(tables.from_rows("timings", [_row("timings")]), path)
+    before = path.read_bytes()
+
+    def half(table, where, **options):
+        where.write_bytes(b"PAR1 half a file")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pq, "write_table", half)
+    with pytest.raises(OSError, match="disk full"):
+        tables.write_parquet(tables.from_rows("timings", []), path)
+    assert path.read_bytes() == before
+    with pytest.raises(OSError, match="disk full"):
+        tables.write_parquet(tables.from_rows("timings", []), tmp_path / "new" / "t.parquet")
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["t.parquet"]
+
+
+def test_json_round_trip_is_atomic_and_sorted(tmp_path):
+    value = {"b": [1.5, None, True], "a": {"ü": "–"}}
+    files.write_json(value, tmp_path / "new" / "v.json")
+    assert files.read_json(tmp_path / "new" / "v.json") == value
+    text = (tmp_path / "new" / "v.json").read_text(encoding="utf-8")
+    assert text.index('"a"') < text.index('"b"')
+    with pytest.raises(TypeError):
+        files.write_json({"x": np.float32(1)}, tmp_path / "new" / "v.json")
+    assert json.loads(text) == files.read_json(tmp_path / "new" / "v.json")
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["v.json"]
+
+
+def test_the_factors_are_those_of_the_config():
+    """The schema and the tables both name the factors; a run's identity takes them from the schema."""
+    properties = schema()["properties"]["experiments"]["additionalProperties"]["properties"]
+    assert list(factor_defaults()) == list(properties)
+    assert set(properties) == set(tables.FACTORS)
+    kinds = {"integer": "int", "number": "float", "boolean": "bool"}
+    for name, spec in properties.items():
+        kind = spec.get("items", {}).get("type", "string")
+        kind, nullable = (kind[0], True) if isinstance(kind, list) else (kind, False)
+        assert tables.FACTORS[name].type == kinds.get(kind, "str"), name
+        assert tables.FACTORS[name].nullable == nullable, name
+
+
+def test_the_data_dictionary_names_every_column_once():
+    text = tables.data_dictionary()
+    for name, columns in TABLES.items():
+        part = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| ")][1:]
+        assert [row[0].removeprefix("| ") for row in rows] == list(columns)
+        assert [row[1].endswith("may be missing") for row in rows] == [c.nullable for c in columns.values()]
+        assert all(len(row) == 3 and row[2].strip(" |") for row in rows)
