@@ -42,7 +42,7 @@ def points(dtype):
 
 
 def exact(module, h):
-    """Value and derivative in float64; CELU's from ELU's, since PyTorch's CELU has 1/alpha in float32 only."""
+    """Value and derivative in float64; CELU's from ELU's, for PyTorch's has 1/alpha in float32 only."""
     leaf = h.double().clone().requires_grad_()
     if isinstance(module, nn.CELU):
         value = module.alpha * nn.functional.elu(leaf / module.alpha)

@@ -317,7 +317,7 @@ def test_the_rule_runs_with_every_core_for_itself(tmp_path):
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", SMOKE]
     command += ["--directory", tmp_path, "--cores", "3", target]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rule = done.stderr[done.stderr.index("rule cost:") :]
     assert "threads: 3\n" in rule

@@ -20,7 +20,7 @@ from activation_study.training import ranked
 from reference import optimiser
 
 CLASSES = 3
-TARGET = 0.75
+TARGET = 0.7  # which some replicas reach exactly, and float32 would miss
 KEY = ("role", "replicate", "learning_rate")
 
 
@@ -374,7 +374,7 @@ def test_every_replica_has_its_rows(factors):
 
 def test_time_to_target_and_area_follow_from_the_curve():
     rows = small.rows(
-        small.run(datasets={"blobs": {"source": "npz", "path": "b.npz", "target": TARGET}}),
+        small.run(datasets={"blobs": small.CONFIG["datasets"]["blobs"] | {"target": TARGET}}),
         small.blobs(noise=2.0),
     )
     seen = set()
@@ -394,6 +394,7 @@ def test_time_to_target_and_area_follow_from_the_curve():
         steps, loss = _curve(rows, key, "validation_loss")
         late, capped = np.log(steps[1:]), np.log(np.clip(loss[1:], 1e-7, math.log(3)))
         assert row["area_under_loss"] == pytest.approx(np.trapezoid(capped, late) / (late[-1] - late[0]))
+    assert any((_curve(rows, key, "validation_accuracy")[1] == TARGET).any() for key in _keyed(rows["runs"]))
     assert seen == {True, False}, "both must occur, or a branch was not tested"
 
 
@@ -426,7 +427,7 @@ class _Killed(Exception):
 
 @pytest.mark.parametrize("activation", ["rrelu", "prelu"])
 def test_a_killed_run_goes_on_and_ends_alike(activation, tmp_path, monkeypatch):
-    """Killed at every seventh evaluation, with replicas that diverge (prelu): the rows are the same, bit for bit."""
+    """Killed at every seventh evaluation, once with replicas that diverge: the same rows, bit for bit."""
     monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
     rates = {"momentum": [0.003, 0.03, 0.1] if activation == "rrelu" else [0.003, 0.03, 1e3]}
     run = small.run({"activation": activation, "normalisation": "batch"}, learning_rates=rates)

@@ -10,12 +10,22 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-@functools.cache
 def sources(module: str) -> tuple[str, ...]:
     """The files of ``activation_study.<module>`` and of all that it imports from the package, sorted.
 
     Imports are read from the source, wherever they stand; nothing is run.
     """
+    return tuple(relative(file) for file in _closure(module))
+
+
+def relative(file: str | Path) -> str:
+    """Relative to the working directory, where the file lies in it: a project that moves keeps its results."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@functools.cache
+def _closure(module: str) -> tuple[Path, ...]:
     found: set[Path] = set()
     waiting = [_file(module)]
     while waiting:
@@ -23,15 +33,15 @@ def sources(module: str) -> tuple[str, ...]:
         if file not in found:
             found.add(file)
             waiting += _imported(file)
-    return tuple(sorted(map(str, found)))
+    return tuple(sorted(found))
 
 
 def sources_digest(module: str) -> str:
     """SHA-256 over those files, names and contents."""
     digest = hashlib.sha256()
-    for file in sources(module):
-        digest.update(Path(file).name.encode())
-        digest.update(Path(file).read_bytes())
+    for file in _closure(module):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

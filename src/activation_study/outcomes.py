@@ -9,6 +9,7 @@ from typing import Any
 
 from activation_study.chunks import Clock, Record
 from activation_study.convergence import area_under_loss, time_to_target
+from activation_study.probes import SAMPLES
 from activation_study.tables import LAYER_METRICS
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -140,5 +141,5 @@ def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
                 "step": step,
                 "layer": layer + 1,
                 "units": width if hidden else outcome.classes,
-                "samples": len(record.replica.split.validation_y),
+                "samples": min(SAMPLES, len(record.replica.split.validation_y)),
             }

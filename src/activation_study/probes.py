@@ -15,7 +15,8 @@ from torch import Tensor
 
 from activation_study.networks import StackedMLP
 
-DISTRIBUTION_SAMPLES = 256
+SAMPLES = 500  # of the activation metrics, at most
+DISTRIBUTION_SAMPLES = 256  # of those that no single sample decides
 SATURATED = 0.1  # of the largest slope
 USABLE = {"unusable_001": 1e-3, "unusable_01": 1e-2}
 DORMANT = {"dormant_0": 0.0, "dormant_025": 0.025, "dormant_1": 0.1}
@@ -28,7 +29,7 @@ class LayerView:
     """One hidden layer of R replicas on a fixed set of N samples.
 
     What asks for every sample (a unit is dead if none wakes it) uses all N; distributions are those of the first
-    ``DISTRIBUTION_SAMPLES``, in float64, since a probe must cost little beside training.
+    ``DISTRIBUTION_SAMPLES``, since a probe must cost little beside training.
 
     Attributes:
         h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.
@@ -45,7 +46,7 @@ class LayerView:
     @cached_property
     def steepest(self) -> Tensor:
         """max over samples of |φ′(h)| per unit [R, W]."""
-        return self.slope.abs().amax(1)
+        return torch.linalg.vector_norm(self.slope, torch.inf, dim=1)
 
     @cached_property
     def dead_units(self) -> Tensor:
@@ -55,11 +56,17 @@ class LayerView:
     @cached_property
     def unit_size(self) -> Tensor:
         """Mean |x| per unit [R, W]."""
-        return self.x.abs().mean(1)
+        return torch.linalg.vector_norm(self.x, 1, dim=1) / self.x.shape[1]
 
     @cached_property
     def few_h(self) -> Tensor:
         return self.h[:, :DISTRIBUTION_SAMPLES].double()
+
+    @cached_property
+    def quantiles(self) -> Tensor:
+        """``QUANTILES`` of the pre-activations of the first 32 samples [3, R]: sorting more would cost as much as training."""
+        h = self.few_h[:, :32].flatten(1)
+        return torch.quantile(h, torch.tensor(list(QUANTILES.values()), dtype=h.dtype, device=h.device), dim=1)
 
     @cached_property
     def few_x(self) -> Tensor:
@@ -71,7 +78,7 @@ class LayerView:
 
     @cached_property
     def covariance(self) -> Tensor:
-        """Of the activations over samples [R, W, W]. float64: in float32, rounding alone would give a layer rank."""
+        """Of the activations over samples [R, W, W]."""
         centred = self.few_x - self.few_x[:, :1]  # so that a constant unit's variance is exactly zero
         centred -= centred.mean(1, keepdim=True)
         return torch.bmm(centred.transpose(1, 2), centred).div_(centred.shape[1])
@@ -137,11 +144,6 @@ def _dormant(view: LayerView, threshold: float) -> Tensor:
     return _share(view.unit_size <= threshold * view.unit_size.mean(1, keepdim=True))
 
 
-def _quantile(view: LayerView, q: float) -> Tensor:
-    """Of the pre-activations of the first 32 samples: sorting more would cost as much as training."""
-    return torch.quantile(view.few_h[:, :32].flatten(1), q, dim=1)
-
-
 def _kurtosis(view: LayerView) -> Tensor:
     """Excess kurtosis of the activations over samples and units; NaN for a constant layer."""
     centred = view.few_x - view.unit_mean.mean(1)[:, None, None]
@@ -167,7 +169,7 @@ def _changed(view: LayerView, *, died: bool) -> Tensor:
 ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
     "preactivation_mean": lambda view: view.few_h.flatten(1).mean(1),
     "preactivation_sd": _preactivation_sd,
-    **{name: (lambda view, q=q: _quantile(view, q)) for name, q in QUANTILES.items()},
+    **{name: (lambda view, i=i: view.quantiles[i]) for i, name in enumerate(QUANTILES)},
     "mean": lambda view: view.unit_mean.mean(1),
     "sd": lambda view: view.sd,
     "excess_kurtosis": _kurtosis,
@@ -255,31 +257,38 @@ class Probe:
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Loss [R], accuracy [R] and every activation metric [R, depth], in evaluation mode.
 
-        ``first`` marks step 0, whose dead units are those born dead.
+        The metrics are of the first ``SAMPLES`` samples, in float64: twenty sigmoid layers up, samples differ by less than
+        float32 resolves, and its rounding would pass for a signal. ``first`` marks step 0, whose dead units are born dead.
         """
-        values = {name: [] for name in ACTIVATION_METRICS}
+        values: dict[str, list[Tensor]] = {name: [] for name in ACTIVATION_METRICS}
+        exact = self._exact_copy(network)
 
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
             at = (slice(None), layer - 1)
-            view = LayerView(h, x, network.kernels[layer - 1].derivative(h), self.slope_max)
+            view = LayerView(h, x, exact.kernels[layer - 1].derivative(h), self.slope_max)
             if first:
                 self.born_dead[at] = view.dead_units
             else:
                 view.born_dead, view.dead_before = self.born_dead[at], self.dead_before[at].clone()
             self.dead_before[at] = view.dead_units
             for name, metric in ACTIVATION_METRICS.items():
-                values[name].append(metric(view).double())
+                values[name].append(metric(view))
 
-        loss, accuracy = network.evaluate(inputs, labels, visit)
-        return loss, accuracy, {name: torch.stack(column, 1) for name, column in values.items()}
+        doubles = {id(x): x[:SAMPLES].double() for x in inputs}  # replicas may share their samples
+        exact.logits([doubles[id(x)] for x in inputs], visit)
+        metrics = {name: torch.stack(column, 1) for name, column in values.items()}
+        return *network.evaluate(inputs, labels), metrics
+
+    def _exact_copy(self, network: StackedMLP) -> StackedMLP:
+        self.exact.load(network.parameters + network.buffers)
+        return self.exact
 
     def gradients(self, network: StackedMLP) -> dict[str, Tensor]:
         """Every gradient metric [R, depth + 1], the output layer last, in training mode with frozen noise.
 
         float64, since a gradient fifty sigmoid layers down is 1e-42: nothing in float32.
         """
-        exact = self.exact
-        exact.load(network.parameters + network.buffers)
+        exact = self._exact_copy(network)
         exact.draw(PROBE_STEP)
         deltas: list[Tensor | None] = [None] * (exact.depth + 1)
         values: list[dict[str, Tensor]] = [{} for _ in deltas]

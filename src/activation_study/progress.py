@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from pathlib import Path
 
 from activation_study import files
+from activation_study.errors import StudyError
 from activation_study.study import Study
+
+
+def claim(study: Study) -> None:
+    """Keep the study's results folder for this process until it ends, however it ends.
+
+    Snakemake's own lock outlives a killed process, and the next call would stop at it.
+
+    Raises:
+        StudyError: another process works on this study.
+    """
+    results = Path(study.results)
+    results.mkdir(parents=True, exist_ok=True)
+    file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyError(f"{results}: another call works on this study; wait for its end or stop it") from None
 
 
 def plan(study: Study) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from activation_study import activation_entries, datasets
+from activation_study import activation_entries, datasets, dependencies
 from activation_study.errors import StudyError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,12 +215,14 @@ class Study:
 
     def report_assets(self) -> list[str]:
         """The templates, styles and scripts of the report."""
-        folder = Path(__file__).parent / "report"
-        return sorted(str(f) for f in folder.rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc"))
+        folder = dependencies.PACKAGE / "report"
+        files = (file for file in folder.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc"))
+        return sorted(map(dependencies.relative, files))
 
     def activation_sources(self, wildcards: Any) -> list[str]:
         """The file of one's own activation, so that editing it reruns what depends on it."""
-        return activation_entries.source_files(self.config["activations"][wildcards.activation])
+        files = activation_entries.source_files(self.config["activations"][wildcards.activation])
+        return [dependencies.relative(file) for file in files]
 
 
 def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[Run]:

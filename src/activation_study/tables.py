@@ -126,7 +126,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "layer": Column("int", "1 is nearest the input; depth + 1 is the output", low=1),
         **LAYER_METRICS,
         "units": Column("int", "units of the layer", low=1),
-        "samples": Column("int", "validation samples behind dead, unusable and dormant; other activation metrics use the first 256 of them", low=1),
+        "samples": Column("int", "validation samples behind dead, unusable and dormant; the other activation metrics use the first 256 of them", low=1),
     },
     "timings": {
         "run": REPLICA["run"],

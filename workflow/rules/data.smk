@@ -10,16 +10,16 @@ rule dataset:
     output:
         arrays=f"{STUDY.results}/data/{{dataset}}.npz",
         manifest=f"{STUDY.results}/data/{{dataset}}.json",
-    params:
-        dataset=STUDY.dataset_params,
-        # A dataset that could not be had is tried again at the next call.
-        attempt=STUDY.dataset_attempt,
     log:
         f"{STUDY.results}/logs/data/{{dataset}}.log",
     conda:
         "../../environment.yml"
     resources:
         mem_mb=4000,
+    params:
+        dataset=STUDY.dataset_params,
+        # A dataset that could not be had is tried again at the next call.
+        attempt=STUDY.dataset_attempt,
     script:
         "../../scripts/prepare_dataset.py"
 
@@ -30,13 +30,13 @@ rule activation:
         own=STUDY.activation_sources,
     output:
         f"{STUDY.results}/activations/{{activation}}.json",
-    params:
-        activation=STUDY.activation_params,
     log:
         f"{STUDY.results}/logs/activations/{{activation}}.log",
     conda:
         "../../environment.yml"
     resources:
         mem_mb=1500,
+    params:
+        activation=STUDY.activation_params,
     script:
         "../../scripts/describe_activation.py"

@@ -5,13 +5,13 @@ rule report:
         assets=STUDY.report_assets(),
     output:
         html=report(f"reports/{STUDY.name}.html", category="Report"),
-    params:
-        report=STUDY.report_params,
     log:
         f"{STUDY.results}/logs/report.log",
     conda:
         "../../environment.yml"
     resources:
         mem_mb=4000,
+    params:
+        report=STUDY.report_params,
     script:
         "../../scripts/make_report.py"

@@ -1,4 +1,4 @@
-from snakemake.exceptions import WorkflowError
+import sys
 
 from activation_study.dependencies import sources
 from activation_study import progress
@@ -12,8 +12,12 @@ configfile: "config.yaml"
 try:
     STUDY = Study.from_config(config)
 except StudyError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"error: {error}")
 
 
 onstart:
+    try:
+        progress.claim(STUDY)
+    except StudyError as error:
+        sys.exit(f"error: {error}")
     progress.plan(STUDY)

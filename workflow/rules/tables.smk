@@ -5,7 +5,9 @@ rule tables:
         layers=collect(f"{STUDY.results}/runs/{{run}}/layers.parquet", run=STUDY.runs),
         timings=collect(f"{STUDY.results}/runs/{{run}}/timings.parquet", run=STUDY.runs),
         cost=collect(f"{STUDY.results}/cost/{{activation}}.parquet", activation=STUDY.costed()),
-        activations=collect(f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()),
+        activations=collect(
+            f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()
+        ),
         datasets=collect(f"{STUDY.results}/data/{{dataset}}.json", dataset=STUDY.datasets()),
         code=sources("collecting"),
     output:
@@ -19,13 +21,13 @@ rule tables:
         portraits=f"{STUDY.results}/tables/portraits.parquet",
         datasets=f"{STUDY.results}/tables/datasets.parquet",
         dictionary=f"{STUDY.results}/tables/README.md",
-    params:
-        config=STUDY.digest,
     log:
         f"{STUDY.results}/logs/tables.log",
     conda:
         "../../environment.yml"
     resources:
         mem_mb=4000,
+    params:
+        config=STUDY.digest,
     script:
         "../../scripts/collect_tables.py"

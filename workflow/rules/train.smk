@@ -10,8 +10,6 @@ rule train:
         curves=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/curves.parquet",
         layers=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/layers.parquet",
         timings=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/timings.parquet",
-    params:
-        run=STUDY.run_params,
     log:
         f"{STUDY.results}/logs/runs/{{dataset}}/{{activation}}/{{condition}}.log",
     conda:
@@ -20,5 +18,7 @@ rule train:
     resources:
         mem_mb=STUDY.run_mem_mb,
         gpu=STUDY.gpus,
+    params:
+        run=STUDY.run_params,
     script:
         "../../scripts/train.py"

@@ -28,6 +28,7 @@ from activation_study.report.sections import (
     units,
 )
 from activation_study.report.tables import Table
+from activation_study.report.theme import themed
 
 SECTIONS = (guide, ranking, convergence, gradients, units, rates, portraits, profiles, gaps, provenance)
 """In reading order, after the answer. Each module has `section(StudyData) -> Section | None`."""
@@ -75,7 +76,7 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], now: d
         study=data.name,
         first=first,
         sections=sections,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        style=Markup((folder / "style.css").read_text(encoding="utf-8") + themed()),
         script=Markup((folder / "script.js").read_text(encoding="utf-8")),
         summary=_summary(data),
         built=now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -113,7 +114,7 @@ def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) ->
     """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV."""
     for block in walk(sections):
         if isinstance(block, Figure):
-            _write(block.drawing.standalone, folder / "figures" / f"{block.id}.svg")
+            _write(block.svg, folder / "figures" / f"{block.id}.svg")
         if isinstance(block, Figure | Table):
             _write(block.data.csv, folder / "tables" / f"{block.data.name}.csv")
     for name, table in data.tables.items():

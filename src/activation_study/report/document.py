@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from activation_study.report.svg import Drawing
 from activation_study.report.tables import Download, Table
 
 
@@ -42,7 +41,7 @@ class Figure:
     id: str
     title: str
     message: str
-    drawing: Drawing
+    svg: str
     data: Download
 
 

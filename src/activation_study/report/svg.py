@@ -1,15 +1,13 @@
-"""A matplotlib figure as SVG for the page: deterministic, themed by the page's colours, readable without styles.
+"""A matplotlib figure as SVG for the page: deterministic, small, readable without styles.
 
 Matplotlib writes `style` attributes, which a strict content-security policy drops: every mark would turn black.
-They become presentation attributes here, and the theme's colours become `var(--name, colour)`.
+They become presentation attributes here, which the page's style sheet overrides by their value in the dark theme.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -23,24 +21,12 @@ _FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
 ElementTree.register_namespace("", SVG.strip("{}"))
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as it stands in the page (`inline`) and as a file of its own (`standalone`)."""
-
-    inline: str
-    standalone: str
-
-
-def drawing(
-    figure: MatplotlibFigure, name: str, title: str, message: str, colours: Mapping[str, str]
-) -> Drawing:
-    """Draw `figure`.
+def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
+    """Draw `figure` under the given `svg.hashsalt`; it stays open.
 
     Args:
-        figure: closed by the caller; its `svg.hashsalt` must be set.
         name: prefix of every id, so that no two figures of a page collide.
         title, message: what assistive technology reads out.
-        colours: hexadecimal colour → name of the CSS variable that takes its place in the page.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -52,13 +38,7 @@ def drawing(
     _prefix_ids(root, name)
     _unwrap(root)
     _head(root, name, title, message)
-    standalone = ElementTree.tostring(root, encoding="unicode")
-    for element in root.iter():
-        for key in ("fill", "stroke"):
-            colour = element.get(key, "")
-            if colour in colours:
-                element.set(key, f"var(--{colours[colour]},{colour})")
-    return Drawing(ElementTree.tostring(root, encoding="unicode"), standalone)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _strip(root: ElementTree.Element) -> None:

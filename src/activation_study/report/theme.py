@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from activation_study.report.svg import Drawing, drawing
+from activation_study.report.svg import svg
 
 WIDTH = 8.8
 """Inches: 845 px on the page."""
@@ -128,9 +128,18 @@ def panels(
             plt.close(figure)
 
 
-def finish(figure: MatplotlibFigure, name: str, title: str, message: str) -> Drawing:
-    """The drawing, with the theme's colours as variables."""
-    return drawing(figure, name, title, message, VARIABLES)
+def themed() -> str:
+    """The style rules that turn the figures' colours into the page's variables."""
+    return "\n".join(
+        f'svg [{what}="{colour}"] {{ {what}: var(--{name}); }}'
+        for colour, name in VARIABLES.items()
+        for what in ("fill", "stroke")
+    )
+
+
+def columns_for(count: int) -> int:
+    """Columns of small multiples that leave few places empty."""
+    return 3 if count < 4 or (count % 3 == 0 and count % 4) else 4
 
 
 def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, Series], by: str) -> None:

@@ -7,8 +7,9 @@ from markupsafe import Markup
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, finish, panels
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels
 from activation_study.report.words import bounds, counted, listed, percent, plain_list
 from activation_study.verdicts import MIN_SEEDS
 
@@ -122,7 +123,7 @@ def _differences(data: StudyData) -> Figure:
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
-        picture = finish(figure, "figure-answer", title, message)
+        picture = svg(figure, "figure-answer", title, message)
     return Figure("figure-answer", title, message, picture, download("overall", data.overall))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, text
 from activation_study.report.theme import (
     INK,
@@ -14,7 +15,6 @@ from activation_study.report.theme import (
     OTHERS,
     SERIES,
     emphasis,
-    finish,
     label_ends,
     lines,
     log_steps,
@@ -63,7 +63,7 @@ def _curves(data: StudyData) -> Figure:
             last = rows.sort_values("step").groupby("activation").last()
             ends = {name: (last.loc[name, "step"], last.loc[name, "percent"]) for name in styles if name in last.index}
             label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, styles)
-        picture = finish(figure, "figure-curves", title, message)
+        picture = svg(figure, "figure-curves", title, message)
     columns_kept = [*CELL, "activation", "step", "n", "diverged"]
     columns_kept += ["validation_accuracy", "validation_accuracy_low", "validation_accuracy_high", "validation_loss", "train_loss"]
     return Figure("figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept]))
@@ -116,7 +116,7 @@ def _times(data: StudyData) -> Figure:
             axis.set(title=f"{cell_name(cell)} (target {target:.0f}%)", ylim=(-0.7, len(names) - 0.3))
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
-        picture = finish(figure, "figure-times", title, message)
+        picture = svg(figure, "figure-times", title, message)
     shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
     return Figure("figure-times", title, message, picture, download("times_to_target", replicas[shown]))
 

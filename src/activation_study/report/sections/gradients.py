@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 
 from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, interval, number, text
-from activation_study.report.theme import DIVERGING, GAP, INK, MUTED, finish, panels
+from activation_study.report.theme import DIVERGING, GAP, INK, MUTED, columns_for, panels
 from activation_study.report.words import plain_list
 
 LIMIT = 6.0
@@ -50,7 +51,7 @@ def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
         f"per layer. At the start gradients vanish by more than {VANISHING} decades per layer towards the input with "
         f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. Colours stop at ±{LIMIT:.0f} decades."
     )
-    columns = 4
+    columns = columns_for(len(grids))
     with panels(len(grids), columns, 1.75, share=True) as (figure, axes):
         for axis, (name, grid) in zip(axes, grids.items(), strict=True):
             image = _heat(axis, grid)
@@ -64,7 +65,7 @@ def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30, pad=0.015, extend="both")
         bar.set_label("decades, against the last hidden layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = finish(figure, f"figure-gradients-{number}", title, message)
+        picture = svg(figure, f"figure-gradients-{number}", title, message)
     kept = [*CELL, "activation", "step", "layer", "n", "zeros", "gradient", "gradient_q25", "gradient_q75", "weight_gradient"]
     return Figure(f"figure-gradients-{number}", title, message, picture, download(f"gradient_flow_{number}", rows[kept]))
 

@@ -7,8 +7,9 @@ import pandas as pd
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, significant, text
-from activation_study.report.theme import MUTED, SERIES, finish, panels
+from activation_study.report.theme import MUTED, SERIES, columns_for, panels
 
 RANGE, BOTTOM, TOP = 4, -2, 4
 
@@ -26,11 +27,11 @@ def _figure(data: StudyData) -> Figure:
     names = portraits["activation"].drop_duplicates().tolist()
     title = "Every activation and its derivative"
     message = f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode."
-    with panels(len(names), 4, 1.45, share=True) as (figure, axes):
+    with panels(len(names), columns_for(len(names)), 1.45, share=True) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
             draw(axis, portraits[portraits["activation"] == name])
             axis.set_title(name)
-        picture = finish(figure, "figure-portraits", title, message)
+        picture = svg(figure, "figure-portraits", title, message)
     return Figure("figure-portraits", title, message, picture, download("portraits", portraits))
 
 

@@ -10,8 +10,9 @@ from markupsafe import Markup
 from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.sections import portraits
+from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, decimals, download, figures, interval, number, text
-from activation_study.report.theme import BAND, INK, MUTED, SERIES, finish, log_steps, panels
+from activation_study.report.theme import BAND, INK, MUTED, SERIES, log_steps, panels
 from activation_study.report.words import code, counted, plain_list, standing
 from activation_study.summaries import POOLED
 
@@ -95,7 +96,7 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
                 axis.text(0.5, 0.5, "no data", transform=axis.transAxes, ha="center", color=INK)
         if len(axes) > 1:
             axes[1].set_ylabel("validation accuracy (%)", color=MUTED)
-        picture = finish(figure, f"figure-{ident}", title, message)
+        picture = svg(figure, f"figure-{ident}", title, message)
     own = data.curves[data.curves["activation"] == name]
     kept = [*CELL, "step", "n", "validation_accuracy", "validation_accuracy_low", "validation_accuracy_high"]
     return Figure(f"figure-{ident}", title, message, picture, download(f"curves-{ident}", own[kept]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from activation_study.report.data import StudyData, cell_name, in_cell
 from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, interval, number, significant, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, finish, panels
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels
 from activation_study.report.words import percent, plain_list
 
 
@@ -51,7 +52,7 @@ def _figure(data: StudyData) -> Figure:
             axis.spines["left"].set_visible(False)
             if position >= len(cells) - columns:
                 axis.set_xlabel("test accuracy (%)")
-        picture = finish(figure, "figure-ranking", title, message)
+        picture = svg(figure, "figure-ranking", title, message)
     return Figure("figure-ranking", title, message, picture, download("ranking", data.ranking))
 
 

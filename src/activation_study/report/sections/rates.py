@@ -8,8 +8,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from activation_study.report.data import CELL, StudyData
 from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, figures, number, significant, text
-from activation_study.report.theme import INK, MUTED, emphasis, finish, panels, power_of_ten
+from activation_study.report.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten
 from activation_study.report.words import counted
 
 NEAR = 0.02
@@ -39,7 +40,8 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
         f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its best; "
         f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
     )
-    with panels(len(names), 4, 1.5, share=True) as (figure, axes):
+    columns = columns_for(len(names))
+    with panels(len(names), columns, 1.5, share=True) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
             for depth, style in zip(depths, styles.values(), strict=False):
                 one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
@@ -54,12 +56,12 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
             axis.set(title=name, ylim=(0, 100), xscale="log")
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
             axis.xaxis.set_minor_locator(NullLocator())
-        for axis in axes[::4]:
+        for axis in axes[::columns]:
             axis.set_ylabel("accuracy (%)")
         figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
-        picture = finish(figure, f"figure-rates-{place}", title, message)
+        picture = svg(figure, f"figure-rates-{place}", title, message)
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
     return Figure(f"figure-rates-{place}", title, message, picture, download(f"learning_rates_{place}", rows[kept]))

@@ -6,8 +6,9 @@ import pandas as pd
 
 from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, interval, number, text
-from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, finish, panels
+from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels
 from activation_study.report.words import percent, plain_list
 from activation_study.summaries import POOLED
 
@@ -68,7 +69,7 @@ def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: tuple[str, in
         bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"])
         bar.set_label("share of the layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = finish(figure, f"figure-units-{place}", title, message)
+        picture = svg(figure, f"figure-units-{place}", title, message)
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
     return Figure(f"figure-units-{place}", title, message, picture, download(f"units_by_layer_{place}", layers[kept]))
 

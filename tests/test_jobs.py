@@ -1,0 +1,191 @@
+"""The jobs of the workflow, run as their scripts run them: from files to tables."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import small
+from activation_study import collecting, files, jobs, prepared, tables
+from activation_study.errors import StudyError
+from activation_study.study import Study
+
+PARTS = ("runs", "curves", "layers", "timings")
+
+
+class Named(dict):
+    """Files by name, as Snakemake hands them over."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.fixture(autouse=True)
+def _numbers_as_before():
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+    torch.use_deterministic_algorithms(False)
+
+
+def _data(folder, status="available"):
+    description = {
+        "name": "blobs",
+        "status": status,
+        "message": "" if status == "available" else "no network",
+    }
+    data = small.blobs()
+    digest = prepared.content_sha256(data.x, data.y, None)
+    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest, "attempt": 0}
+    arrays, manifest = folder / "data" / "blobs.npz", folder / "data" / "blobs.json"
+    prepared.write_prepared(data, description | sizes, arrays, manifest)
+    return {"arrays": arrays, "manifest": manifest}
+
+
+def _train(study, folder, status="available"):
+    """Every job of a study up to its tables; the inputs of the job that collects."""
+    data, activations = _data(folder, status), {}
+    for name in study.activations():
+        activations[name] = folder / "activations" / f"{name}.json"
+        jobs.describe_activation(study.activation_params(SimpleNamespace(activation=name)), activations[name])
+    inputs = {part: [] for part in (*PARTS, "cost")}
+    for run in study.runs.values():
+        outputs = Named({part: folder / "runs" / run.id / f"{part}.parquet" for part in PARTS})
+        constants = activations[run.factors["activation"]]
+        jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
+        for part in PARTS:
+            inputs[part].append(outputs[part])
+    return Named(inputs, activations=list(activations.values()), datasets=[data["manifest"]])
+
+
+def _study():
+    core = small.CONFIG["experiments"]["core"] | {"activation": ["tanh", "relu"]}
+    return Study.from_config(small.config(experiments={"core": core, "again": core | {"activation": "relu"}}))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    study = _study()
+    return study, _train(study, folder), folder
+
+
+def _outputs(folder):
+    return Named({n: folder / f"{n}.parquet" for n in tables.TABLES}, dictionary=folder / "README.md")
+
+
+def test_the_collected_tables_hold_every_run(trained, tmp_path):
+    study, inputs, _ = trained
+    collecting.collect_tables(study, inputs, _outputs(tmp_path))
+    found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in tables.TABLES}
+    for part in PARTS:
+        parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
+        pd.testing.assert_frame_equal(found[part], parts)
+        assert set(found[part]["run"]) == set(study.runs)
+    assert found["experiments"].values.tolist() == [list(pair) for pair in study.membership]
+    assert found["activations"]["activation"].tolist() == ["relu", "tanh"]
+    assert found["activations"]["gain"].tolist() == pytest.approx([2**0.5, 1.5925], abs=1e-4)
+    (dataset,) = found["datasets"].to_dict("records")
+    assert (dataset["dataset"], dataset["samples"], dataset["target"]) == ("blobs", 300, 0.6)
+    portrait = found["portraits"].query("activation == 'tanh'")
+    np.testing.assert_allclose(portrait["value"], np.tanh(portrait["x"]), atol=1e-12)
+    np.testing.assert_allclose(portrait["derivative"], 1 / np.cosh(portrait["x"]) ** 2, atol=1e-12)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == tables.data_dictionary()
+
+
+def test_collecting_twice_gives_the_same_bytes(trained, tmp_path):
+    study, inputs, _ = trained
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        collecting.collect_tables(study, inputs, _outputs(tmp_path / name))
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_a_finished_run_leaves_its_tables_and_nothing_else(trained):
+    study, _, folder = trained
+    for run in study.runs:
+        names = sorted(file.name for file in (folder / "runs" / run).iterdir())
+        assert names == sorted(f"{part}.parquet" for part in PARTS)
+
+
+def test_training_again_gives_the_same_bytes_but_for_the_clocks(trained, tmp_path):
+    study, inputs, _ = trained
+    again = _train(study, tmp_path)
+    for part in ("runs", "curves", "layers"):
+        for first, second in zip(inputs[part], again[part], strict=True):
+            assert first.read_bytes() == second.read_bytes()
+    assert pq.read_table(inputs["timings"][0]).num_rows >= 4
+
+
+def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
+    study = _study()
+    inputs = _train(study, tmp_path, status="unavailable")
+    (tmp_path / "tables").mkdir()
+    collecting.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
+    runs = pd.read_parquet(tmp_path / "tables" / "runs.parquet")
+    assert runs["run"].tolist() == list(study.runs)
+    assert set(runs["status"]) == {"no_data"}
+    assert runs["test_accuracy"].isna().all()
+    assert pd.read_parquet(tmp_path / "tables" / "datasets.parquet")["message"].tolist() == ["no network"]
+
+
+@pytest.mark.parametrize("wrong", ["another table", "no Parquet", "missing", "out of range"])
+def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
+    study, inputs, _ = trained
+    bad = tmp_path / "bad.parquet"
+    if wrong == "another table":
+        bad.write_bytes(inputs["curves"][0].read_bytes())
+    elif wrong == "no Parquet":
+        bad.write_text("hello")
+    elif wrong == "out of range":
+        rows = pq.read_table(inputs["runs"][0]).to_pylist()
+        rows[0]["validation_accuracy"] = 1.5
+        tables.write_parquet(tables.from_rows("runs", rows), bad)
+    with pytest.raises(StudyError) as caught:
+        collecting.collect_tables(study, Named(inputs, runs=[bad, *inputs["runs"][1:]]), _outputs(tmp_path))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ("validation_accuracy" if wrong == "out of range" else "bad.parquet") in message
+    assert not list(tmp_path.glob("[!b]*"))
+
+
+def test_damaged_data_are_a_study_error(trained, tmp_path):
+    study, _, _ = trained
+    data = _data(tmp_path)
+    data["arrays"].write_bytes(b"damaged")
+    constants = tmp_path / "constants.json"
+    files.write_json({"constants": {}}, constants)
+    run = next(iter(study.runs.values()))
+    outputs = Named({part: tmp_path / "runs" / f"{part}.parquet" for part in PARTS})
+    with pytest.raises(StudyError, match=r"blobs\.npz is damaged"):
+        jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
+    assert not outputs.runs.exists()
+
+
+def test_a_job_logs_with_times(tmp_path):
+    with jobs.job(tmp_path / "job.log") as log:
+        log("half way")
+    first, last = (tmp_path / "job.log").read_text().splitlines()
+    assert re.fullmatch(r"\[ +\d+\.\d s\] half way", first)
+    assert last.endswith("] done")
+
+
+def test_a_users_error_is_one_line_and_exit_code_1(tmp_path):
+    with pytest.raises(SystemExit) as caught, jobs.job(tmp_path / "job.log"):
+        raise StudyError("depth: 0 must be at least 1")
+    assert caught.value.code == "error: depth: 0 must be at least 1"
+    text = (tmp_path / "job.log").read_text()
+    assert "error: depth: 0 must be at least 1" in text
+    assert "Traceback" not in text
+    assert "done" not in text
+
+
+def test_a_bug_keeps_its_traceback(tmp_path):
+    with pytest.raises(ZeroDivisionError), jobs.job(tmp_path / "job.log"):
+        json.loads(str(1 / 0))
+    assert "ZeroDivisionError" in (tmp_path / "job.log").read_text()
