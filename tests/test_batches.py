@@ -20,9 +20,7 @@ def test_every_epoch_sees_every_sample_once(samples, batch):
     for epoch in flat.view(-1, samples):
         assert epoch.sort().values.tolist() == list(range(samples))
     if samples > 5:
-        assert len({tuple(epoch.tolist()) for epoch in flat.view(-1, samples)}) > 1, (
-            "epochs are fresh permutations"
-        )
+        assert len({tuple(epoch.tolist()) for epoch in flat.view(-1, samples)}) > 1, "epochs are fresh permutations"
 
 
 @pytest.mark.parametrize(("samples", "batch"), [(10, 4), (10, 25), (7, 7)])

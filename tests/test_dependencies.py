@@ -21,9 +21,7 @@ def test_the_closure_holds_everything_that_importing_loads(module):
         "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('activation_study.')], sep='\\n')"
     )
     environment = {"PYTHONPATH": str(PACKAGE.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     loaded = {str(Path(line).relative_to(PACKAGE)) for line in done.stdout.split()}
     assert len(loaded) >= 3
     assert loaded <= _names(module)

@@ -1,5 +1,7 @@
 """The arithmetic is what it is said to be."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -10,21 +12,16 @@ from activation_study.errors import StudyError
 @pytest.fixture(autouse=True)
 def _restore():
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    rounded = torch.backends.cuda.matmul.allow_tf32
     yield
     torch.set_num_threads(before[0])
     torch.set_float32_matmul_precision(before[1])
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cuda.matmul.allow_tf32 = rounded
 
 
-def test_the_cpu_runs_one_thread_deterministically():
+def test_the_cpu_runs_one_thread():
     torch.set_num_threads(2)
     device, product = devices.prepare("cpu")
     assert device.type == "cpu"
     assert torch.get_num_threads() == 1
-    assert torch.are_deterministic_algorithms_enabled()
     assert product == torch.get_float32_matmul_precision()
 
 
@@ -60,8 +57,14 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error(monkeypatch):
 
 
 def test_with_a_gpu_auto_takes_it_and_no_product_is_rounded(monkeypatch):
+    cuda, cudnn = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)), SimpleNamespace(allow_tf32=True)
+    asked = []
+    monkeypatch.setattr(torch.backends, "cuda", cuda)
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    torch.backends.cuda.matmul.allow_tf32 = True
-    assert devices.prepare("auto") == (torch.device("cuda"), "highest")
-    assert not torch.backends.cuda.matmul.allow_tf32
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **more: asked.append(mode))
     assert devices.prepare("cpu")[0].type == "cpu"
+    assert not asked
+    assert devices.prepare("auto") == devices.prepare("cuda") == (torch.device("cuda"), "highest")
+    assert [cuda.matmul.allow_tf32, cudnn.allow_tf32] == [False, False]
+    assert all(asked)

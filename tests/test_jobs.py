@@ -29,7 +29,6 @@ def _numbers_as_before():
     before = torch.get_float32_matmul_precision()
     yield
     torch.set_float32_matmul_precision(before)
-    torch.use_deterministic_algorithms(False)
 
 
 def _data(folder, status="available"):

@@ -73,6 +73,8 @@ def test_fifty_steps_equal_sequential_autograd(name, kind, normalisation):
     network = stacked(name, normalisation=normalisation)
     models = [sequential(network, replica) for replica in range(3)]
     losses = train_stacked(network, kind, rates)
+    # Batch norm cancels the biases before it; Adam makes steps of their gradients' rounding, seen in running means.
+    atol = 1e-8 if kind == "adam" and normalisation == "batch" else 1e-11
     for replica, (model, rate) in enumerate(zip(models, rates, strict=True)):
         mine = [(x[replica], y[replica]) for x, y in batches(3)]
         expected = torch.tensor(train(model, kind, rate, mine), dtype=torch.float64)
@@ -82,7 +84,7 @@ def test_fifty_steps_equal_sequential_autograd(name, kind, normalisation):
             for key, value in want.state_dict().items():
                 cancelled = key == "bias" and isinstance(got, nn.Linear) and layer < len(model) - 1
                 if key != "num_batches_tracked" and not (network.norms and cancelled):
-                    torch.testing.assert_close(got.state_dict()[key], value, rtol=1e-9, atol=1e-10)
+                    torch.testing.assert_close(got.state_dict()[key], value, rtol=1e-9, atol=atol)
     moved = (network.weights[0] - stacked(name).weights[0]).abs().amax((1, 2))
     assert (moved > 1e-5).all(), "nothing was learned: the comparison would be of frozen networks"
 
@@ -120,7 +122,7 @@ def test_centring_leaves_the_initial_function_and_deltas_alone():
     for key, network in (("plain", plain), ("centred", centred)):
         found = deltas.setdefault(key, {})
         network.loss_and_gradients(
-            inputs, labels, lambda index, g: None, lambda layer, h, delta, f=found: f.update({layer: delta.clone()})
+            inputs, labels, lambda index, g: None, lambda layer, delta, f=found: f.update({layer: delta.clone()})
         )
     for layer in (1, 2, 3):
         torch.testing.assert_close(deltas["centred"][layer], deltas["plain"][layer], rtol=1e-9, atol=1e-15)

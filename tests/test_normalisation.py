@@ -25,10 +25,7 @@ def _norm(noisy=False, seeds=(1, 2), layer=1, width=W):
 
 
 def _samples(seed, samples=B, width=W):
-    return (
-        torch.randn(R, samples, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3
-        + 1
-    )
+    return torch.randn(R, samples, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3 + 1
 
 
 def _reference(norm, replica):
@@ -53,9 +50,7 @@ def test_training_and_evaluation_equal_pytorch():
             value.backward(grad[replica])
             torch.testing.assert_close(out[replica], value.detach(), rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(delta[replica], leaf.grad, rtol=1e-11, atol=1e-12)
-            torch.testing.assert_close(
-                weight_gradient[replica, 0], reference.weight.grad, rtol=1e-11, atol=1e-12
-            )
+            torch.testing.assert_close(weight_gradient[replica, 0], reference.weight.grad, rtol=1e-11, atol=1e-12)
             torch.testing.assert_close(bias_gradient[replica, 0], reference.bias.grad, rtol=1e-11, atol=1e-12)
     for replica, reference in enumerate(references):
         torch.testing.assert_close(norm.running_mean[replica, 0], reference.running_mean, rtol=1e-12, atol=0)
@@ -105,9 +100,7 @@ def test_the_noise_has_the_law_it_should():
         middle = (draws.amax(1) + draws.amin(1)) / 2
         half_range = (draws.amax(1) - draws.amin(1)) / 2
         for found, low, high in ((middle, -NOISE_MEAN, NOISE_MEAN), (half_range, 0, NOISE_SCALE)):
-            quantiles = torch.quantile(
-                found[0], torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
-            )
+            quantiles = torch.quantile(found[0], torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64))
             even = torch.linspace(low, high, 5, dtype=torch.float64)
             torch.testing.assert_close(quantiles, even, rtol=0, atol=0.06)
         within = ((draws - middle.unsqueeze(1)) / half_range.unsqueeze(1))[0]

@@ -357,9 +357,7 @@ def test_frozen_noise_is_the_same_at_every_probe():
 
 def test_fifty_sigmoid_layers_do_not_underflow():
     """In float32 the first layer's gradient is exactly zero; in truth it is about 1e-45."""
-    network = stacked(
-        "sigmoid", replicas=2, depth=50, width=64, dtype=torch.float32, initialisation="torch_default"
-    )
+    network = stacked("sigmoid", replicas=2, depth=50, width=64, dtype=torch.float32, initialisation="torch_default")
     inputs, labels = _probe_samples(replicas=2)
     found, expected = _measured(network, inputs, labels)
     for replica in range(2):
@@ -368,9 +366,7 @@ def test_fifty_sigmoid_layers_do_not_underflow():
     assert found["gradient_norm_log10"][:, 0].max() < -40
     assert not found["gradient_zero"][:, :-1].any()
     single = {}
-    network.loss_and_gradients(
-        inputs, labels, lambda i, g: None, lambda layer, h, d: single.update({layer: d.norm()})
-    )
+    network.loss_and_gradients(inputs, labels, lambda i, g: None, lambda layer, d: single.update({layer: d.norm()}))
     assert single[1] == 0, "float32 would have done: the test shows nothing"
 
 

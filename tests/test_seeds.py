@@ -14,9 +14,7 @@ def test_a_seed_is_the_hash_of_its_parts():
 
 
 def test_seeds_fit_every_generator_and_differ():
-    parts = itertools.product(
-        ["digits", "mnist1d"], [5, 20, 50], ["tuning", "evaluation"], range(200), ["main", "b"]
-    )
+    parts = itertools.product(["digits", "mnist1d"], [5, 20, 50], ["tuning", "evaluation"], range(200), ["main", "b"])
     seeds = [seed_of(*part) for part in parts]
     assert len(set(seeds)) == len(seeds)
     assert min(seeds) >= 0

@@ -192,9 +192,7 @@ def test_a_mutated_config_gives_runs_or_a_study_error(data):
         elif what == "remove":
             del inside[path[-1]]
         elif isinstance(inside, dict):
-            key = data.draw(
-                st.one_of(st.text(max_size=5), st.integers(0, 2), st.none(), st.booleans(), st.dates())
-            )
+            key = data.draw(st.one_of(st.text(max_size=5), st.integers(0, 2), st.none(), st.booleans(), st.dates()))
             inside[key] = data.draw(_JUNK)
     before = copy.deepcopy(config)
     with contextlib.suppress(StudyError):
@@ -206,9 +204,7 @@ def test_a_mutated_config_gives_runs_or_a_study_error(data):
     assert repr(config) == repr(before), "the config given is not ours to change"
 
 
-@given(
-    st.recursive(_JUNK, lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=8)
-)
+@given(st.recursive(_JUNK, lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=8))
 def test_any_file_gives_a_study_error(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     try:
@@ -248,9 +244,7 @@ def test_a_lone_value_is_a_list_of_one():
     assert _ids(_with("experiments.core.depth", [2])) == _ids(_with("experiments.core.depth", 2))
     lone = Study.from_config(_with("learning_rates.momentum", 0.01))
     assert lone.config["learning_rates"]["momentum"] == [0.01]
-    assert _ids(_with("experiments.core.train_size", None)) == _ids(
-        _with("experiments.core.train_size", [None])
-    )
+    assert _ids(_with("experiments.core.train_size", None)) == _ids(_with("experiments.core.train_size", [None]))
 
 
 def test_numbers_that_yaml_takes_for_text_are_numbers():
@@ -338,9 +332,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_names_of_folders_never_change(name):
-    (run,) = Study.from_config(
-        small.config(experiments={"core": {"activation": "relu"} | GOLDEN[name]})
-    ).runs.values()
+    (run,) = Study.from_config(small.config(experiments={"core": {"activation": "relu"} | GOLDEN[name]})).runs.values()
     assert run.id == name == run.params["id"]
     assert re.fullmatch(r"[\w-]+/[\w-]+/depth=[^/]+", name), "the workflow's wildcards must match it"
 

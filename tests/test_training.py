@@ -69,9 +69,7 @@ def _plain_training(run, arrays, role, replicate, rate, rule):
             loss = nn.functional.cross_entropy(logits, split.validation_y).item()
             curve[step] = loss, (logits.argmax(1) == split.validation_y).double().mean().item()
         if step < factors["steps"]:
-            loss = nn.functional.cross_entropy(
-                model(split.train_x[order[step]].double()), split.train_y[order[step]]
-            )
+            loss = nn.functional.cross_entropy(model(split.train_x[order[step]].double()), split.train_y[order[step]])
             losses.append(loss.item())
             step_rule.zero_grad()
             loss.backward()
@@ -193,9 +191,7 @@ def test_small_sets_are_split_anew_for_each_replicate_and_large_ones_once(monkey
 def test_the_factors_of_the_data_reach_the_split(monkeypatch):
     asked = []
     real = training.make_split
-    monkeypatch.setattr(
-        training, "make_split", lambda arrays, **given: asked.append(given) or real(arrays, **given)
-    )
+    monkeypatch.setattr(training, "make_split", lambda arrays, **given: asked.append(given) or real(arrays, **given))
     factors = {"train_size": 60, "input_transform": "gaussianised", "input_shift": 0.5}
     rows = small.rows(small.run(factors, training=_rest(max_validation=20)))
     for given in asked:
@@ -280,13 +276,9 @@ def test_a_diverged_replica_counts_as_guessing():
 
 def test_divergence_is_recorded_dropped_and_leaves_the_others_alone():
     factors = {"activation": "prelu"}
-    alone = small.run(
-        factors, learning_rates={"momentum": [0.01, 0.03]}, training=_rest(pruning={"keep": 99})
-    )
+    alone = small.run(factors, learning_rates={"momentum": [0.01, 0.03]}, training=_rest(pruning={"keep": 99}))
     expected = small.rows(alone, dtype=torch.float64)
-    both = small.run(
-        factors, learning_rates={"momentum": [0.01, 0.03, 1e3]}, training=_rest(pruning={"keep": 99})
-    )
+    both = small.run(factors, learning_rates={"momentum": [0.01, 0.03, 1e3]}, training=_rest(pruning={"keep": 99}))
     rows = small.rows(both, dtype=torch.float64)
     _assert_valid(rows)
     _assert_close([row for row in rows["curves"] if row["learning_rate"] < 1], expected["curves"], 1e-9)

@@ -14,8 +14,9 @@ from activation_study.splits import Split
 def batch_order(seed: int, samples: int, batch: int, first: int, steps: int) -> Tensor:
     """Sample indices [steps, batch] of the batches of steps ``first`` … ``first + steps − 1``.
 
-    Epochs are fresh permutations, one after the other without a gap, so a batch may cross from one into the next and every
-    sample is seen equally often. A pure function of its arguments: any part of the order can be had without the rest.
+    Epochs are fresh permutations, one after the other without a gap, so a batch may cross from one into the next
+    and every sample is seen equally often. A pure function of its arguments: any part of the order can be had
+    without the rest.
     """
     start, stop = first * batch, (first + steps) * batch
     epochs = range(start // samples, (stop - 1) // samples + 1)
@@ -47,7 +48,9 @@ class TrainingPool:
             start += len(split.train_y)
         self.x = _joined([split.train_x for split in distinct]).to(device, dtype)
         self.y = _joined([split.train_y for split in distinct]).to(device)
-        self.replicas = [(seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)]
+        self.replicas = [
+            (seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)
+        ]
         self.batch = batch
         self.inputs = torch.empty(len(seeds), batch, self.x.shape[1], dtype=self.x.dtype, device=device)
 

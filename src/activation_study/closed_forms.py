@@ -80,6 +80,16 @@ def closed_form(m: nn.Module) -> WrittenOut | None:
     return None
 
 
+def overwrites(m: nn.Module) -> bool:
+    """Whether forward may have h as its out: given x in its place, backward gives the same."""
+    match m:
+        case nn.Identity() | nn.ReLU() | nn.Sigmoid() | nn.Tanh():
+            return True
+        case nn.LeakyReLU(negative_slope=a):
+            return a >= 0
+    return False
+
+
 def scratch(h: Tensor, count: int) -> tuple[Tensor, ...]:
     """Buffers like h, the same for all layers: nothing in them outlives one call."""
     return _allocated(h.shape, h.dtype, h.device, count)

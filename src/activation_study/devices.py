@@ -21,9 +21,9 @@ def prepare(device: str) -> tuple[torch.device, str]:
         raise StudyError("device: 'cuda' but PyTorch finds no GPU here; use auto or cpu")
     # Parallelism is across jobs; a thread count that varies would change the last bits of every result.
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
     if device == "cpu" or not available:
         return torch.device("cpu"), fastest_exact_product()
+    torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU one thread is enough, and this takes seconds
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda"), "highest"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def initial_parameters(
     depth = len(dims) - 2
     weight_draws, bias_draws = generator(seed, "weights"), generator(seed, "biases")
     layers = []
-    for layer, (fan_in, fan_out) in enumerate(zip(dims, dims[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(dims)):
         if factors["initialisation"] == "torch_default":  # nn.Linear: U(±1/√fan-in) for both
             bound = 1 / math.sqrt(fan_in)
             weight = (torch.rand(fan_in, fan_out, generator=weight_draws, dtype=torch.float64) * 2 - 1) * bound

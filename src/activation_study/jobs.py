@@ -17,7 +17,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
-    """Gives a function that logs a line with the time; a StudyError inside ends the job with its line and exit code 1."""
+    """Gives a function that logs a line with the time; a StudyError ends the job with its line and exit code 1."""
     start = time.monotonic()
     with Path(log_file).open("w", encoding="utf-8") as file:
 
@@ -81,7 +81,13 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         activation = activations.from_entry(
             params["factors"]["activation"], settings["activation"], settings["allow_modules"]
         )
-        identity = {"run": params, "code": sources_digest("training"), "data": arrays.sha256, "device": device.type}
+        identity = {
+            "run": params,
+            "constants": constants,
+            "data": arrays.sha256,
+            "code": sources_digest("training"),
+            "arithmetic": f"{device.type} {product}",
+        }
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
         rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
     for name, part in rows.items():

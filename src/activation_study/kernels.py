@@ -18,6 +18,7 @@ from activation_study.closed_forms import (
     Backward,
     Forward,
     closed_form,
+    overwrites,
     scratch,
     slope_backward,
     slope_forward,
@@ -67,7 +68,7 @@ def layer_kernel(
     if activation.learnable or activation.stochastic:
         return Autograd([build(seed) for seed in seeds], seeds, layer, activation.stochastic)
     formulas = closed_form(module) if type(module).__module__.startswith("torch.nn.") else None
-    return Elementwise(*formulas) if formulas else AutogradElementwise(module)
+    return Elementwise(*formulas, in_place=overwrites(module)) if formulas else AutogradElementwise(module)
 
 
 class LayerKernel:
@@ -76,7 +77,10 @@ class LayerKernel:
     Attributes:
         parameters: name -> [R, ...], one instance per replica.
         gradients: name -> [R, ...], filled by `backward`, summed over samples.
+        in_place: whether `forward` may write over h: `backward`, given x in its place, does the same.
     """
+
+    in_place = False
 
     def __init__(self) -> None:
         self.parameters: dict[str, Tensor] = {}
@@ -86,7 +90,7 @@ class LayerKernel:
         """Fix the noise of this step: a pure function of (seed of the replica, layer, step)."""
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
-        """φ(h) into out, both [R, B, W] and apart in memory. Returns out."""
+        """φ(h) into out, both [R, B, W], and apart in memory unless `in_place`. Returns out."""
         raise NotImplementedError
 
     def backward(self, h: Tensor, x: Tensor, grad: Tensor, out: Tensor) -> Tensor:
@@ -117,8 +121,11 @@ class Elementwise(LayerKernel):
         vanishes.
     """
 
-    def __init__(self, forward: Forward, backward: Backward, exact: Backward | None = None) -> None:
+    def __init__(
+        self, forward: Forward, backward: Backward, exact: Backward | None = None, *, in_place: bool = False
+    ) -> None:
         super().__init__()
+        self.in_place = in_place
         self._forward = forward
         self._backward = backward
         self._exact = exact or backward
@@ -262,9 +269,7 @@ class Autograd(LayerKernel):
         modules: one per replica.
     """
 
-    def __init__(
-        self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int, stochastic: bool
-    ) -> None:
+    def __init__(self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int, stochastic: bool) -> None:
         super().__init__()
         self._module = modules[0]
         self._stochastic = stochastic

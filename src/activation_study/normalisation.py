@@ -16,10 +16,12 @@ NOISE_MEAN, NOISE_SCALE = 0.5, 1.25
 class BatchNorm:
     """nn.BatchNorm1d for R replicas of one layer (Ioffe & Szegedy 2015): normalise over the batch, scale, shift.
 
-    With ``noisy``, each unit of each sample is then scaled and shifted at random, with a mean and a scale that change at
-    every step: the distributions that the next layer sees are unstable by design (Santurkar et al. 2018, section 2.2).
-    Here a unit's noise at a step is m + s·u, with m ~ U(±0.5), s ~ U(0, 1.25) and u ~ U(±1) for each sample, for the shift and
-    e^(half of such a draw) for the scale; it is a pure function of seed, layer and step, and absent in evaluation.
+    With ``noisy``, each unit of each sample is then scaled and shifted at random, with a mean and a scale that
+    change at every step: the distributions that the next layer sees are unstable by design (Santurkar et al. 2018,
+    section 2.2).
+    Here a unit's noise at a step is m + s·u, with m ~ U(±0.5), s ~ U(0, 1.25) and u ~ U(±1) for each sample, for
+    the shift and e^(half of such a draw) for the scale; it is a pure function of seed, layer and step, and absent
+    in evaluation.
     """
 
     def __init__(

@@ -1,13 +1,14 @@
 """SGD, SGD with momentum and Adam for stacked parameters, with a learning rate for each replica.
 
-The rules are torch.optim's. They are written out here since a layer is updated as soon as its gradient is there, while
-both are still in the processor's cache: no gradient is kept, and no pass over all parameters follows the backward one.
+The rules are torch.optim's: SGD's written out, for Adam its fused kernel. They stand here since a layer is updated
+as soon as its gradient is there, while both are still in the processor's cache: no gradient is kept, and no pass
+over all parameters follows the backward one.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -29,13 +30,18 @@ class Optimiser:
     def __init__(self, kind: str, parameters: list[Tensor], learning_rates: Tensor):
         self.kind, self.parameters, self.step = kind, parameters, 0
         self.states = [[torch.zeros_like(p) for _ in range(STATES[kind])] for p in parameters]
-        self._scratch: dict[torch.Size, Tensor] = {}
+        self._count = torch.zeros((), device=parameters[0].device)  # the step, as the fused kernel wants it
         self.set_learning_rates(learning_rates)
 
     def set_learning_rates(self, learning_rates: Tensor) -> None:
         first = self.parameters[0]
         self.learning_rates = learning_rates.to(first.device, first.dtype)
         self._negative = {p.dim(): -self.learning_rates.view(-1, *[1] * (p.dim() - 1)) for p in self.parameters}
+        groups = list(_equal_neighbours(learning_rates.tolist()))
+        self._groups = [
+            [(replicas, rate, [tensor[replicas] for tensor in (parameter, *states)]) for replicas, rate in groups]
+            for parameter, states in zip(self.parameters, self.states, strict=True)
+        ]
 
     def load(self, states: Iterable[Tensor], step: int) -> None:
         """Copy the state of another optimiser: its ``states``, flattened, and its ``step``."""
@@ -45,11 +51,7 @@ class Optimiser:
 
     def begin_step(self) -> None:
         self.step += 1
-        if self.kind == "adam":
-            # lr/(1-β1^t) · m / (√v/√(1-β2^t) + ε) = lr·c · m / (√v + ε√(1-β2^t)), with c as below.
-            root = math.sqrt(1 - ADAM_BETAS[1] ** self.step)
-            self._eps = ADAM_EPS * root
-            self._scale = root / (1 - ADAM_BETAS[0] ** self.step)
+        self._count.fill_(self.step)
 
     def update(self, index: int, gradient: Tensor) -> None:
         """Apply the gradient, of the same shape, to parameter ``index``."""
@@ -62,12 +64,25 @@ class Optimiser:
             torch.add(gradient, velocity, alpha=MOMENTUM, out=velocity)
             parameter.addcmul_(velocity, negative)
         else:
-            mean, square = states
-            mean.lerp_(gradient, 1 - ADAM_BETAS[0])
-            square.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
-            scratch = self._scratch.get(square.shape)
-            if scratch is None:
-                scratch = self._scratch[square.shape] = torch.empty_like(square)
-            torch.sqrt(square, out=scratch).add_(self._eps)
-            torch.div(mean, scratch, out=scratch)
-            parameter.addcmul_(scratch, negative, value=self._scale)
+            for replicas, rate, rows in self._groups[index]:  # the kernel takes one learning rate
+                torch._fused_adam_(
+                    *([row] for row in (rows[0], gradient[replicas], *rows[1:])),
+                    [],
+                    [self._count],
+                    lr=rate,
+                    beta1=ADAM_BETAS[0],
+                    beta2=ADAM_BETAS[1],
+                    eps=ADAM_EPS,
+                    weight_decay=0.0,
+                    amsgrad=False,
+                    maximize=False,
+                )
+
+
+def _equal_neighbours(rates: list[float]) -> Iterator[tuple[slice, float]]:
+    """The replicas that follow each other and share a learning rate, with it."""
+    start = 0
+    for rate, same in groupby(rates):
+        stop = start + len(list(same))
+        yield slice(start, stop), rate
+        start = stop

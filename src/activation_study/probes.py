@@ -1,7 +1,8 @@
 """What is measured inside a network, layer by layer.
 
-A metric is a function of a :class:`LayerView` that gives one number per replica, and a row of ``ACTIVATION_METRICS`` (evaluation mode,
-validation samples) or ``GRADIENT_METRICS`` (training mode with frozen noise, training samples, float64).
+A metric is a function of a :class:`LayerView` that gives one number per replica, and a row of
+``ACTIVATION_METRICS`` (evaluation mode, validation samples) or ``GRADIENT_METRICS`` (training mode with frozen
+noise, training samples, float64).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class LayerView:
 
     @cached_property
     def quantiles(self) -> Tensor:
-        """``QUANTILES`` of the pre-activations of the first 32 samples [3, R]: sorting more would cost as much as training."""
+        """``QUANTILES`` of the pre-activations [3, R], of 32 samples: sorting more would cost as much as training."""
         h = self.few_h[:, :32].flatten(1)
         return torch.quantile(h, torch.tensor(list(QUANTILES.values()), dtype=h.dtype, device=h.device), dim=1)
 
@@ -178,9 +179,7 @@ ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
     "saturated_low": lambda view: view.flat_low_share,
     "saturated_high": lambda view: view.flat_share - view.flat_low_share,
     "dead": lambda view: _share(view.dead_units),
-    **{
-        name: (lambda view, eps=eps: _share(view.steepest < eps * view.slope_max)) for name, eps in USABLE.items()
-    },
+    **{name: (lambda view, eps=eps: _share(view.steepest < eps * view.slope_max)) for name, eps in USABLE.items()},
     "born_dead": lambda view: _share(view.dead_units if view.born_dead is None else view.born_dead),
     "died": lambda view: _changed(view, died=True),
     "revived": lambda view: _changed(view, died=False),
@@ -194,7 +193,7 @@ ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
 class GradientView:
     """One layer's gradients, in float64. ``delta`` [R, N, W] is ∂(sum of the losses)/∂h (None for the output layer).
 
-    ``weight`` and ``weight_gradient`` [R, fan-in, fan-out] are of the layer's weights, the gradient that of the mean loss.
+    ``weight`` and ``weight_gradient`` are [R, fan-in, fan-out], the gradient that of the mean loss.
     """
 
     delta: Tensor | None
@@ -257,8 +256,9 @@ class Probe:
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Loss [R], accuracy [R] and every activation metric [R, depth], in evaluation mode.
 
-        The metrics are of the first ``SAMPLES`` samples, in float64: twenty sigmoid layers up, samples differ by less than
-        float32 resolves, and its rounding would pass for a signal. ``first`` marks step 0, whose dead units are born dead.
+        The metrics are of the first ``SAMPLES`` samples, in float64: twenty sigmoid layers up, samples differ by
+        less than float32 resolves, and its rounding would pass for a signal. ``first`` marks step 0, whose dead
+        units are born dead.
         """
         values: dict[str, list[Tensor]] = {name: [] for name in ACTIVATION_METRICS}
         exact = self._exact_copy(network)
@@ -293,7 +293,7 @@ class Probe:
         deltas: list[Tensor | None] = [None] * (exact.depth + 1)
         values: list[dict[str, Tensor]] = [{} for _ in deltas]
 
-        def on_delta(layer: int, h: Tensor, delta: Tensor) -> None:
+        def on_delta(layer: int, delta: Tensor) -> None:
             deltas[layer - 1] = delta * self.inputs.shape[1]
 
         def update(index: int, gradient: Tensor) -> None:

@@ -67,7 +67,9 @@ LAYER_METRICS = {
     "mean": Column("float", "mean activation over samples and units", nullable=True),
     "sd": Column("float", "standard deviation of the activations over samples and units", nullable=True, low=0),
     "excess_kurtosis": Column("float", "of the activations over samples and units; missing if constant", nullable=True),
-    "centredness": Column("float", "median over units of |mean activation| over the layer's sd; 0 is centred", nullable=True),
+    "centredness": Column(
+        "float", "median over units of |mean activation| over the layer's sd; 0 is centred", nullable=True
+    ),
     "zero_fraction": _fraction("activations that are exactly zero", nullable=True),
     "saturated_low": _fraction("elements with |slope| < 0.1 of the largest, where h < 0", nullable=True),
     "saturated_high": _fraction("elements with |slope| < 0.1 of the largest, where h >= 0", nullable=True),
@@ -80,11 +82,17 @@ LAYER_METRICS = {
     "dormant_0": _fraction("units whose mean |activation| is 0", nullable=True),
     "dormant_025": _fraction("units whose mean |activation| is at most 0.025 of the layer's", nullable=True),
     "dormant_1": _fraction("units whose mean |activation| is at most 0.1 of the layer's", nullable=True),
-    "effective_rank": Column("float", "exp of the entropy of the centred activations' singular values", nullable=True, low=0),
+    "effective_rank": Column(
+        "float", "exp of the entropy of the centred activations' singular values", nullable=True, low=0
+    ),
     "correlation": Column("float", "mean |correlation| of two units that vary", nullable=True, low=0),
-    "gradient_norm_log10": Column("float", "log10 of the root mean square over samples of ||dL/dh||; missing if 0", nullable=True),
+    "gradient_norm_log10": Column(
+        "float", "log10 of the root mean square over samples of ||dL/dh||; missing if 0", nullable=True
+    ),
     "gradient_zero": Column("bool", "whether that norm is exactly 0", nullable=True),
-    "weight_gradient_norm_log10": Column("float", "log10 of ||dL/dW|| of the probe samples; missing if 0", nullable=True),
+    "weight_gradient_norm_log10": Column(
+        "float", "log10 of ||dL/dW|| of the probe samples; missing if 0", nullable=True
+    ),
     "weight_norm_log10": Column("float", "log10 of ||W||", nullable=True),
     "sign_agreement": _fraction("mean over neurons of |sum of signs| / count of the non-zero dL/dW", nullable=True),
 }
@@ -104,8 +112,14 @@ TABLES: dict[str, dict[str, Column]] = {
         "validation_accuracy": _fraction("last accuracy on the validation samples", nullable=True),
         "test_loss": Column("float", "final cross-entropy on the test samples, nats", nullable=True),
         "test_accuracy": _fraction("final accuracy on the test samples", nullable=True),
-        "time_to_target": Column("float", "steps until the validation accuracy first reached the target, interpolated; missing if never", nullable=True),
-        "reached": Column("bool", "whether the target was reached; if not, the time is right-censored at the horizon", nullable=True),
+        "time_to_target": Column(
+            "float",
+            "steps until the validation accuracy first reached the target, interpolated; missing if never",
+            nullable=True,
+        ),
+        "reached": Column(
+            "bool", "whether the target was reached; if not, the time is right-censored at the horizon", nullable=True
+        ),
         "target": _fraction("the validation accuracy to reach"),
         "horizon": Column("int", "steps at which a time to target is right-censored", low=1),
         "area_under_loss": Column("float", "mean of log validation loss over log-spaced steps", nullable=True),
@@ -126,7 +140,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "layer": Column("int", "1 is nearest the input; depth + 1 is the output", low=1),
         **LAYER_METRICS,
         "units": Column("int", "units of the layer", low=1),
-        "samples": Column("int", "validation samples behind dead, unusable and dormant; the other activation metrics use the first 256 of them", low=1),
+        "samples": Column(
+            "int",
+            "validation samples behind dead, unusable and dormant; other activation metrics use the first 256",
+            low=1,
+        ),
     },
     "timings": {
         "run": REPLICA["run"],
@@ -165,7 +183,9 @@ TABLES: dict[str, dict[str, Column]] = {
         "chi": Column("float", "chi at that gain and q = 1: growth of the squared gradient norm per layer"),
         "mean": Column("float", "E phi(z)"),
         "slope_max": Column("float", "largest |phi'|"),
-        "sigma_w2": Column("float", "weight variance times fan-in at the edge of chaos, q = 1; missing if there is none", nullable=True),
+        "sigma_w2": Column(
+            "float", "weight variance times fan-in at the edge of chaos, q = 1; missing if there is none", nullable=True
+        ),
         "sigma_b2": Column("float", "bias variance there", nullable=True),
         "learnable": Column("bool", "whether it has parameters of its own"),
         "stochastic": Column("bool", "whether it is random in training"),
@@ -239,8 +259,16 @@ def validate(name: str, table: pa.Table) -> None:
 
     columns = {}
     for column, spec in TABLES[name].items():
-        checks = [check(bound) for check, bound in ((pandera.Check.ge, spec.low), (pandera.Check.le, spec.high)) if bound is not None]
-        kind = {"int": "Int64", "bool": "boolean"}.get(spec.type, _PANDAS[spec.type]) if spec.nullable else _PANDAS[spec.type]
+        checks = [
+            check(bound)
+            for check, bound in ((pandera.Check.ge, spec.low), (pandera.Check.le, spec.high))
+            if bound is not None
+        ]
+        kind = (
+            {"int": "Int64", "bool": "boolean"}.get(spec.type, _PANDAS[spec.type])
+            if spec.nullable
+            else _PANDAS[spec.type]
+        )
         columns[column] = pandera.Column(kind, checks, nullable=spec.nullable, coerce=True)
     pandera.DataFrameSchema(columns, strict=True, ordered=True).validate(table.to_pandas(), lazy=True)
 
@@ -250,5 +278,7 @@ def data_dictionary() -> str:
     parts = [f"# Tables (schema version {SCHEMA_VERSION})"]
     for name, columns in TABLES.items():
         parts.append(f"\n## {name}\n\n| column | type | meaning |\n|---|---|---|")
-        parts += [f"| {c} | {s.type}{', may be missing' if s.nullable else ''} | {s.meaning} |" for c, s in columns.items()]
+        parts += [
+            f"| {c} | {s.type}{', may be missing' if s.nullable else ''} | {s.meaning} |" for c, s in columns.items()
+        ]
     return "\n".join(parts) + "\n"

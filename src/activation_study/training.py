@@ -13,9 +13,9 @@ from activation_study.activations import Activation
 from activation_study.checkpoints import Checkpoint
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica, joined
 from activation_study.convergence import log_spaced_steps
-from activation_study.prepared import Arrays
 from activation_study.networks import StackedMLP
 from activation_study.outcomes import Outcome, Rows, rows_of, timing_rows
+from activation_study.prepared import Arrays
 from activation_study.seeds import seed_of
 from activation_study.splits import Split, make_split, varies_by_replicate
 
@@ -60,7 +60,9 @@ class RunTraining:
         for chunk in chunks:
             if chunk.records:
                 chunk.score()
-        outcome = Outcome(self.params, self.arrays.classes, self._plan(probes=False).evaluations, selected, self._parameters)
+        outcome = Outcome(
+            self.params, self.arrays.classes, self._plan(probes=False).evaluations, selected, self._parameters
+        )
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
         return rows_of(outcome, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
 

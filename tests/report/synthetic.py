@@ -37,10 +37,14 @@ class Shape:
     rates: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1)
     unavailable: Sequence[str] = ("fashion_mnist",)
     absent: Sequence[tuple[str, str, int]] = ()
+    evaluations_per_decade: int = 12
 
 
+SMALL = Shape(("sigmoid", "relu", "elu", "tanh"), ("digits",), (2, 5), absent=(("tanh", "digits", 5),))
 DEMO = Shape(seeds=4)
-FULL = Shape(SIXTEEN, ("digits", "fashion_mnist", "mnist1d"), (5, 20, 50), 10, unavailable=())
+FULL = Shape(
+    SIXTEEN, ("digits", "fashion_mnist", "mnist1d"), (5, 20, 50), 10, unavailable=(), evaluations_per_decade=40
+)
 
 
 def write_tables(folder: Path, shape: Shape, leave_out: Iterable[str] = ()) -> Path:
@@ -110,7 +114,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
         replica = {"run": run, "role": "evaluation", "replicate": seed, "learning_rate": chosen, "selected": True}
         outcome = _outcome(score, random, blown)
         rows["runs"].append(common | replica | outcome)
-        _curve(rows, replica, score, blown, outcome)
+        _curve(rows, replica, score, blown, outcome, shape.evaluations_per_decade)
         _layers(rows, replica, activation, depth, blown)
     rows["timings"].append({"run": run, "phase": "training", "seconds": 3.5 * depth, "replica_steps": 9000, "device": "cpu"})
 
@@ -138,8 +142,8 @@ def _outcome(score: float, random: np.random.Generator, blown: bool, pruned: boo
     return outcome
 
 
-def _curve(rows: dict[str, list], replica: dict, score: float, blown: bool, outcome: dict) -> None:
-    for step in [0, *log_spaced_steps(HORIZON, 12)]:
+def _curve(rows: dict[str, list], replica: dict, score: float, blown: bool, outcome: dict, density: int) -> None:
+    for step in [0, *log_spaced_steps(HORIZON, density)]:
         if blown and step >= outcome["diverged_step"]:
             break
         progress = 1 / (1 + (60 / max(step, 0.1)) ** 1.6)

@@ -70,6 +70,8 @@ def _round(element: ElementTree.Element) -> None:
             digits = 4 if key == "transform" else 1
             value = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.{digits}f}".rstrip("0").rstrip("."), value)
             element.set(key, re.sub(r"\s+", " ", value).strip())
+    if element.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
 
 
 def _prefix_ids(root: ElementTree.Element, name: str) -> None:
@@ -79,10 +81,10 @@ def _prefix_ids(root: ElementTree.Element, name: str) -> None:
         if HREF in element.attrib:
             element.set("href", re.sub(r"\s", "", element.attrib.pop(HREF)))
         for key, value in element.attrib.items():
-            for old in re.findall(r"^#(.+)$|url\(#(.+?)\)", value):
-                old = old[0] or old[1]
-                new = used.setdefault(old, f"{name}-{len(used)}")
-                element.set(key, value.replace(f"#{old}", f"#{new}"))
+            reference = re.fullmatch(r"#(.+)" if key == "href" else r"url\(#(.+)\)", value)
+            if reference:
+                new = used.setdefault(reference[1], f"{name}-{len(used)}")
+                element.set(key, value.replace(reference[1], new))
     for element in root.iter():
         if "id" in element.attrib:
             old = element.attrib.pop("id")

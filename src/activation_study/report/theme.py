@@ -19,7 +19,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from activation_study.report.svg import svg
 
@@ -82,6 +82,8 @@ _STYLE = {
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
     "image.interpolation": "none",
+    "figure.constrained_layout.h_pad": 0.09,
+    "figure.constrained_layout.hspace": 0.04,
 }
 
 
@@ -131,7 +133,7 @@ def panels(
 def themed() -> str:
     """The style rules that turn the figures' colours into the page's variables."""
     return "\n".join(
-        f'svg [{what}="{colour}"] {{ {what}: var(--{name}); }}'
+        f'[{what}="{colour}"] {{ {what}: var(--{name}); }}'
         for colour, name in VARIABLES.items()
         for what in ("fill", "stroke")
     )
@@ -200,10 +202,22 @@ def spread(positions: np.ndarray, gap: float) -> np.ndarray:
     return moved
 
 
-def log_steps(axis: Axes, last: float, label: str = "") -> None:
-    """A logarithmic axis of training steps from 1 to `last`."""
+def reach(behind: pd.Series, keep: pd.Series | None = None) -> float:
+    """How far behind the best an axis goes: most values and those to `keep` fit, and one far behind becomes an arrow."""
+    near = behind <= max(4.0, 2.5 * behind.median())
+    return max(1.0, float(behind[near if keep is None else near | keep].max()) * 1.15)
+
+
+def at_right(axis: Axes, x: float, y: float, said: str, colour: str = INK) -> None:
+    """A number to the right of the axis: its right end at `x` axis widths, at `y` in data units."""
+    axis.text(x, y, said, transform=axis.get_yaxis_transform(), ha="right", va="center", color=colour, fontsize=8)
+
+
+def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> None:
+    """A logarithmic axis of training steps from `first` to `last`."""
     axis.set_xscale("log")
-    axis.set_xlim(1, last)
+    axis.set_xlim(first, last)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if last / first > 100 else (1, 2, 5)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(label)

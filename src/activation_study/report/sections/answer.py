@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from markupsafe import Markup
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels
+from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach
 from activation_study.report.words import bounds, counted, listed, percent, plain_list
 from activation_study.verdicts import MIN_SEEDS
 
@@ -65,11 +64,12 @@ def _no_verdicts(data: StudyData) -> Markup:
 
 
 def _caveat(data: StudyData) -> Markup:
-    datasets = data.ranking["dataset"].nunique()
+    datasets = data.ranking["dataset"].drop_duplicates().tolist()
+    depths = [f"{depth}" for depth in sorted(data.ranking["depth"].unique())]
     return Markup(
-        "<strong>How far this reaches.</strong> Multilayer perceptrons only. Inference is over seeds only: {} "
-        "cannot support a claim about new datasets, and nothing here speaks of convolutional networks or transformers."
-    ).format(counted(datasets, "dataset"))
+        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, on {}. Inference is "
+        "over seeds only: {} cannot support a claim about new datasets."
+    ).format(plain_list(depths), listed(datasets), counted(len(datasets), "dataset"))
 
 
 def _scope(data: StudyData) -> list[tuple[str, str]]:
@@ -99,38 +99,34 @@ def _differences(data: StudyData) -> Figure:
     frame = data.overall[data.overall["accuracy"].notna()].iloc[::-1].reset_index(drop=True)
     best = data.order[0]
     points = frame[["difference", "difference_low", "difference_high"]] * 100
-    shown = _reach(points["difference"])
+    filled = frame["tied"].astype(bool) | (not data.gives_verdicts)
+    shown = reach(-points["difference"], keep=filled & data.gives_verdicts)
     title = f"Test accuracy, relative to {best}"
     message = _message(data, frame, best)
     with panels(1, 1, 0.62 + 0.24 * len(frame)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in points.iterrows():
-            tied = bool(frame.loc[y, "tied"]) and data.gives_verdicts
-            colour = SERIES[0] if tied or not data.gives_verdicts else OTHERS
+            colour = SERIES[0] if filled[y] else OTHERS
+            face = colour if filled[y] else PAPER
             if row["difference"] < -shown:
-                axis.plot(-shown * 1.03, y, marker="<", color=OTHERS, markersize=6, clip_on=False)
+                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, clip_on=False, in_layout=False)
             else:
-                ends = row[["difference_low", "difference_high"]].clip(-shown * 1.03, shown * 0.25)
+                ends = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
                 axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
-                face = colour if tied or not data.gives_verdicts else "white"
                 axis.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=6)
-            values = f"{decimals(frame.loc[y, 'accuracy'] * 100)}%   {decimals(row['difference'], 2, signed=True)}"
-            axis.text(1.02, y, values, transform=axis.get_yaxis_transform(), va="center", color=INK)
-        axis.text(1.02, len(frame) - 0.3, "mean   points", transform=axis.get_yaxis_transform(), va="bottom", color=MUTED)
+            at_right(axis, 1.09, y, f"{decimals(frame.loc[y, 'accuracy'] * 100)}%")
+            at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
+        at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)
+        at_right(axis, 1.19, len(frame) - 0.1, "points", MUTED)
         axis.set_yticks(range(len(frame)), frame["activation"], color=INK)
-        axis.set(xlim=(-shown * 1.06, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
+        axis.set(xlim=(-shown * 1.04, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
         axis.tick_params(length=0)
+        axis.tick_params(axis="y", pad=8)
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
         picture = svg(figure, "figure-answer", title, message)
     return Figure("figure-answer", title, message, picture, download("overall", data.overall))
-
-
-def _reach(differences: pd.Series) -> float:
-    """How far left the axis goes: most activations fit, and those far behind become an arrow."""
-    behind = -differences
-    return max(1.0, float(behind[behind <= max(4.0, 2.5 * behind.median())].max()) * 1.15)
 
 
 def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:

@@ -14,6 +14,7 @@ from activation_study.report.theme import (
     MUTED,
     OTHERS,
     SERIES,
+    at_right,
     emphasis,
     label_ends,
     lines,
@@ -102,18 +103,13 @@ def _times(data: StudyData) -> Figure:
             for name, group in rows.groupby("activation"):
                 reached = group["reached"].astype(bool)
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
-                axis.plot(times, [places[name]] * len(times), "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0)
+                axis.plot(times, [places[name]] * len(times), "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0, clip_on=False, in_layout=False)
                 if not reached.all():
-                    axis.plot(horizon, places[name], ">", color=OTHERS, markerfacecolor="none", markersize=6, clip_on=False)
-                axis.text(
-                    1.05, places[name], f"{reached.sum()}/{len(group)}", transform=axis.get_yaxis_transform(),
-                    va="center", fontsize=8, color=INK if reached.all() else MUTED,
-                )
-            log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "")
-            axis.set_xlim(floor, horizon)
+                    axis.plot(horizon, places[name], ">", color=OTHERS, markerfacecolor="none", markersize=6, clip_on=False, in_layout=False)
+                at_right(axis, 1.17 if columns == 2 else 1.22, places[name], f"{reached.sum()}/{len(group)}", INK if reached.all() else MUTED)
+            log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
             axis.set_yticks(range(len(names)), names if position % columns == 0 else [""] * len(names), color=INK)
-            target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
-            axis.set(title=f"{cell_name(cell)} (target {target:.0f}%)", ylim=(-0.7, len(names) - 0.3))
+            axis.set(title=cell_name(cell), ylim=(-0.7, len(names) - 0.3))
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
         picture = svg(figure, "figure-times", title, message)
@@ -133,11 +129,11 @@ def _time_table(data: StudyData) -> Table:
         number("P(reach)", "reach_probability", 2),
         interval("95% interval (Wilson)", "reach_probability", 2, 1),
         Column("Median steps", _median),
-        number("Mean of min(steps, end)", "restricted_time", 0),
-        number("End of training (steps)", "horizon"),
+        number("Restricted mean (steps)", "restricted_time"),
+        number("Training ends (steps)", "horizon"),
         number("Diverged", "diverged"),
     ]
-    caption = "Time to target; networks that never reach it are right-censored at the end of training"
+    caption = "Time to target, right-censored at the end of training; the restricted mean is of min(steps, end), over all networks"
     kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
     kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]
     return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]), folded=len(frame) > 20)

@@ -74,8 +74,8 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
     portrait = portrait[portrait["activation"] == name]
     title = f"{name}: graph and learning curves"
     message = (
-        f"Left: {name} (solid) and its derivative (dashed). Then its mean validation accuracy over seeds (line) with a 95% "
-        "interval (thin lines), within the range of all activations (grey band), steps on a log scale. " + _ends(data, name, cells)
+        f"Left: {name} (solid) and its derivative (dashed). Then its mean validation accuracy over seeds with a 95% "
+        "interval (thin lines); dashed: relu; grey band: the middle half of all activations; steps on a log scale. " + _ends(data, name, cells)
     )
     with panels(1 + len(cells), 1 + len(cells), 1.9, share=False) as (figure, axes):
         portraits.draw(axes[0], portrait)
@@ -83,8 +83,11 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
         for axis, cell in zip(axes[1:], cells, strict=True):
             rows = in_cell(data.curves, cell)
             rows = rows[rows["step"] > 0]
-            every = rows.groupby("step")["validation_accuracy"].agg(["min", "max"]) * 100
-            axis.fill_between(every.index, every["min"], every["max"], color=BAND, linewidth=0)
+            every = rows.groupby("step")["validation_accuracy"].quantile([0.25, 0.75]).unstack() * 100
+            axis.fill_between(every.index, every[0.25], every[0.75], color=BAND, linewidth=0)
+            if name != "relu":
+                relu = rows[rows["activation"] == "relu"]
+                axis.plot(relu["step"], relu["validation_accuracy"] * 100, color=INK, linewidth=1, linestyle=(0, (4, 2)))
             own = rows[rows["activation"] == name]
             for end in ("_low", "_high"):
                 axis.plot(own["step"], own[f"validation_accuracy{end}"] * 100, color=SERIES[0], linewidth=0.6)
@@ -123,9 +126,9 @@ def _table(data: StudyData, name: str, ident: str, rows: pd.DataFrame) -> Table:
         number("Test accuracy (%)", "test_accuracy", 2, 100),
         interval("95% interval (%)", "test_accuracy", 2),
         Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
-        number("Mean of min(steps, end)", "restricted_time"),
+        number("Restricted mean time (steps)", "restricted_time"),
         number("Dead units (%)", "dead", 1, 100),
-        number("Gradient before training (decades per layer)", "slope", 3, signed=True),
+        number("Gradient slope (decades/layer)", "slope", 3, signed=True),
         number("Learning rate", "learning_rate", 4),
         text("On the edge", "on_edge"),
         number("Diverged", "diverged"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
 from activation_study.report.data import StudyData, cell_name, in_cell
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, interval, number, significant, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels, reach
 from activation_study.report.words import percent, plain_list
 
 
@@ -30,30 +34,42 @@ def _figure(data: StudyData) -> Figure:
     message = "First in each panel: " + "; ".join(
         f"{row['activation']} on {cell} ({percent(row['test_accuracy'])})" for cell, row in winners.items()
     )
-    message += ". Bars are 95% intervals over seeds; the dotted line is chance; a cross marks diverged networks."
+    message += ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross marks diverged networks."
     with panels(len(cells), columns, 0.55 + 0.17 * len(names), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(data.ranking, cell)
-            axis.axvline(rows["chance"].iloc[0] * 100, color=MUTED, linewidth=0.8, linestyle=":")
+            best = rows["test_accuracy"].max() * 100
+            left = best - reach(best - rows["test_accuracy"] * 100)
             for _, row in rows.iterrows():
-                y, first = places[row["activation"]], row["rank"] == 1
-                colour = SERIES[0] if first else OTHERS
-                axis.plot([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], [y, y], color=colour)
-                axis.plot(row["test_accuracy"] * 100, y, "D" if first else "o", color=colour, markersize=5)
-                if row["diverged"]:
-                    axis.plot(row["test_accuracy"] * 100, y, "x", color=INK, markersize=6, markeredgewidth=1.2)
+                _dot(axis, row, places[row["activation"]], left)
             absent = [name for name in names if name not in set(rows["activation"])]
             for name in absent:
                 axis.text(0.5, places[name], "no data", transform=axis.get_yaxis_transform(), color=MUTED, va="center", fontsize=7.5)
             labels = names if position % columns == 0 else []
             axis.set_yticks(range(len(names)), labels or [""] * len(names), color=INK)
-            axis.set(ylim=(-0.7, len(names) - 0.3), title=cell_name(cell))
-            axis.tick_params(axis="y", length=0)
+            axis.set(xlim=(left, None), ylim=(-0.7, len(names) - 0.3), title=cell_name(cell))
+            axis.tick_params(axis="y", length=0, pad=8)
             axis.spines["left"].set_visible(False)
             if position >= len(cells) - columns:
                 axis.set_xlabel("test accuracy (%)")
         picture = svg(figure, "figure-ranking", title, message)
     return Figure("figure-ranking", title, message, picture, download("ranking", data.ranking))
+
+
+def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
+    """One activation's accuracy with its interval, or an arrow with the number where it is off the axis."""
+    first, accuracy = row["rank"] == 1, row["test_accuracy"] * 100
+    colour = SERIES[0] if first else OTHERS
+    if accuracy < left:
+        axis.plot(left, y, "<", color=colour, markersize=5, clip_on=False, in_layout=False)
+        diverged = f", {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
+        axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), textcoords="offset points", va="center", color=MUTED, fontsize=7.5)
+        return
+    ends = np.clip([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], left, 100)
+    axis.plot(ends, [y, y], color=colour, solid_capstyle="butt")
+    axis.plot(accuracy, y, "D" if first else "o", color=colour, markersize=5)
+    if row["diverged"]:
+        axis.plot(accuracy, y, "x", color=INK, markersize=7, markeredgewidth=1.2)
 
 
 def _overall(data: StudyData) -> Table:

@@ -14,7 +14,7 @@ from activation_study.report.theme import INK, MUTED, columns_for, emphasis, pan
 from activation_study.report.words import counted
 
 NEAR = 0.02
-"""Accuracy within which a rate counts as good as the best."""
+"""Accuracy within which a rate counts as good as the best: two points, as the text says."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -37,8 +37,7 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
     title = f"Validation accuracy against learning rate, {', '.join(filter(None, key))}"
     message = (
         "Mean over tuning seeds; learning rate on a log scale; a ring marks the selected rate, a cross rates where networks diverged. "
-        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its best; "
-        f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
+        + _particular(widths)
     )
     columns = columns_for(len(names))
     with panels(len(names), columns, 1.5, share=True) as (figure, axes):
@@ -53,7 +52,7 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
                 chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
                 axis.plot(chosen["learning_rate"], chosen["validation_accuracy"] * 100, "o", color=INK, markerfacecolor="none", markersize=8, markeredgewidth=0.9)
                 axis.plot(blown["learning_rate"], blown["validation_accuracy"] * 100, "x", color=INK, markersize=6, markeredgewidth=1)
-            axis.set(title=name, ylim=(0, 100), xscale="log")
+            axis.set(title=name, ylim=(0, 104), xscale="log")
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
             axis.xaxis.set_minor_locator(NullLocator())
         for axis in axes[::columns]:
@@ -65,6 +64,16 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
     return Figure(f"figure-rates-{place}", title, message, picture, download(f"learning_rates_{place}", rows[kept]))
+
+
+def _particular(widths: pd.Series) -> str:
+    """`widths`: mean number of rates within NEAR of the best, per activation."""
+    if widths.max() == widths.min():
+        return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
+    return (
+        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its best; "
+        f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
+    )
 
 
 def _good_rates(rates: pd.DataFrame) -> pd.DataFrame:

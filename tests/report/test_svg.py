@@ -1,0 +1,74 @@
+"""Figures as SVG: deterministic, free of styles that a policy may drop, ids that cannot collide."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from activation_study.report.svg import svg
+from activation_study.report.theme import SERIES, VARIABLES, panels, spread, themed
+
+
+def _draw(name: str) -> str:
+    with panels(2, 2, 1.5) as (figure, (left, right)):
+        left.plot([1, 2, 3], [3, 1, 2], "o--", color=SERIES[0])
+        left.set_title("<b> & name")
+        right.imshow(np.arange(6).reshape(2, 3))
+        return svg(figure, name, "a title", "what <it> shows")
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    assert _draw("a") == _draw("a")
+
+
+def test_no_style_attribute_and_no_style_sheet():
+    drawn = _draw("a")
+    assert "style" not in drawn
+    assert f'stroke="{SERIES[0]}"' in drawn
+
+
+def test_title_and_description_come_first_and_label_the_image():
+    root = ElementTree.fromstring(_draw("a"))
+    title, description = root[0], root[1]
+    assert root.get("role") == "img"
+    assert root.get("aria-labelledby").split() == [title.get("id"), description.get("id")]
+    assert (title.text, description.text) == ("a title", "what <it> shows")
+
+
+def test_every_reference_resolves_and_every_id_has_the_prefix():
+    drawn = _draw("figure-x")
+    ids = re.findall(r'\bid="([^"]+)"', drawn)
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', drawn)
+    assert references
+    assert {a or b for a, b in references} <= set(ids)
+    assert all(one.startswith("figure-x-") for one in ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_two_figures_share_no_id():
+    one, two = (set(re.findall(r'\bid="([^"]+)"', _draw(name))) for name in ("a", "b"))
+    assert not one & two
+
+
+def test_texts_stay_text():
+    root = ElementTree.fromstring(_draw("a"))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<b> & name" in texts
+
+
+def test_every_colour_of_the_theme_has_a_rule():
+    rules = themed()
+    assert all(f'[fill="{colour}"] {{ fill: var(--{name}); }}' in rules for colour, name in VARIABLES.items())
+
+
+@pytest.mark.parametrize("positions", [[0.1, 0.11, 0.12], [0.97, 0.98, 0.99, 1.0], [0.0, 0.5, 1.0], [0.4]])
+def test_labels_move_apart_and_stay_inside(positions: list[float]):
+    moved = spread(np.array(positions), 0.1)
+    assert (np.diff(moved) >= 0.1 - 1e-12).all()
+    assert moved.min() >= -1e-12
+    assert moved.max() <= 1 + 1e-12
+
+
+def test_labels_that_have_room_stay_where_they_are():
+    np.testing.assert_allclose(spread(np.array([0.1, 0.4, 0.9]), 0.1), [0.1, 0.4, 0.9])

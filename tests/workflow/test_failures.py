@@ -1,0 +1,116 @@
+"""What goes wrong: results where it is one, one clear line where it is not, and the rest goes on."""
+
+import numpy as np
+import pytest
+from project import smoke
+
+pytestmark = pytest.mark.slow
+CORE = smoke()["experiments"]["core"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"sneeds": {}}, "error: config: unknown key sneeds; known: "),
+        ({"experiments": {"core": CORE | {"depth": 0}}}, "error: experiments.core.depth.0: 0 must be at least 1"),
+        ({"activations": {"bad": {"expression": "__import__('os')"}}}, "error: activations.bad: "),
+        ({"study": "../elsewhere"}, 'error: study: "../elsewhere" must be letters, digits'),
+        ({"experiments": {"core": CORE | {"activation": "rleu"}}}, "error: experiments.core.activation: 'rleu'"),
+    ],
+)
+def test_a_wrong_config_is_one_line(new_project, changes, line):
+    new_project.configure(smoke(**changes))
+    call = new_project.snakemake()
+    assert call.code == 1
+    said = [text for text in call.output.splitlines() if not text.startswith(("Using workflow", "Config file"))]
+    assert len(said) == 1
+    assert said[0].startswith(line)
+    assert not (new_project / "results").exists()
+    assert not (new_project / "reports").exists()
+
+
+def test_activations_that_are_none_fail_alone(project):
+    """One line names each; what does not need them is computed."""
+    own = "import torch\nfrom torch import nn\n\n\nclass {}(nn.Module):\n    def forward(self, x):\n        {}\n"
+    (project / "raising.py").write_text(own.format("Raising", "raise ValueError('no luck')"), encoding="utf-8")
+    (project / "mixing.py").write_text(own.format("Mixing", "return torch.softmax(x, -1)"), encoding="utf-8")
+    bad = {"raising": {"module": "raising:Raising"}, "mixing": {"module": "mixing:Mixing"}}
+    project.configure(smoke(activations=bad | {"tanh": {"class": "Tanh"}}, cost={"measure": False}))
+    before = project.timeless()
+    call = project.snakemake()
+    assert call.code == 1
+    lines = [line for line in call.output.splitlines() if line.startswith("error: ")]
+    assert sorted(line.split(":")[1] for line in lines) == [" activations.mixing", " activations.raising"]
+    assert any("no luck" in line for line in lines)
+    assert "Traceback" not in call.output
+
+    (trained,) = (project / "results/smoke/runs/digits/tanh").iterdir()
+    assert (trained / "runs.parquet").exists()
+    assert project.timeless() == before
+    left = {path.relative_to(project / "results/smoke") for path in (project / "results").rglob("*ing*")}
+    written = {path for path in left if "logs" not in path.parts and (project / "results/smoke" / path).is_file()}
+    assert not {path for path in written if {"raising", "mixing"} & {*path.parts, path.stem}}
+
+
+def kmnist(folder):
+    """A tiny KMNIST, in the files that torchvision keeps: 4 classes of 6 × 6 pixels that are easy to tell apart."""
+    folder.mkdir(parents=True)
+    source = np.random.default_rng(0)
+    centres = source.integers(0, 256, size=(4, 6, 6))
+    for part, count in (("train", 200), ("t10k", 80)):
+        y = np.arange(count, dtype=np.uint8) % 4
+        x = np.clip(centres[y] + source.normal(scale=10, size=(count, 6, 6)), 0, 255).astype(np.uint8)
+        for name, array in ((f"{part}-images-idx3-ubyte", x), (f"{part}-labels-idx1-ubyte", y)):
+            shape = np.array(array.shape, ">i4").tobytes()
+            (folder / name).write_bytes(bytes([0, 0, 8, array.ndim]) + shape + array.tobytes())
+
+
+def test_diverged_training_and_missing_data_are_results(new_project):
+    """Of two data sets one cannot be had at first, and one of two learning rates blows every network up."""
+    study, name = "0-odd_NAME-", "Id-0_x"
+    new_project.configure(
+        smoke(
+            study=study,
+            activations={name: {"class": "Identity"}},
+            datasets={"kmnist-": {"source": "torchvision", "class": "KMNIST", "target": 0.5}},
+            learning_rates={"momentum": [0.03, 1000]},
+            cost={"measure": False},
+            experiments={
+                "core": CORE | {"activation": name},
+                "doomed": CORE | {"dataset": "digits", "rates": "coarse"},
+            },
+        )
+        | {"activations": {name: {"class": "Identity"}}}
+    )
+    # Port 9 refuses at once: no download here, whatever the network is like.
+    offline = {f"{protocol}_proxy": "http://127.0.0.1:9" for protocol in ("http", "https", "HTTP", "HTTPS")}
+    offline |= {"no_proxy": "", "NO_PROXY": "", "ACTIVATION_STUDY_CACHE": str(new_project / "cache")}
+
+    call = new_project.snakemake(**offline)
+    assert call.code == 0, call.output
+    assert call.jobs == {"dataset": 2, "activation": 1, "train": 3, "tables": 1, "report": 1}
+    datasets = new_project.table("datasets", study).set_index("dataset")
+    assert datasets["status"].to_dict() == {"digits": "available", "kmnist-": "unavailable"}
+    assert "KMNIST" in datasets["message"]["kmnist-"]
+    runs = new_project.table("runs", study)
+    assert runs.query("dataset == 'kmnist-'")["status"].tolist() == ["no_data"]
+    digits = runs.query("dataset == 'digits'")
+    diverged = digits.query("learning_rate == 1000")
+    assert set(diverged["status"]) == {"diverged"}
+    assert set(diverged.query("rates == 'coarse'")["role"]) == {"tuning", "evaluation"}
+    assert diverged["validation_accuracy"].unique().tolist() == pytest.approx([0.1])
+    assert diverged["validation_loss"].unique().tolist() == pytest.approx([np.log(10)])
+    assert set(digits.query("learning_rate == 0.03")["status"]) == {"finished"}
+
+    kmnist(new_project / "cache/torchvision/KMNIST/KMNIST/raw")
+    call = new_project.snakemake(**offline)
+    assert call.code == 0, call.output
+    assert call.jobs == {"dataset": 1, "train": 1, "tables": 1, "report": 1}
+    runs = new_project.table("runs", study)
+    assert set(runs.query("dataset == 'kmnist-'")["status"]) == {"finished", "diverged"}
+    assert set(new_project.table("datasets", study)["status"]) == {"available"}
+    before = digits.reset_index(drop=True)
+    assert runs.query("dataset == 'digits'").reset_index(drop=True).equals(before)
+
+    call = new_project.snakemake(**offline)
+    assert "Nothing to be done" in call.output

@@ -1,0 +1,200 @@
+"""A killed study goes on where it was, to the same numbers."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+import torch
+
+import small
+from activation_study import checkpoints
+from activation_study.checkpoints import Checkpoint
+
+# Appended to the copied checkpoints.py: a job that has written a checkpoint in the middle of its evaluation seeds
+# waits there, until there is a file "go".
+WAITING = """
+
+INTERVAL = 0.0
+_keep = Checkpoint.keep
+
+
+def _keep_and_wait(self, name, chunk):
+    _keep(self, name, chunk)
+    if name.startswith("evaluation") and chunk.step >= 10 and not Path("go").exists():
+        self.path.with_name("waiting").touch()
+        time.sleep(600)
+
+
+Checkpoint.keep = _keep_and_wait
+"""
+
+
+def _until(condition, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on(finished, project):
+    runs = project / "results/smoke/runs"
+    project.append("src/activation_study/checkpoints.py", WAITING)
+    with (project / "first.log").open("w") as log:
+        first = subprocess.Popen(
+            project.command(),
+            cwd=project.folder,
+            env=project.environment(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _until(lambda: len(list(runs.rglob("waiting"))) == 2)
+        family = psutil.Process(first.pid).children(recursive=True)
+        assert len(family) >= 2
+
+        second = project.snakemake()  # the first still runs
+        assert second.code == 1
+        assert "error: results/smoke: another call works on this study" in second.output
+        assert "Traceback" not in second.output
+        assert all(process.is_running() for process in family)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    psutil.wait_procs(family, timeout=30)
+    assert not any(process.is_running() for process in family)
+    assert len(list(runs.rglob("checkpoint.pt"))) == 2
+
+    (project / "go").touch()
+    again = project.snakemake()
+    assert again.code == 0, again.output
+    assert again.jobs == {"train": 2, "tables": 1, "report": 1}
+    assert project.timeless() == finished[0].timeless()
+    assert not list(runs.rglob("*checkpoint*"))
+    steps = [place.table("timings").query("phase == 'training'")["replica_steps"] for place in (finished[0], project)]
+    assert 0 < steps[1].sum() < steps[0].sum() / 2  # what was done before was not done again
+    assert project.planned() == {}
+
+
+RUN = small.run({"activation": "prelu", "steps": 60, "normalisation": "batch"})
+IDENTITY = {"run": RUN.params, "code": "1"}
+CPU = torch.device("cpu")
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _write_always(monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return small.rows(RUN)
+
+
+def _interrupt(path, monkeypatch, after):
+    """Train until the ``after``-th state is on disk; returns how many there were."""
+    count = 0
+    keep = Checkpoint.keep
+
+    def counting(self, name, chunk):
+        nonlocal count
+        keep(self, name, chunk)
+        count += 1
+        if count == after:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "keep", counting)
+        try:
+            small.rows(RUN, checkpoint=Checkpoint(path, IDENTITY, CPU))
+        except Interrupted:
+            assert path.exists()
+    return count
+
+
+def _resume(path, identity=IDENTITY):
+    """The rows, and the training steps that were made."""
+    training = small.training(RUN, checkpoint=Checkpoint(path, identity, CPU))
+    rows = training.rows()
+    timings = rows.pop("timings")
+    return rows, sum(row["replica_steps"] for row in timings if row["phase"] == "training")
+
+
+def _same(rows, expected):
+    # As text, since NaN differs from itself.
+    return {name: repr(part) for name, part in rows.items()} == {
+        name: repr(part) for name, part in expected.items() if name != "timings"
+    }
+
+
+def _all_steps(undisturbed):
+    return sum(row["replica_steps"] for row in undisturbed["timings"] if row["phase"] == "training")
+
+
+def test_training_goes_on_from_wherever_it_was_stopped(undisturbed, tmp_path, monkeypatch):
+    total = _interrupt(tmp_path / "whole.pt", monkeypatch, after=-1)
+    assert total > 20
+    left = [_all_steps(undisturbed)]
+    for after in range(1, total + 1, 3):
+        path = tmp_path / f"{after}.pt"
+        _interrupt(path, monkeypatch, after)
+        rows, steps = _resume(path)
+        assert _same(rows, undisturbed), after
+        assert steps <= left[-1], after
+        left.append(steps)
+    assert left[-1] < left[0] / 4
+
+
+def test_training_may_be_stopped_more_than_once(undisturbed, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    for _ in range(4):
+        _interrupt(path, monkeypatch, after=9)
+    rows, steps = _resume(path)
+    assert _same(rows, undisturbed)
+    assert steps < _all_steps(undisturbed) / 2
+
+
+@pytest.mark.parametrize("other", [{"code": "2"}, {"run": small.run({"steps": 61}).params}])
+def test_a_checkpoint_of_something_else_is_not_used(undisturbed, tmp_path, monkeypatch, other):
+    path = tmp_path / "checkpoint.pt"
+    _interrupt(path, monkeypatch, after=20)
+    rows, steps = _resume(path, IDENTITY | other)
+    assert _same(rows, undisturbed)
+    assert steps == _all_steps(undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "long", "text", "foreign", "zeros", "one bit"])
+def test_a_damaged_checkpoint_is_not_used(undisturbed, tmp_path, monkeypatch, damage):
+    path = tmp_path / "checkpoint.pt"
+    _interrupt(path, monkeypatch, after=20)
+    content = path.read_bytes()
+    damaged = {
+        "empty": b"",
+        "short": content[:100],
+        "long": content[:-10],
+        "text": b"hello",
+        "zeros": content[: len(content) // 2] + bytes(len(content) // 2),
+        "one bit": content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    }
+    if damage == "foreign":
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes(damaged[damage])
+    rows, steps = _resume(path)
+    assert _same(rows, undisturbed)
+    assert steps == _all_steps(undisturbed)
+
+
+def test_a_checkpoint_is_not_written_before_its_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 1000.0)
+    path = tmp_path / "checkpoint.pt"
+    small.rows(RUN, checkpoint=Checkpoint(path, IDENTITY, CPU))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,115 @@
+"""A change reruns what depends on it, and nothing else."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from project import TABLES, shared, smoke
+
+pytestmark = pytest.mark.slow
+SUMMARIES = {"tables": 1, "report": 1}
+CORE = smoke()["experiments"]["core"]
+
+
+def test_an_added_activation_runs_its_own_jobs(project):
+    added = shared(activations={"tanh": {"class": "Tanh"}})
+    assert project.planned(added) == {"activation": 1, "train": 1, "cost": 1} | SUMMARIES
+
+
+def test_a_changed_activation_runs_its_own_jobs(project):
+    changed = shared(activations={"quick_gelu": {"expression": "x * sigmoid(1.703 * x)"}})
+    assert project.planned(changed) == {"activation": 1, "train": 1, "cost": 1} | SUMMARIES
+
+
+def test_the_code_of_ones_own_activation_is_part_of_it(project):
+    """First there is the file, then it changes: the activation and what follows from it."""
+    own = "from torch import nn\n\n\nclass Own(nn.Module):\n    def forward(self, x):\n        return x.{}()\n"
+    (project / "own.py").write_text(own.format("tanh"), encoding="utf-8")
+    project.configure(shared(activations={"own": {"module": "own:Own"}}, cost={"measure": False}))
+    call = project.snakemake("results/smoke/activations/own.json")
+    assert call.code == 0, call.output
+    assert project.planned() == {"train": 1} | SUMMARIES
+    (project / "own.py").write_text(own.format("atan"), encoding="utf-8")
+    assert project.planned() == {"activation": 1, "train": 1} | SUMMARIES
+
+
+def test_a_removed_activation_leaves_no_trace(project):
+    """Its runs' files stay, for when it comes back; tables and report know nothing of it."""
+    config = shared()
+    del config["activations"]["quick_gelu"]
+    project.configure(config)
+    call = project.snakemake()
+    assert call.code == 0, call.output
+    assert call.jobs == SUMMARIES
+    for file in (project / "results/smoke/tables").glob("*.parquet"):
+        assert "quick_gelu" not in pd.read_parquet(file).to_csv(), file
+    for file in (project / "reports").rglob("*"):
+        assert "quick_gelu" not in file.name
+        if file.suffix in (".html", ".csv", ".svg"):
+            assert "quick_gelu" not in file.read_text(encoding="utf-8"), file
+    assert project.planned(shared()) == SUMMARIES
+
+
+def test_an_added_dataset_runs_its_own_jobs(project):
+    source = np.random.default_rng(0)
+    np.savez(project / "own.npz", x=source.normal(size=(90, 4)), y=np.arange(90) % 3)
+    added = shared(datasets={"own": {"source": "npz", "path": "own.npz", "target": 0.5}})
+    # One experiment asks for both activations; the other shares one of these runs.
+    assert project.planned(added) == {"dataset": 1, "train": 2} | SUMMARIES
+
+
+def test_a_changed_target_trains_again_on_the_same_data(project):
+    digits = smoke()["datasets"]["digits"] | {"target": 0.6}
+    assert project.planned(shared(datasets={"digits": digits})) == {"train": 2} | SUMMARIES
+
+
+def test_a_changed_reason_trains_nothing(project):
+    digits = smoke()["datasets"]["digits"] | {"target_reason": "another"}
+    assert project.planned(shared(datasets={"digits": digits})) == SUMMARIES
+
+
+def test_an_experiment_of_known_runs_trains_nothing(project):
+    assert project.planned(shared(experiments={"third": CORE})) == SUMMARIES
+
+
+def test_two_values_exchanged_are_another_run(project):
+    exchanged = CORE | {"depth": 16, "width": 2}
+    assert project.planned(shared(experiments={"core": exchanged})) == {"train": 2} | SUMMARIES
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("src/activation_study/networks.py", {"train": 2} | SUMMARIES),
+        ("src/activation_study/sources.py", {"dataset": 1, "train": 2} | SUMMARIES),
+        ("src/activation_study/report/words.py", {"report": 1}),
+        ("src/activation_study/report/style.css", {"report": 1}),
+        ("scripts/make_report.py", {"report": 1}),
+        ("scripts/train.py", {"train": 2} | SUMMARIES),
+    ],
+)
+def test_edited_code_reruns_what_it_makes(project, file, expected):
+    project.append(file, "\n/* edited */\n" if file.endswith("css") else "\n# edited\n")
+    planned = project.planned()
+    if "sources.py" in file:  # the data decide whether training follows: they are made first
+        assert planned["dataset"] == 1
+        assert "activation" not in planned
+    else:
+        assert planned == expected
+
+
+def test_touched_files_rerun_nothing(project):
+    for file in [*(project / "src").rglob("*.*"), *(project / "results").rglob("*.json")]:
+        os.utime(file)
+    assert project.planned() == {}
+
+
+def test_a_project_that_moves_keeps_its_results(project, tmp_path):
+    moved = project.folder.rename(tmp_path / "moved to 'another' place")
+    assert type(project)(moved).planned() == {}
+
+
+def test_a_lost_table_is_made_again(project):
+    (project / TABLES).unlink()
+    assert project.planned() == SUMMARIES
