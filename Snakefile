@@ -9,4 +9,5 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        rules.tables.output,
         rules.report.output,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import data
 import torch
 
-import data
 from activation_study.activations import from_entry
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
 from activation_study.convergence import log_spaced_steps
@@ -58,9 +57,7 @@ def chunk(
     chosen = from_entry(activation, {"class": activation})
     rates = torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
-    network = StackedMLP(
-        chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)]
-    )
+    network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
     plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), settings()["probe_samples"])
     return Chunk(network, records, factors, plan, Clock())
 
@@ -70,6 +67,3 @@ def default_looks(steps: int) -> tuple[list[int], list[int]]:
     found = settings()
     evaluations = {*log_spaced_steps(steps, found["evaluations_per_decade"]), round(steps * found["pruning"]["after"])}
     return sorted(evaluations), log_spaced_steps(steps, found["probes_per_decade"])
-
-
-ROOT = Path(__file__).resolve().parents[1]

@@ -15,11 +15,10 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 
 class Timing(NamedTuple):
-    """start, end: seconds of one clock for all processes; cpu: seconds the process ran; work: the task's figures."""
+    """cpu: seconds of processor time that a task took; wall: seconds; work: the task's figures."""
 
-    start: float
-    end: float
     cpu: float
+    wall: float
     work: dict[str, float]
 
 
@@ -37,14 +36,19 @@ class Pair:
 
     def run(self, task: str, *each: dict[str, Any], **arguments: Any) -> list[Timing]:
         """The task in both at once; ``each`` may hold the arguments that differ."""
-        for end, own in zip(self._ends, each or [{}] * PROCESSES, strict=True):
-            end.send((task, arguments | own))
-        timings = [end.recv() for end in self._ends]
-        for timing in timings:
-            if isinstance(timing, BaseException):
-                raise timing
-            self.shares.append(timing.cpu / (timing.end - timing.start))
+        self._exchange([(task, arguments | own) for own in each or [{}] * PROCESSES])
+        timings = self._exchange(["go"] * PROCESSES)
+        self.shares += [timing.cpu / timing.wall for timing in timings]
         return timings
+
+    def _exchange(self, messages: list[Any]) -> list[Any]:
+        for end, message in zip(self._ends, messages, strict=True):
+            end.send(message)
+        answers = [end.recv() for end in self._ends]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
 
     def close(self) -> None:
         for end in self._ends:
@@ -53,10 +57,13 @@ class Pair:
             process.join()
 
 
-def throughput(timings: list[Timing], what: str = "samples") -> float:
-    """Of both together, per second, from the first start to the last end."""
-    seconds = max(t.end for t in timings) - min(t.start for t in timings)
-    return sum(t.work[what] for t in timings) / seconds
+def throughput(timings: list[Timing]) -> float:
+    """Samples per second of both together.
+
+    Seconds of processor time: on an idle machine those of the clock, since a task is one thread that never waits, and
+    much less moved by whatever else is running.
+    """
+    return sum(t.work["samples"] / t.cpu for t in timings)
 
 
 def _serve(end: Connection, side: str) -> None:
@@ -71,10 +78,11 @@ def _serve(end: Connection, side: str) -> None:
         task, arguments = message
         try:
             work = TASKS[task](**arguments)  # builds and warms up at the first call
+            end.send("ready")
+            end.recv()  # both start together
             cpu, start = time.process_time(), time.perf_counter()
             done = work()
-            stop = time.perf_counter()
-            end.send(Timing(start, stop, time.process_time() - cpu, done))
+            end.send(Timing(time.process_time() - cpu, time.perf_counter() - start, done))
         except Exception as error:
             end.send(error)
 
@@ -86,12 +94,12 @@ def _study_epoch(**shape: Any) -> Callable[[], dict[str, float]]:
     import study_side
 
     steps = data.TRAIN // shape["batch"]
-    chunk = study_side.chunk(**shape, evaluations=range(0, 1000 * steps, steps))
+    chunk = study_side.chunk(**shape, evaluations=range(1, 1000 * steps, steps))
     flops = data.training_flops(shape["depth"], shape["width"], shape["batch"])
-    chunk.train(0)  # the evaluation at step 0
+    chunk.train(1)
 
     def work() -> dict[str, float]:
-        before = chunk.clock.seconds.get("training", 0.0)
+        before = chunk.clock.seconds["training"]
         chunk.train(chunk.step + steps)
         assert len(chunk.records) == study_side.REPLICAS, "a replica diverged"
         replica_steps = steps * study_side.REPLICAS
@@ -121,10 +129,9 @@ def _study_run(depth: int, probes: bool, steps: int = 1000) -> Callable[[], dict
 @functools.cache
 def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: str) -> Callable[[], dict[str, float]]:
     """An epoch and its evaluation of one network."""
-    from torch import nn
-
     import baselines
     import data
+    from torch import nn
 
     model = baselines.mlp(depth, width, getattr(nn, activation))
     if kind == "usual":
@@ -133,6 +140,7 @@ def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: 
         split = data.split()
         parts = (split.train_x, split.train_y, split.validation_x, split.validation_y)
         loop = baselines.FairLoop(model, *parts, batch)
+    loop.epoch()
 
     def work() -> dict[str, float]:
         loop.epoch()
@@ -143,9 +151,8 @@ def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: 
 
 def _products(seconds: float = 0.15) -> Callable[[], dict[str, float]]:
     """FLOP/s of float32 products by shape and library: large squares, and those of the training."""
-    import torch
-
     import data
+    import torch
 
     shapes = [(1, n, n, n) for n in (256, 512, 1024, 2048)]
     shapes += [(8, 256, 128, 128), (8, 128, 64, 64), (8, 256, 784, 128)]

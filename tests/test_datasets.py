@@ -205,3 +205,21 @@ def test_the_script_ends_with_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r"^error: datasets\.m\.path: .* is no file"):
         run_script(tmp_path, tmp_path / "missing.npz")
     assert not (tmp_path / "d.json").exists()
+
+
+def test_the_fingerprint_follows_the_files(tmp_path):
+    file = tmp_path / "data.npz"
+    entry = {"source": "npz", "path": str(file)}
+    absent = datasets.fingerprint(entry)
+    file.write_bytes(b"one")
+    present = datasets.fingerprint(entry)
+    assert datasets.fingerprint(entry) == present != absent
+    file.write_bytes(b"other")
+    assert datasets.fingerprint(entry) != present
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "a.png").write_bytes(b"a")
+    folder = {"source": "folder", "path": str(tmp_path)}
+    before = datasets.fingerprint(folder)
+    (tmp_path / "cats" / "b.png").write_bytes(b"b")
+    assert datasets.fingerprint(folder) != before
+    assert datasets.fingerprint({"source": "digits"}) == ""

@@ -1,6 +1,6 @@
 """The arithmetic is what it is said to be."""
 
-from types import SimpleNamespace
+import os
 
 import pytest
 import torch
@@ -57,14 +57,14 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error(monkeypatch):
 
 
 def test_with_a_gpu_auto_takes_it_and_no_product_is_rounded(monkeypatch):
-    cuda, cudnn = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)), SimpleNamespace(allow_tf32=True)
     asked = []
-    monkeypatch.setattr(torch.backends, "cuda", cuda)
-    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    torch.set_float32_matmul_precision("high")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **more: asked.append(mode))
     assert devices.prepare("cpu")[0].type == "cpu"
     assert not asked
     assert devices.prepare("auto") == devices.prepare("cuda") == (torch.device("cuda"), "highest")
-    assert [cuda.matmul.allow_tf32, cudnn.allow_tf32] == [False, False]
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own choice stays"
     assert all(asked)

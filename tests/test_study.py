@@ -40,6 +40,7 @@ def _with(path, value):
 
 # (path, value, what the line must hold)
 FAULTS = [
+    ("activations.all", {"class": "ReLU"}, ["activations.all", "every activation"]),
     ("study", ..., ["config", "study", "missing"]),
     ("study", "", ["study", '""']),
     ("study", "../up", ["study", "../up", "letters"]),
@@ -482,3 +483,10 @@ def test_every_key_of_the_schema_is_described():
             yield from undescribed(spec["additionalProperties"], f"{where}.*")
 
     assert list(undescribed(schema(), "config")) == []
+
+
+def test_an_initial_bias_under_batch_norm_is_refused():
+    config = small.config()
+    config["experiments"]["core"] |= {"normalisation": "batch", "initial_bias": [0, 2]}
+    with pytest.raises(StudyError, match=r"experiments\.core\.initial_bias: \[0.*\] has no effect under batch norm"):
+        Study.from_config(config)

@@ -1,5 +1,6 @@
 """Data sets: configuration entry → arrays in memory → prepared files that training jobs read."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,9 @@ from activation_study.prepared import (
     Arrays,
     DatasetUnavailable,
     content_sha256,
-    read_prepared,
     write_prepared,
 )
 from activation_study.sources import Raw
-
-__all__ = ["Arrays", "DatasetUnavailable", "check_entry", "default_cache", "load", "prepare", "read_prepared"]
 
 SOURCES = ("digits", "mnist1d", "torchvision", "folder", "npz")
 COMMON_KEYS = {"source", "target", "target_reason", "max_train", "max_test"}
@@ -69,6 +67,17 @@ def check_entry(name: str, entry: dict[str, Any]) -> None:
         )
     if not isinstance(entry.get("target_reason", ""), str):
         raise StudyError(f"{key}.target_reason: {entry['target_reason']!r} is wrong; a sentence is needed")
+
+
+def fingerprint(entry: dict[str, Any]) -> str:
+    """Names, sizes and times of the files that a `folder` or `npz` entry reads, as one hash; "" for other sources."""
+    if "path" not in OWN_KEYS.get(entry["source"], set()):
+        return ""
+    path = Path(entry["path"])
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    listed = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()
 
 
 def default_cache() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from activation_study.errors import StudyError
@@ -23,9 +25,10 @@ def prepare(device: str) -> tuple[torch.device, str]:
     torch.set_num_threads(1)
     if device == "cpu" or not available:
         return torch.device("cpu"), fastest_exact_product()
-    torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU one thread is enough, and this takes seconds
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    # On a CPU one thread is enough for that, and the call takes seconds. cuBLAS reads its variable when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("highest")  # no TF32
     return torch.device("cuda"), "highest"
 
 

@@ -181,7 +181,12 @@ class Study:
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.
         entry = self.config["datasets"][wildcards.dataset]
-        return _plain({"name": wildcards.dataset, "entry": {k: v for k, v in entry.items() if k not in _RUN_KEYS}})
+        source = {k: v for k, v in entry.items() if k not in _RUN_KEYS}
+        return _plain({"name": wildcards.dataset, "entry": source})
+
+    def dataset_fingerprint(self, wildcards: Any) -> str:
+        """Changes with the files of a dataset that is read from disk, so that they are read again."""
+        return datasets.fingerprint(self.config["datasets"][wildcards.dataset])
 
     def dataset_attempt(self, wildcards: Any) -> int:
         """How often the dataset could not be had so far: a new number makes Snakemake try once more."""
@@ -264,11 +269,18 @@ def validated(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, factors in config["experiments"].items():
         for factor in ("activation", "dataset"):
             factors[factor] = _names(config, name, factor, factors[factor])
+        if factors["normalisation"] != ["none"] and factors["initial_bias"] != [0]:
+            raise StudyError(
+                f"experiments.{name}.initial_bias: {factors['initial_bias']} has no effect under batch normalisation, "
+                f"which subtracts it; normalisation must be none"
+            )
     return config
 
 
 def _names(config: Mapping[str, Any], experiment: str, factor: str, chosen: list[str]) -> list[str]:
     known = list(config[f"{factor}s"])
+    if "all" in known:
+        raise StudyError(f"{factor}s.all: the name 'all' stands for every {factor}; another name is needed")
     if chosen == ["all"]:
         return known
     for name in chosen:

@@ -47,7 +47,7 @@ FACTORS = {
     "batch_size": Column("int", "samples per step", low=1),
     "optimiser": Column("str", "momentum (SGD, 0.9), sgd or adam"),
     "initialisation": Column("str", "gain, torch_default or edge_of_chaos"),
-    "normalisation": Column("str", "none, batch or noisy_batch"),
+    "normalisation": Column("str", "none, batch or noisy_batch; h and dL/dh are then after it, the input of phi"),
     "input_transform": Column("str", "standardised, gaussianised or heavy_tailed"),
     "input_shift": Column("float", "added to the standardised inputs"),
     "initial_bias": Column("float", "initial bias of the hidden layers, in pre-activation standard deviations"),

@@ -51,7 +51,9 @@ def write_tables(folder: Path, shape: Shape, leave_out: Iterable[str] = ()) -> P
     """The study's Parquet tables in `folder`, which is returned."""
     for name, rows in synthetic_rows(shape).items():
         if name not in leave_out:
-            tables.write_parquet(tables.from_rows(name, [_whole(name, row) for row in rows]), folder / f"{name}.parquet")
+            tables.write_parquet(
+                tables.from_rows(name, [_whole(name, row) for row in rows]), folder / f"{name}.parquet"
+            )
     return folder
 
 
@@ -116,7 +118,9 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
         rows["runs"].append(common | replica | outcome)
         _curve(rows, replica, score, blown, outcome, shape.evaluations_per_decade)
         _layers(rows, replica, activation, depth, blown)
-    rows["timings"].append({"run": run, "phase": "training", "seconds": 3.5 * depth, "replica_steps": 9000, "device": "cpu"})
+    rows["timings"].append(
+        {"run": run, "phase": "training", "seconds": 3.5 * depth, "replica_steps": 9000, "device": "cpu"}
+    )
 
 
 def _outcome(score: float, random: np.random.Generator, blown: bool, pruned: bool = False) -> dict[str, Any]:
@@ -136,7 +140,14 @@ def _outcome(score: float, random: np.random.Generator, blown: bool, pruned: boo
         "train_samples": 1200,
     }  # fmt: skip
     if pruned and not blown:
-        unknown = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+        unknown = (
+            "train_loss",
+            "train_accuracy",
+            "validation_loss",
+            "validation_accuracy",
+            "test_loss",
+            "test_accuracy",
+        )
         outcome |= dict.fromkeys([*unknown, "time_to_target", "area_under_loss"], None)
         outcome |= {"status": "pruned", "steps_done": HORIZON // 4, "reached": None}
     return outcome
@@ -165,7 +176,11 @@ def _layers(rows: dict[str, list], replica: dict, activation: str, depth: int, b
             size = -1 - decades * below * (1 - 0.3 * step / HORIZON) + 0.02 * replica["replicate"]
             vanished = activation == "sigmoid" and depth >= 50 and below > 45
             row = keys | {"step": step, "layer": layer, "units": 64, "samples": 300}
-            row |= {"gradient_norm_log10": None if vanished else size, "gradient_zero": vanished, "weight_gradient_norm_log10": size + 0.5}
+            row |= {
+                "gradient_norm_log10": None if vanished else size,
+                "gradient_zero": vanished,
+                "weight_gradient_norm_log10": size + 0.5,
+            }
             if layer <= depth:
                 dead = (0.02 + 0.3 * layer / depth * step / HORIZON) if rectified else 0.0
                 low = 0.4 if rectified else {"sigmoid": 0.2, "tanh": 0.1, "elu": 0.05}.get(activation, 0.0)
@@ -184,7 +199,8 @@ def _describe(rows: dict[str, list], activation: str, place: int, count: int) ->
     value = {"sigmoid": 1 / (1 + np.exp(-x)), "tanh": np.tanh(x)}.get(activation, np.where(x > 0, x, slope * x))
     rows["activations"].append(
         {"activation": activation, "kind": "class", "definition": f"{activation.title()}()", "gain": 1.4, "chi": 1.0,
-         "mean": 0.4 - 0.4 * slope, "variance": 1.0, "slope_max": 1.0, "sigma_w2": None if activation == "sigmoid" else 2.0,
+         "mean": 0.4 - 0.4 * slope, "variance": 1.0, "slope_max": 1.0,
+         "sigma_w2": None if activation == "sigmoid" else 2.0,
          "sigma_b2": None if activation == "sigmoid" else 0.0, "learnable": activation == "prelu",
          "stochastic": activation.startswith("rrelu")}
     )  # fmt: skip
@@ -199,4 +215,9 @@ def _dataset(name: str, available: bool) -> dict[str, Any]:
     row = {"dataset": name, "target": TARGET, "target_reason": "above a linear classifier", "classes": CLASSES}
     if available:
         return row | {"status": "available", "samples": 1797, "features": 64, "source": "made up", "sha256": "d" * 64}
-    return row | {"status": "unavailable", "message": "no network and no copy on this machine", "samples": 0, "features": 0}
+    return row | {
+        "status": "unavailable",
+        "message": "no network and no copy on this machine",
+        "samples": 0,
+        "features": 0,
+    }

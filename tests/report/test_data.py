@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report.synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 from scipy import stats
 
 from activation_study.errors import StudyError
 from activation_study.report.data import CELL, StudyData, overall
+from report.synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 
 
 def _replicas(scores: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -28,7 +28,11 @@ def _replicas(scores: dict[str, np.ndarray]) -> pd.DataFrame:
 def test_one_cell_is_the_paired_t_test_under_holm():
     random = np.random.default_rng(1)
     seeds = random.normal(0.9, 0.02, (1, 10))
-    scores = {"a": seeds, "b": seeds - 0.01 + random.normal(0, 0.003, (1, 10)), "c": seeds + random.normal(0, 0.02, (1, 10)) - 0.004}
+    scores = {
+        "a": seeds,
+        "b": seeds - 0.01 + random.normal(0, 0.003, (1, 10)),
+        "c": seeds + random.normal(0, 0.02, (1, 10)) - 0.004,
+    }
     table = overall(_replicas(scores)).set_index("activation")
     p = {name: stats.ttest_rel(scores["a"][0], scores[name][0]).pvalue for name in "bc"}
     assert p["b"] < p["c"]
@@ -56,7 +60,10 @@ def test_an_activation_without_every_cell_comes_last_and_is_not_compared():
 
 
 def test_equal_means_are_ordered_by_name():
-    assert overall(_replicas({"b": np.full((1, 5), 0.5), "a": np.full((1, 5), 0.5)}))["activation"].tolist() == ["a", "b"]
+    assert overall(_replicas({"b": np.full((1, 5), 0.5), "a": np.full((1, 5), 0.5)}))["activation"].tolist() == [
+        "a",
+        "b",
+    ]
 
 
 def test_no_replicas_give_an_empty_table():
@@ -90,5 +97,7 @@ def test_cells_are_those_that_have_scores(tables: Path):
 def test_a_study_of_four_seeds_gives_no_verdicts(tables: Path):
     data = StudyData.read("small", tables, PROVENANCE)
     assert data.gives_verdicts
-    data = StudyData("small", data.tables | {"runs": data.tables["runs"].query("role == 'tuning' or replicate < 4")}, {})
+    data = StudyData(
+        "small", data.tables | {"runs": data.tables["runs"].query("role == 'tuning' or replicate < 4")}, {}
+    )
     assert not data.gives_verdicts

@@ -42,7 +42,7 @@ def test_every_reference_resolves_and_every_id_has_the_prefix():
     references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', drawn)
     assert references
     assert {a or b for a, b in references} <= set(ids)
-    assert all(one.startswith("figure-x-") for one in ids)
+    assert all(one.startswith("figure-x.") for one in ids)
     assert len(ids) == len(set(ids))
 
 

@@ -20,7 +20,9 @@ def _decoded(data: Download) -> str:
 @pytest.mark.parametrize("rows", [3, 20_000])
 def test_the_address_holds_the_frame(rows: int):
     random = np.random.default_rng(0)
-    frame = pd.DataFrame({"name": ["a,b", 'say "x"', "<script>é\n"] * (rows // 3), "value": random.normal(size=rows // 3 * 3)})
+    frame = pd.DataFrame(
+        {"name": ["a,b", 'say "x"', "<script>é\n"] * (rows // 3), "value": random.normal(size=rows // 3 * 3)}
+    )
     data = download("frame", frame)
     assert data.file.endswith(".gz") == (len(data.csv) > LARGEST_PLAIN)
     read = pd.read_csv(io.StringIO(_decoded(data)))
@@ -28,7 +30,7 @@ def test_the_address_holds_the_frame(rows: int):
 
 
 def test_a_missing_value_is_an_empty_field():
-    assert download("x", pd.DataFrame({"a": [1.5, np.nan], "b": ["", "y"]})).csv == "a,b\n1.5,\n,y\n".replace(",\n,", ",\n,", 1)
+    assert download("x", pd.DataFrame({"a": [1.5, np.nan], "b": ["", "y"]})).csv == "a,b\n1.5,\n,y\n"
 
 
 def test_the_same_frame_has_the_same_address():
@@ -37,7 +39,8 @@ def test_the_same_frame_has_the_same_address():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(-1.25, "−1.2"), (0.04, "0.0"), (-0.04, "0.0"), (np.nan, "–"), (np.inf, "∞"), (1234.5, "1,234.5")]
+    ("value", "said"),
+    [(-1.25, "−1.2"), (0.04, "0.0"), (-0.04, "0.0"), (np.nan, "–"), (np.inf, "∞"), (1234.5, "1,234.5")],
 )
 def test_decimals(value: float, said: str):
     assert decimals(value) == said

@@ -9,7 +9,8 @@ rule dataset:
         code=sources("datasets"),
     output:
         arrays=f"{STUDY.results}/data/{{dataset}}.npz",
-        manifest=f"{STUDY.results}/data/{{dataset}}.json",
+        # Not deleted before the job: its number of attempts goes on.
+        manifest=update(f"{STUDY.results}/data/{{dataset}}.json"),
     log:
         f"{STUDY.results}/logs/data/{{dataset}}.log",
     conda:
@@ -18,6 +19,7 @@ rule dataset:
         mem_mb=4000,
     params:
         dataset=STUDY.dataset_params,
+        fingerprint=STUDY.dataset_fingerprint,
         # A dataset that could not be had is tried again at the next call.
         attempt=STUDY.dataset_attempt,
     script:

@@ -5,6 +5,8 @@ rule report:
         assets=STUDY.report_assets(),
     output:
         html=report(f"reports/{STUDY.name}.html", category="Report"),
+        # Snakemake empties it first: figures of an activation that is no longer asked for do not stay.
+        files=directory(f"reports/{STUDY.name}"),
     log:
         f"{STUDY.results}/logs/report.log",
     conda:

@@ -70,7 +70,9 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], now: d
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(kind=lambda block: type(block).__name__, safe=Markup, numbers=_numbered([first, *sections]))
+    environment.globals.update(
+        kind=lambda block: type(block).__name__, safe=Markup, numbers=_numbered([first, *sections])
+    )
     folder = Path(__file__).parent
     return environment.get_template("page.html.j2").render(
         study=data.name,
@@ -105,7 +107,8 @@ def _hold_to_size(html: str, data: StudyData) -> None:
     limit = LARGEST_SMALL if runs <= SMALL_STUDY else LARGEST
     if size > limit:
         raise StudyError(
-            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer activations or datasets in "
+            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer "
+            "activations or datasets in "
             "the core experiment make it smaller"
         )
 

@@ -15,7 +15,7 @@ from activation_study import summaries
 from activation_study.errors import StudyError
 from activation_study.ranking import mean_ranks, score_table
 from activation_study.statistics import difference_test, holm, stratified_interval
-from activation_study.tables import TABLES
+from activation_study.tables import TABLES, arrow_table
 from activation_study.verdicts import ALPHA, MIN_SEEDS
 
 CELL = ["dataset", "depth", "condition"]
@@ -46,7 +46,7 @@ class StudyData:
                 tables[table] = pd.read_parquet(path)
             else:
                 missing.append(table)
-                tables[table] = pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
+                tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
         if "runs" in missing:
             raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
         return cls(name, tables, provenance, tuple(missing))

@@ -67,11 +67,19 @@ def _style_to_attributes(element: ElementTree.Element) -> None:
 def _round(element: ElementTree.Element) -> None:
     for key in _COORDINATES:
         if value := element.get(key):
-            digits = 4 if key == "transform" else 1
-            value = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.{digits}f}".rstrip("0").rstrip("."), value)
+            shorter = _four_decimals if key == "transform" else _one_decimal
+            value = re.sub(r"-?\d+\.\d+", shorter, value)
             element.set(key, re.sub(r"\s+", " ", value).strip())
     if element.get("transform", "").startswith("rotate(-0 "):
         del element.attrib["transform"]
+
+
+def _one_decimal(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
+def _four_decimals(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.4f}".rstrip("0").rstrip(".")
 
 
 def _prefix_ids(root: ElementTree.Element, name: str) -> None:
@@ -83,7 +91,7 @@ def _prefix_ids(root: ElementTree.Element, name: str) -> None:
         for key, value in element.attrib.items():
             reference = re.fullmatch(r"#(.+)" if key == "href" else r"url\(#(.+)\)", value)
             if reference:
-                new = used.setdefault(reference[1], f"{name}-{len(used)}")
+                new = used.setdefault(reference[1], f"{name}.{len(used)}")
                 element.set(key, value.replace(reference[1], new))
     for element in root.iter():
         if "id" in element.attrib:
@@ -109,10 +117,10 @@ def _head(root: ElementTree.Element, name: str, title: str, message: str) -> Non
     root.set("width", f"{width * PIXELS_PER_POINT:.0f}")
     root.set("height", f"{height * PIXELS_PER_POINT:.0f}")
     root.set("role", "img")
-    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    root.set("aria-labelledby", f"{name}.title {name}.desc")
     root.set("font-family", _FONT)
     root.set("stroke-linejoin", "round")
     for position, (tag, text) in enumerate((("title", title), ("desc", message))):
-        element = ElementTree.Element(f"{SVG}{tag}", {"id": f"{name}-{tag}"})
+        element = ElementTree.Element(f"{SVG}{tag}", {"id": f"{name}.{tag}"})
         element.text = text
         root.insert(position, element)

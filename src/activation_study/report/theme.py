@@ -21,8 +21,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from activation_study.report.svg import svg
-
 WIDTH = 8.8
 """Inches: 845 px on the page."""
 INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
@@ -176,7 +174,7 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapp
     gap = 10.5 / (axis.get_figure().get_size_inches()[1] * 72 * 0.8 / axis.get_subplotspec().get_gridspec().nrows)
     for name, height in zip(names, spread(heights, gap), strict=True):
         axis.annotate(
-            name,
+            short(name, 16),
             (1, height),
             xycoords="axes fraction",
             xytext=(4, 0),
@@ -203,7 +201,7 @@ def spread(positions: np.ndarray, gap: float) -> np.ndarray:
 
 
 def reach(behind: pd.Series, keep: pd.Series | None = None) -> float:
-    """How far behind the best an axis goes: most values and those to `keep` fit, and one far behind becomes an arrow."""
+    """How far behind the best an axis goes: most values and those to `keep` fit, one far behind becomes an arrow."""
     near = behind <= max(4.0, 2.5 * behind.median())
     return max(1.0, float(behind[near if keep is None else near | keep].max()) * 1.15)
 
@@ -221,6 +219,16 @@ def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> Non
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(label)
+
+
+def rows_high(count: int) -> float:
+    """Inches for a panel with one row per activation, title and axis label included."""
+    return 0.75 + 0.17 * max(count, 3)
+
+
+def short(name: str, most: int = 24) -> str:
+    """A name that leaves a figure its place; the tables have it whole."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def power_of_ten(exponent: float) -> str:

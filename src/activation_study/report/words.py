@@ -57,15 +57,11 @@ def standing(data: StudyData, name: str) -> Markup:
         return Markup("{} has scores in {} cells only, so it has no place.").format(code(name), cells)
     best = data.order[0]
     complete = int(data.overall["accuracy"].notna().sum())
-    said = Markup("{} takes place {} of {} with {}").format(
-        code(name), place, complete, percent(row["accuracy"])
-    )
+    said = Markup("{} takes place {} of {} with {}").format(code(name), place, complete, percent(row["accuracy"]))
     if name == best:
         return said + ", the highest mean."
     apart = Markup(", {} points below {}").format(decimals(-row["difference"] * 100, 2), code(best))
     if not data.gives_verdicts:
         return said + apart + "."
     how = "which this study cannot tell from no difference" if row["tied"] else "a difference that is told apart"
-    return said + apart + Markup(" (95% interval {}), {}.").format(
-        bounds(row, "difference", 2, signed=True), how
-    )
+    return said + apart + Markup(" (95% interval {}), {}.").format(bounds(row, "difference", 2, signed=True), how)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from markupsafe import Markup
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
-from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach
+from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
 from activation_study.report.words import bounds, counted, listed, percent, plain_list
 from activation_study.verdicts import MIN_SEEDS
 
@@ -67,7 +68,8 @@ def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
     depths = [f"{depth}" for depth in sorted(data.ranking["depth"].unique())]
     return Markup(
-        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, on {}. Inference is "
+        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, on "
+        "{}. Inference is "
         "over seeds only: {} cannot support a claim about new datasets."
     ).format(plain_list(depths), listed(datasets), counted(len(datasets), "dataset"))
 
@@ -75,21 +77,27 @@ def _caveat(data: StudyData) -> Markup:
 def _scope(data: StudyData) -> list[tuple[str, str]]:
     runs, scored = data.runs, data.ranking
     setting = [
-        text.format(", ".join(map(str, sorted(runs[factor].unique()))))
-        for factor, text in FACTORS.items()
-        if len(runs)
+        text.format(", ".join(map(str, sorted(runs[factor].unique())))) for factor, text in FACTORS.items() if len(runs)
     ]
     facts = [
         ("Networks", "multilayer perceptrons: " + ", ".join(setting)),
         ("Datasets", ", ".join(sorted(scored["dataset"].unique())) or "none available"),
         ("Hidden layers", ", ".join(map(str, sorted(scored["depth"].unique()))) or "none"),
         ("Activations", f"{len(data.order)}, each at the learning rate that its tuning seeds chose"),
-        ("Evaluation seeds", f"{data.seeds} fresh ones per run, the same for every activation, so that differences are paired"),
+        (
+            "Evaluation seeds",
+            f"{data.seeds} fresh ones per run, the same for every activation, so that differences are paired",
+        ),
     ]
     diverged = int((data.evaluation["status"] == "diverged").sum())
-    facts.append(("Evaluated networks", f"{len(data.evaluation):,}, of which {diverged:,} diverged and count at chance"))
+    facts.append(
+        ("Evaluated networks", f"{len(data.evaluation):,}, of which {diverged:,} diverged and count at chance")
+    )
     if data.gives_verdicts:
-        sure = "95% stratified t intervals over seeds; told apart means a Holm-adjusted p below 0.05 on the paired difference"
+        sure = (
+            "95% stratified t intervals over seeds; told apart means a Holm-adjusted p below 0.05 on the "
+            "paired difference"
+        )
     else:
         sure = "95% stratified t intervals over seeds, as a description; no tests"
     return [*facts, ("Confidence", sure)]
@@ -103,13 +111,22 @@ def _differences(data: StudyData) -> Figure:
     shown = reach(-points["difference"], keep=filled & data.gives_verdicts)
     title = f"Test accuracy, relative to {best}"
     message = _message(data, frame, best)
-    with panels(1, 1, 0.62 + 0.24 * len(frame)) as (figure, (axis,)):
+    with panels(1, 1, 0.8 + 0.24 * len(frame)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in points.iterrows():
             colour = SERIES[0] if filled[y] else OTHERS
             face = colour if filled[y] else PAPER
             if row["difference"] < -shown:
-                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, clip_on=False, in_layout=False)
+                axis.plot(
+                    -shown * 1.04,
+                    y,
+                    "<",
+                    color=colour,
+                    markerfacecolor=face,
+                    markersize=6,
+                    clip_on=False,
+                    in_layout=False,
+                )
             else:
                 ends = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
                 axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
@@ -118,7 +135,7 @@ def _differences(data: StudyData) -> Figure:
             at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
         at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)
         at_right(axis, 1.19, len(frame) - 0.1, "points", MUTED)
-        axis.set_yticks(range(len(frame)), frame["activation"], color=INK)
+        axis.set_yticks(range(len(frame)), frame["activation"].map(short), color=INK)
         axis.set(xlim=(-shown * 1.04, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
         axis.tick_params(length=0)

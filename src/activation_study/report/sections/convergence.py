@@ -20,6 +20,8 @@ from activation_study.report.theme import (
     lines,
     log_steps,
     panels,
+    rows_high,
+    short,
 )
 from activation_study.report.words import plain_list
 
@@ -48,7 +50,8 @@ def _curves(data: StudyData) -> Figure:
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
     title = "Validation accuracy during training"
     message = (
-        f"Mean over seeds, each activation at its own learning rate; steps on a log scale. Named: {plain_list(data.emphasised)}; "
+        f"Mean over seeds, each activation at its own learning rate; steps on a log scale. Named: "
+        f"{plain_list(data.emphasised)}; "
         "grey: the others; dashed: the target. " + _curve_message(data)
     )
     with panels(len(cells), columns, 2.3, share=False) as (figure, axes):
@@ -58,7 +61,7 @@ def _curves(data: StudyData) -> Figure:
             target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
             axis.axhline(target, color=MUTED, linewidth=0.8, linestyle="--")
             log_steps(axis, rows["step"].max(), "training step" if position >= len(cells) - columns else "")
-            axis.set(title=cell_name(cell), ylim=(0, 100))
+            axis.set(title=short(cell_name(cell), 36), ylim=(0, 100))
             if position % columns == 0:
                 axis.set_ylabel("validation accuracy (%)")
             last = rows.sort_values("step").groupby("activation").last()
@@ -66,7 +69,13 @@ def _curves(data: StudyData) -> Figure:
             label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, styles)
         picture = svg(figure, "figure-curves", title, message)
     columns_kept = [*CELL, "activation", "step", "n", "diverged"]
-    columns_kept += ["validation_accuracy", "validation_accuracy_low", "validation_accuracy_high", "validation_loss", "train_loss"]
+    columns_kept += [
+        "validation_accuracy",
+        "validation_accuracy_low",
+        "validation_accuracy_high",
+        "validation_loss",
+        "train_loss",
+    ]
     return Figure("figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept]))
 
 
@@ -91,11 +100,15 @@ def _times(data: StudyData) -> Figure:
     message = (
         "One dot per network; a hollow triangle at the right end is a network that had not reached the target when "
         "training stopped; the count is how many did. Log scale. "
-        + (f"Always there in every panel: {plain_list(sure)}. " if sure else "No activation always reached the target. ")
+        + (
+            f"Always there in every panel: {plain_list(sure)}. "
+            if sure
+            else "No activation always reached the target. "
+        )
         + (f"Never there in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
     )
     replicas = data.evaluation
-    with panels(len(cells), columns, 0.55 + 0.17 * len(names), share=False) as (figure, axes):
+    with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(replicas, cell)
             horizon = rows["horizon"].iloc[0]
@@ -103,13 +116,42 @@ def _times(data: StudyData) -> Figure:
             for name, group in rows.groupby("activation"):
                 reached = group["reached"].astype(bool)
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
-                axis.plot(times, [places[name]] * len(times), "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0, clip_on=False, in_layout=False)
+                axis.plot(
+                    times,
+                    [places[name]] * len(times),
+                    "o",
+                    color=SERIES[0],
+                    alpha=0.55,
+                    markersize=4,
+                    markeredgewidth=0,
+                    clip_on=False,
+                    in_layout=False,
+                )
                 if not reached.all():
-                    axis.plot(horizon, places[name], ">", color=OTHERS, markerfacecolor="none", markersize=6, clip_on=False, in_layout=False)
-                at_right(axis, 1.17 if columns == 2 else 1.22, places[name], f"{reached.sum()}/{len(group)}", INK if reached.all() else MUTED)
+                    axis.plot(
+                        horizon,
+                        places[name],
+                        ">",
+                        color=OTHERS,
+                        markerfacecolor="none",
+                        markersize=6,
+                        clip_on=False,
+                        in_layout=False,
+                    )
+                at_right(
+                    axis,
+                    1.17 if columns == 2 else 1.22,
+                    places[name],
+                    f"{reached.sum()}/{len(group)}",
+                    INK if reached.all() else MUTED,
+                )
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
-            axis.set_yticks(range(len(names)), names if position % columns == 0 else [""] * len(names), color=INK)
-            axis.set(title=cell_name(cell), ylim=(-0.7, len(names) - 0.3))
+            axis.set_yticks(
+                range(len(names)),
+                [short(name) for name in names] if position % columns == 0 else [""] * len(names),
+                color=INK,
+            )
+            axis.set(title=short(cell_name(cell), 36), ylim=(-0.7, len(names) - 0.3))
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
         picture = svg(figure, "figure-times", title, message)
@@ -133,13 +175,20 @@ def _time_table(data: StudyData) -> Table:
         number("Training ends (steps)", "horizon"),
         number("Diverged", "diverged"),
     ]
-    caption = "Time to target, right-censored at the end of training; the restricted mean is of min(steps, end), over all networks"
+    caption = (
+        "Time to target, right-censored at the end of training; the restricted mean is of min(steps, "
+        "end), over all networks"
+    )
     kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
     kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]
-    return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]), folded=len(frame) > 20)
+    return Table(
+        "table-times", caption, columns, frame, download("time_to_target", frame[kept]), folded=len(frame) > 20
+    )
 
 
 def _median(row: pd.Series) -> Cell:
     if np.isinf(row["median_time"]):
         return Cell(f"> {row['horizon']:,}", float("inf"))
-    return Cell(f"{row['median_time']:,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"])
+    return Cell(
+        f"{row['median_time']:,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"]
+    )

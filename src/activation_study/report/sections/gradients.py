@@ -10,7 +10,7 @@ from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, interval, number, text
-from activation_study.report.theme import DIVERGING, GAP, INK, MUTED, columns_for, panels
+from activation_study.report.theme import DIVERGING, GAP, INK, MUTED, columns_for, panels, short
 from activation_study.report.words import plain_list
 
 LIMIT = 6.0
@@ -25,11 +25,14 @@ def section(data: StudyData) -> Section | None:
     blocks: list[Block] = [
         Paragraph(
             "The size of the loss's gradient with respect to each layer's pre-activations, against the last hidden "
-            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in double precision, with "
+            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in "
+            "double precision, with "
             "medians over seeds; a gradient of exactly zero has no logarithm and is left out and counted."
         )
     ]
-    blocks += [_flow(data, number, cell) for number, cell in enumerate(data.deepest, 1) if len(in_cell(data.gradients, cell))]
+    blocks += [
+        _flow(data, number, cell) for number, cell in enumerate(data.deepest, 1) if len(in_cell(data.gradients, cell))
+    ]
     return Section("gradients", "Gradient flow", [*blocks, _slopes(data)])
 
 
@@ -41,21 +44,25 @@ def _relative(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
     rows = in_cell(data.gradients, cell)
-    grids = {name: _relative(rows[rows["activation"] == name]) for name in data.order if (rows["activation"] == name).any()}
+    grids = {
+        name: _relative(rows[rows["activation"] == name]) for name in data.order if (rows["activation"] == name).any()
+    }
     slopes = {name: _slope_at(rows[rows["activation"] == name], first=True) for name in grids}
     vanishing = [name for name, slope in slopes.items() if slope > VANISHING]
     exploding = [name for name, slope in slopes.items() if slope < -VANISHING]
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
-        "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Beneath each name, the slope before training in decades "
+        "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Beneath each name, the "
+        "slope before training in decades "
         f"per layer. At the start gradients vanish by more than {VANISHING} decades per layer towards the input with "
-        f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. Colours stop at ±{LIMIT:.0f} decades."
+        f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
+        f"Colours stop at ±{LIMIT:.0f} decades."
     )
     columns = columns_for(len(grids))
     with panels(len(grids), columns, 1.75, share=True) as (figure, axes):
         for axis, (name, grid) in zip(axes, grids.items(), strict=True):
             image = _heat(axis, grid)
-            axis.set_title(name, pad=14)
+            axis.set_title(short(name), pad=14)
             slope = f"{decimals(-slopes[name], 2, signed=True)} per layer" if not np.isnan(slopes[name]) else "no slope"
             axis.text(0, 1.02, slope, transform=axis.transAxes, fontsize=8, color=MUTED, va="bottom")
         for axis in axes[::columns]:
@@ -66,8 +73,21 @@ def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
         bar.set_label("decades, against the last hidden layer", color=MUTED)
         bar.outline.set_visible(False)
         picture = svg(figure, f"figure-gradients-{number}", title, message)
-    kept = [*CELL, "activation", "step", "layer", "n", "zeros", "gradient", "gradient_q25", "gradient_q75", "weight_gradient"]
-    return Figure(f"figure-gradients-{number}", title, message, picture, download(f"gradient_flow_{number}", rows[kept]))
+    kept = [
+        *CELL,
+        "activation",
+        "step",
+        "layer",
+        "n",
+        "zeros",
+        "gradient",
+        "gradient_q25",
+        "gradient_q75",
+        "weight_gradient",
+    ]
+    return Figure(
+        f"figure-gradients-{number}", title, message, picture, download(f"gradient_flow_{number}", rows[kept])
+    )
 
 
 def _heat(axis: Axes, grid: pd.DataFrame):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, significant, text
-from activation_study.report.theme import MUTED, SERIES, columns_for, panels
+from activation_study.report.theme import MUTED, SERIES, columns_for, panels, short
 
 RANGE, BOTTOM, TOP = 4, -2, 4
 
@@ -26,11 +26,13 @@ def _figure(data: StudyData) -> Figure:
     portraits = data.tables["portraits"]
     names = portraits["activation"].drop_duplicates().tolist()
     title = "Every activation and its derivative"
-    message = f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode."
+    message = (
+        f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode."
+    )
     with panels(len(names), columns_for(len(names)), 1.45, share=True) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
             draw(axis, portraits[portraits["activation"] == name])
-            axis.set_title(name)
+            axis.set_title(short(name))
         picture = svg(figure, "figure-portraits", title, message)
     return Figure("figure-portraits", title, message, picture, download("portraits", portraits))
 
@@ -58,7 +60,8 @@ def _table(constants: pd.DataFrame) -> Table:
         Column("Random in training", lambda row: Cell("yes" if row["stochastic"] else "no"), numeric=False),
     ]
     caption = (
-        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient in a wide network; "
+        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient "
+        "in a wide network; "
         "– where there is no edge of chaos"
     )
     return Table("table-activations", caption, columns, constants, download("activations", constants))

@@ -12,7 +12,7 @@ from activation_study.report.document import Block, Facts, Figure, Paragraph, Se
 from activation_study.report.sections import portraits
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, decimals, download, figures, interval, number, text
-from activation_study.report.theme import BAND, INK, MUTED, SERIES, log_steps, panels
+from activation_study.report.theme import BAND, INK, MUTED, SERIES, log_steps, panels, short
 from activation_study.report.words import code, counted, plain_list, standing
 from activation_study.summaries import POOLED
 
@@ -75,7 +75,8 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
     title = f"{name}: graph and learning curves"
     message = (
         f"Left: {name} (solid) and its derivative (dashed). Then its mean validation accuracy over seeds with a 95% "
-        "interval (thin lines); dashed: relu; grey band: the middle half of all activations; steps on a log scale. " + _ends(data, name, cells)
+        "interval (thin lines); dashed: relu; grey band: the middle half of all activations; steps on a log scale. "
+        + _ends(data, name, cells)
     )
     with panels(1 + len(cells), 1 + len(cells), 1.9, share=False) as (figure, axes):
         portraits.draw(axes[0], portrait)
@@ -87,12 +88,14 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
             axis.fill_between(every.index, every[0.25], every[0.75], color=BAND, linewidth=0)
             if name != "relu":
                 relu = rows[rows["activation"] == "relu"]
-                axis.plot(relu["step"], relu["validation_accuracy"] * 100, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+                axis.plot(
+                    relu["step"], relu["validation_accuracy"] * 100, color=INK, linewidth=1, linestyle=(0, (4, 2))
+                )
             own = rows[rows["activation"] == name]
             for end in ("_low", "_high"):
                 axis.plot(own["step"], own[f"validation_accuracy{end}"] * 100, color=SERIES[0], linewidth=0.6)
             axis.plot(own["step"], own["validation_accuracy"] * 100, color=SERIES[0])
-            axis.set(title=cell_name(cell), ylim=(0, 100))
+            axis.set(title=short(cell_name(cell), 36), ylim=(0, 100))
             axis.title.set_fontsize(8)
             log_steps(axis, rows["step"].max(), "training step")
             if own.empty:
@@ -121,7 +124,12 @@ def _table(data: StudyData, name: str, ident: str, rows: pd.DataFrame) -> Table:
     fields = data.ranking.groupby(CELL)["activation"].size().rename("field").reset_index()
     frame = frame.merge(fields, on=CELL, how="left")
     columns = [
-        Column("Dataset and depth", lambda row: Cell(cell_name((row["dataset"], row["depth"], row["condition"]))), numeric=False, heads_row=True),
+        Column(
+            "Dataset and depth",
+            lambda row: Cell(cell_name((row["dataset"], row["depth"], row["condition"]))),
+            numeric=False,
+            heads_row=True,
+        ),
         Column("Rank", lambda row: Cell(f"{row['rank']:.0f} of {row['field']}", float(row["rank"]))),
         number("Test accuracy (%)", "test_accuracy", 2, 100),
         interval("95% interval (%)", "test_accuracy", 2),

@@ -10,7 +10,7 @@ from activation_study.report.data import StudyData, cell_name, in_cell
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, interval, number, significant, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels, reach
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels, reach, rows_high, short
 from activation_study.report.words import percent, plain_list
 
 
@@ -34,8 +34,11 @@ def _figure(data: StudyData) -> Figure:
     message = "First in each panel: " + "; ".join(
         f"{row['activation']} on {cell} ({percent(row['test_accuracy'])})" for cell, row in winners.items()
     )
-    message += ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross marks diverged networks."
-    with panels(len(cells), columns, 0.55 + 0.17 * len(names), share=False) as (figure, axes):
+    message += (
+        ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross "
+        "marks diverged networks."
+    )
+    with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(data.ranking, cell)
             best = rows["test_accuracy"].max() * 100
@@ -44,10 +47,18 @@ def _figure(data: StudyData) -> Figure:
                 _dot(axis, row, places[row["activation"]], left)
             absent = [name for name in names if name not in set(rows["activation"])]
             for name in absent:
-                axis.text(0.5, places[name], "no data", transform=axis.get_yaxis_transform(), color=MUTED, va="center", fontsize=7.5)
-            labels = names if position % columns == 0 else []
+                axis.text(
+                    0.5,
+                    places[name],
+                    "no data",
+                    transform=axis.get_yaxis_transform(),
+                    color=MUTED,
+                    va="center",
+                    fontsize=7.5,
+                )
+            labels = [short(name) for name in names] if position % columns == 0 else []
             axis.set_yticks(range(len(names)), labels or [""] * len(names), color=INK)
-            axis.set(xlim=(left, None), ylim=(-0.7, len(names) - 0.3), title=cell_name(cell))
+            axis.set(xlim=(left, None), ylim=(-0.7, len(names) - 0.3), title=short(cell_name(cell), 36))
             axis.tick_params(axis="y", length=0, pad=8)
             axis.spines["left"].set_visible(False)
             if position >= len(cells) - columns:
@@ -63,7 +74,15 @@ def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
     if accuracy < left:
         axis.plot(left, y, "<", color=colour, markersize=5, clip_on=False, in_layout=False)
         diverged = f", {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
-        axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), textcoords="offset points", va="center", color=MUTED, fontsize=7.5)
+        axis.annotate(
+            percent(row["test_accuracy"]) + diverged,
+            (left, y),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            color=MUTED,
+            fontsize=7.5,
+        )
         return
     ends = np.clip([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], left, 100)
     axis.plot(ends, [y, y], color=colour, solid_capstyle="butt")

@@ -10,7 +10,7 @@ from activation_study.report.data import CELL, StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, figures, number, significant, text
-from activation_study.report.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten
+from activation_study.report.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten, short
 from activation_study.report.words import counted
 
 NEAR = 0.02
@@ -21,7 +21,8 @@ def section(data: StudyData) -> Section | None:
     if not len(data.rates):
         return None
     lead = (
-        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates that fell behind after a first "
+        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates "
+        "that fell behind after a first "
         "stretch of training were stopped early, and those runs have no score here."
     )
     groups = list(data.rates.groupby(["dataset", "condition"]))
@@ -36,8 +37,8 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
     widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names)
     title = f"Validation accuracy against learning rate, {', '.join(filter(None, key))}"
     message = (
-        "Mean over tuning seeds; learning rate on a log scale; a ring marks the selected rate, a cross rates where networks diverged. "
-        + _particular(widths)
+        "Mean over tuning seeds; learning rate on a log scale; a ring marks the selected rate, a cross "
+        "rates where networks diverged. " + _particular(widths)
     )
     columns = columns_for(len(names))
     with panels(len(names), columns, 1.5, share=True) as (figure, axes):
@@ -46,13 +47,34 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
                 one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
                 known = one.dropna(subset=["validation_accuracy"])
                 axis.plot(
-                    known["learning_rate"], known["validation_accuracy"] * 100, marker=style.marker, color=style.colour,
-                    linestyle=(0, style.dashes) if style.dashes else "-", linewidth=1.2, markersize=3.5, label=f"{depth} layers",
+                    known["learning_rate"],
+                    known["validation_accuracy"] * 100,
+                    marker=style.marker,
+                    color=style.colour,
+                    linestyle=(0, style.dashes) if style.dashes else "-",
+                    linewidth=1.2,
+                    markersize=3.5,
+                    label=f"{depth} layers",
                 )
                 chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
-                axis.plot(chosen["learning_rate"], chosen["validation_accuracy"] * 100, "o", color=INK, markerfacecolor="none", markersize=8, markeredgewidth=0.9)
-                axis.plot(blown["learning_rate"], blown["validation_accuracy"] * 100, "x", color=INK, markersize=6, markeredgewidth=1)
-            axis.set(title=name, ylim=(0, 104), xscale="log")
+                axis.plot(
+                    chosen["learning_rate"],
+                    chosen["validation_accuracy"] * 100,
+                    "o",
+                    color=INK,
+                    markerfacecolor="none",
+                    markersize=8,
+                    markeredgewidth=0.9,
+                )
+                axis.plot(
+                    blown["learning_rate"],
+                    blown["validation_accuracy"] * 100,
+                    "x",
+                    color=INK,
+                    markersize=6,
+                    markeredgewidth=1,
+                )
+            axis.set(title=short(name), ylim=(0, 104), xscale="log")
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
             axis.xaxis.set_minor_locator(NullLocator())
         for axis in axes[::columns]:
@@ -71,7 +93,8 @@ def _particular(widths: pd.Series) -> str:
     if widths.max() == widths.min():
         return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
     return (
-        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its best; "
+        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two "
+        "points of its best; "
         f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
     )
 

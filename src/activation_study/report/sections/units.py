@@ -8,7 +8,7 @@ from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, interval, number, text
-from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels
+from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
 from activation_study.report.words import percent, plain_list
 from activation_study.summaries import POOLED
 
@@ -22,12 +22,16 @@ def section(data: StudyData) -> Section | None:
         return None
     blocks: list[Block] = [
         Paragraph(
-            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient passes it. A unit's "
-            "response is saturated where the slope is below a tenth of the activation's steepest. Both at the end of training; "
+            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient "
+            "passes it. A unit's "
+            "response is saturated where the slope is below a tenth of the activation's steepest. Both at "
+            "the end of training; "
             f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows."
         )
     ]
-    blocks += [_figure(data, last, place, cell) for place, cell in enumerate(data.deepest, 1) if len(in_cell(last, cell))]
+    blocks += [
+        _figure(data, last, place, cell) for place, cell in enumerate(data.deepest, 1) if len(in_cell(last, cell))
+    ]
     return Section("units", "Dead and saturated units", [*blocks, _table(last)])
 
 
@@ -47,13 +51,20 @@ def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: tuple[str, in
         f"{word}: {_ranked(pooled[metric])}."
         for metric, word in (("dead", "Dead units"), ("saturated", "Saturated responses"))
     )
-    message += " Each row is an activation and each column a layer, the input at the left; the number is the mean over all layers."
-    with panels(2, 2, 0.75 + 0.2 * len(names), share=False) as (figure, axes):
-        for axis, (metric, label) in zip(axes, (("dead", "Dead units"), ("saturated", "Saturated responses")), strict=True):
+    message += (
+        " Each row is an activation and each column a layer, the input at the left; the number is the "
+        "mean over all layers."
+    )
+    with panels(2, 2, 0.5 + rows_high(len(names)), share=False) as (figure, axes):
+        for axis, (metric, label) in zip(
+            axes, (("dead", "Dead units"), ("saturated", "Saturated responses")), strict=True
+        ):
             grid = layers.pivot(index="activation", columns="layer", values=metric).reindex(names).astype(float)
             axis.set_facecolor(GAP)
             image = axis.imshow(grid.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1)
-            axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), color=INK)
+            axis.set_yticks(
+                range(len(names)), [short(name) for name in names] if axis is axes[0] else [""] * len(names), color=INK
+            )
             ticks = sorted({0, (grid.shape[1] - 1) // 2, grid.shape[1] - 1})
             axis.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
             axis.set(title=label, xlabel="layer")
@@ -103,7 +114,9 @@ def _table(last: pd.DataFrame) -> Table:
         number("Seeds", "n"),
         number("Diverged", "diverged"),
     ]
-    caption = "Units at the end of training, over all hidden layers; unusable: never above that share of the steepest slope"
+    caption = (
+        "Units at the end of training, over all hidden layers; unusable: never above that share of the steepest slope"
+    )
     kept = [*CELL, "activation", "step", "n", "diverged", "samples", "dead", "dead_low", "dead_high", "born_dead"]
     kept += ["unusable_001", "unusable_01", "saturated_low", "saturated_high"]
     return Table("table-units", caption, columns, frame, download("units", frame[kept]), folded=len(frame) > 20)
