@@ -348,7 +348,7 @@ def test_a_factor_at_its_default_is_not_named():
 def test_a_new_factor_renames_nothing(monkeypatch):
     before = _ids(small.config())
     wider = copy.deepcopy(schema())
-    properties = wider["properties"]["experiments"]["additionalProperties"]["properties"]
+    properties = wider["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
     properties["dropout"] = {"$ref": "#/$defs/factor", "items": {"type": "number"}, "default": [0.0]}
     monkeypatch.setattr("activation_study.study.schema", lambda: wider)
     factor_defaults.cache_clear()

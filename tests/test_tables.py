@@ -156,7 +156,7 @@ def test_json_round_trip_is_atomic_and_sorted(tmp_path):
 
 def test_the_factors_are_those_of_the_config():
     """The schema and the tables both name the factors; a run's identity takes them from the schema."""
-    properties = schema()["properties"]["experiments"]["additionalProperties"]["properties"]
+    properties = schema()["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
     assert list(factor_defaults()) == list(properties)
     assert set(properties) == set(tables.FACTORS)
     kinds = {"integer": "int", "number": "float", "boolean": "bool"}

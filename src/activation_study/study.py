@@ -44,7 +44,7 @@ def factor_defaults() -> dict[str, Any]:
 
 
 def _experiment_schema() -> dict[str, Any]:
-    return schema()["properties"]["experiments"]["additionalProperties"]
+    return schema()["properties"]["experiments"]["additionalProperties"]["items"]
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class Study:
         """
         config = validated(config)
         runs: dict[str, Run] = {}
-        membership = []
-        for experiment, factors in config["experiments"].items():
-            for run in _expand(config, factors):
+        membership: dict[tuple[str, str], None] = {}
+        for experiment, grids in config["experiments"].items():
+            for run in itertools.chain.from_iterable(_expand(config, grid) for grid in grids):
                 runs.setdefault(run.id, run)
-                membership.append((experiment, run.id))
+                membership[experiment, run.id] = None
         return cls(config, runs, tuple(membership))
 
     @classmethod
@@ -266,7 +266,7 @@ def validated(config: Mapping[str, Any]) -> dict[str, Any]:
     for optimiser, rates in config["learning_rates"].items():
         if sorted(set(rates)) != rates:
             raise StudyError(f"learning_rates.{optimiser}: {rates} must increase strictly")
-    for name, factors in config["experiments"].items():
+    for name, factors in ((name, grid) for name, grids in config["experiments"].items() for grid in grids):
         for factor in ("activation", "dataset"):
             factors[factor] = _names(config, name, factor, factors[factor])
         if factors["normalisation"] != ["none"] and factors["initial_bias"] != [0]:
@@ -344,7 +344,10 @@ def _referred(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _one_line(fault: Any) -> str:
     """A jsonschema error as one line: key, value, what would be right."""
-    key = ".".join(map(str, fault.absolute_path)) or "config"
+    path = list(fault.absolute_path)
+    if path[:1] == ["experiments"] and len(path) > 2:
+        del path[2]  # which sub-grid: most experiments have one, and the value tells them apart
+    key = ".".join(map(str, path)) or "config"
     value = json.dumps(fault.instance, default=str, ensure_ascii=False)
     value = value if len(value) <= 60 else value[:57] + "..."
     rule, want = fault.validator, fault.validator_value

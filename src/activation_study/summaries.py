@@ -244,10 +244,11 @@ def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     moved = {run: _moved_factors(run) for run in identity["run"]}
     candidates = sorted({name for factors in moved.values() for name in factors})
     varying = [name for name in candidates if identity[name].astype(str).nunique() > 1]
+    # A budget that only follows the depth is no condition of its own: deeper networks may be given fewer steps.
+    told = [name for name in varying if name != "steps" or (identity.groupby("depth")["steps"].nunique() > 1).any()]
     identity = identity.assign(
         condition=[
-            ",".join(f"{name}={moved[run][name]}" for name in varying if name in moved[run])
-            for run in identity["run"]
+            ",".join(f"{name}={moved[run][name]}" for name in told if name in moved[run]) for run in identity["run"]
         ]
     )
     return identity[["run", "dataset", "activation", "depth", "condition", *varying]].merge(table, on="run")

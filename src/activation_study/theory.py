@@ -163,6 +163,7 @@ def constants(activation: Activation) -> dict[str, Any]:
     if not gaussian_mean(phi.slope_square) > 0:
         raise StudyError(f"activations.{activation.name}: its derivative is zero wherever |x| < {TAIL:g}")
     mean = gaussian_mean(phi.mean)
+    mean = mean if abs(mean) > 1e-12 else 0.0  # an odd function's, but for the quadrature's rounding
     edge = edge_of_chaos(phi)
     return {
         "activation": activation.name,

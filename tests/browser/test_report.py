@@ -258,7 +258,9 @@ def test_every_table_and_figure_has_a_download(visit: Visit, html: str):
 
 def test_a_changed_digit_is_noticed(visit: Visit, html: str, tables: Path):
     expected = _expected(tables)["activations"]
-    held = checks.downloads(visit(planted(html, ",1.4,", ",1.40001,")))["activations"]
+    held = checks.downloads(visit(planted(html, "sigmoid,class,Sigmoid(),1.4,", "sigmoid,class,Sigmoid(),1.40001,")))[
+        "activations"
+    ]
     assert checks.differing(held, expected)
 
 

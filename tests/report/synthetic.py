@@ -28,7 +28,7 @@ PROVENANCE = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What the study asks for. `absent` are (activation, dataset, depth) that were not run."""
+    """What the study asks for. `absent` are (activation, dataset, depth) that were not run, `lost` those without data."""
 
     activations: Sequence[str] = NINE
     datasets: Sequence[str] = ("digits", "mnist1d")
@@ -37,10 +37,17 @@ class Shape:
     rates: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1)
     unavailable: Sequence[str] = ("fashion_mnist",)
     absent: Sequence[tuple[str, str, int]] = ()
+    lost: Sequence[tuple[str, str, int]] = ()
     evaluations_per_decade: int = 12
 
 
-SMALL = Shape(("sigmoid", "relu", "elu", "tanh"), ("digits",), (2, 5), absent=(("tanh", "digits", 5),))
+SMALL = Shape(
+    ("sigmoid", "relu", "elu", "tanh"),
+    ("digits", "mnist1d"),
+    (2, 5, 9),
+    lost=(("tanh", "digits", 5),),
+    absent=(("tanh", "digits", 9), ("relu", "digits", 9)),
+)
 DEMO = Shape(seeds=4)
 FULL = Shape(
     SIXTEEN, ("digits", "fashion_mnist", "mnist1d"), (5, 20, 50), 10, unavailable=(), evaluations_per_decade=40
@@ -61,6 +68,7 @@ def synthetic_rows(shape: Shape) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables.TABLES}
     for place, activation in enumerate(shape.activations):
         _describe(rows, activation, place, len(shape.activations))
+        rows["cost"] += _cost(activation, place)
         for dataset in (*shape.datasets, *shape.unavailable):
             for depth in shape.depths:
                 if (activation, dataset, depth) not in shape.absent:
@@ -96,7 +104,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
     rows["experiments"].append({"experiment": "core", "run": run})
     chosen = shape.rates[2 if activation != "sigmoid" else -1]
     common = {"run": run, **factors, "edge": chosen == shape.rates[-1], "target": TARGET, "horizon": HORIZON}
-    if dataset in shape.unavailable:
+    if dataset in shape.unavailable or (activation, dataset, depth) in shape.lost:
         for seed in range(shape.seeds):
             gone = {"role": "evaluation", "replicate": seed, "learning_rate": shape.rates[0], "status": "no_data"}
             rows["runs"].append(common | gone)
@@ -191,6 +199,15 @@ def _layers(rows: dict[str, list], replica: dict, activation: str, depth: int, b
                     "mean": 0.3, "sd": 1.0,
                 }  # fmt: skip
             rows["layers"].append(row)
+
+
+def _cost(activation: str, place: int) -> list[dict[str, Any]]:
+    ratio = 1.0 if activation == "relu" else 1.05 + 0.1 * place
+    timed = {"quantity": "step", "unit": "ms", "median": 2.0 * ratio, "pairs": 50, "ratio_to_relu": ratio}
+    timed |= {"ratio_low": 0.97 * ratio, "ratio_high": 1.04 * ratio}
+    counted = {"quantity": "zero_fraction", "unit": "fraction", "median": 0.5, "pairs": 0, "ratio_to_relu": 1.0}
+    rows = [timed, timed | {"quantity": "op_forward", "unit": "ns/element"}, counted]
+    return [{"activation": activation, "width": width} | row for width in (64, 256) for row in rows]
 
 
 def _describe(rows: dict[str, list], activation: str, place: int, count: int) -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from activation_study.errors import StudyError
 from activation_study.report import build as building
+from activation_study.report import data
 from activation_study.report.build import build
 from activation_study.report.sections import provenance
 from report.synthetic import PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())
-PARTIAL = ("curves", "layers", "timings", "activations", "portraits", "datasets", "experiments")
+PARTIAL = ("curves", "layers", "timings", "cost", "activations", "portraits", "datasets", "experiments")
 HOSTILE = "<script>window.planted=1"
 CLOSING = "</script><script>window.planted=1</script>"
 
@@ -29,7 +30,7 @@ def test_two_builds_differ_in_the_time_alone(report: Path, tables: Path, tmp_pat
     build("small", tables, tmp_path / "again.html", PROVENANCE, now=datetime(2027, 8, 9, 10, 11, tzinfo=UTC))
     one, two = report.read_text(), (tmp_path / "again.html").read_text()
     assert one != two
-    assert one.replace("<time>2026-01-02 03:04 UTC</time>", "<time>2027-08-09 10:11 UTC</time>") == two
+    assert one.replace("<time>2026-01-02 03:04Z</time>", "<time>2027-08-09 10:11Z</time>") == two
     beside, again = report.parent / "small", tmp_path / "small"
     files = sorted(path.relative_to(beside) for path in beside.rglob("*.*"))
     assert files == sorted(path.relative_to(again) for path in again.rglob("*.*"))
@@ -54,6 +55,24 @@ def test_the_study_s_tables_lie_beside_as_csv(report: Path, tables: Path):
         pd.testing.assert_frame_equal(csv, parquet, check_dtype=False, check_exact=True)
 
 
+def test_what_an_older_report_left_goes(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
+    for name in ("figures/figure-old.svg", "tables/old.csv", "tables/notes.txt"):
+        (tmp_path / "small" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "small" / name).write_text("old")
+    build("small", tables, tmp_path / "small.html", PROVENANCE)
+    left = {path.name for path in (tmp_path / "small").rglob("*.*") if path.read_text() == "old"}
+    assert left == {"notes.txt"}
+
+
+def test_a_table_too_long_for_csv_is_left_as_parquet(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
+    monkeypatch.setattr(data, "LONGEST_CSV", 500)
+    build("small", tables, tmp_path / "small.html", PROVENANCE)
+    assert not (tmp_path / "small/tables/layers.csv").exists()
+    assert "too long: Parquet only" in (tmp_path / "small.html").read_text()
+
+
 def test_a_page_that_is_too_large_is_refused_and_the_old_one_stays(
     tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -70,7 +89,7 @@ def test_a_page_that_is_too_large_is_refused_and_the_old_one_stays(
 def test_a_large_study_may_be_larger(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
     monkeypatch.setattr(building, "LARGEST_SMALL", 10_000)
-    monkeypatch.setattr(building, "SMALL_STUDY", 10)
+    monkeypatch.setattr(building, "SMALL_STUDY", 20)
     assert "MB" in build("small", tables, tmp_path / "small.html", PROVENANCE)
 
 
@@ -94,7 +113,7 @@ def test_missing_cells_and_datasets_are_named(report: Path):
     text = _text(report.read_text())
     assert "Dataset fashion_mnist was not available: no network and no copy on this machine." in text
     assert "Not in digits, 5 layers: tanh ." in text
-    assert "tanh has scores in 1 of 2 cells only, so it has no place." in text
+    assert "tanh has scores in 4 of 5 combinations only, so it has no place." in text
 
 
 def test_a_study_without_any_score_still_builds(tmp_path: Path):

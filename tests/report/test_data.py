@@ -94,6 +94,20 @@ def test_cells_are_those_that_have_scores(tables: Path):
     assert list(data.ranking[CELL].columns) == CELL
 
 
+def test_means_are_over_the_cells_that_every_activation_was_to_have(tables: Path):
+    data = StudyData.read("small", tables, PROVENANCE)
+    assert ("digits", 9, "") in data.cells
+    assert ("digits", 9, "") not in data.common  # two activations were not run there
+    assert ("digits", 5, "") in data.common  # there a run lost its data
+    assert data.overall.set_index("activation")["cells"].to_dict() == {"sigmoid": 5, "relu": 5, "elu": 5, "tanh": 4}
+    assert data.order[-1] == "tanh"
+
+
+def test_the_deepest_cells_are_those_of_all_and_of_any(tables: Path):
+    data = StudyData.read("small", tables, PROVENANCE)
+    assert data.deepest == [("digits", 5, ""), ("digits", 9, ""), ("mnist1d", 9, "")]
+
+
 def test_a_study_of_four_seeds_gives_no_verdicts(tables: Path):
     data = StudyData.read("small", tables, PROVENANCE)
     assert data.gives_verdicts

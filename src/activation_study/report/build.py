@@ -17,6 +17,7 @@ from activation_study.report.document import Figure, Section, walk
 from activation_study.report.sections import (
     answer,
     convergence,
+    cost,
     gaps,
     gradients,
     guide,
@@ -30,7 +31,7 @@ from activation_study.report.sections import (
 from activation_study.report.tables import Table
 from activation_study.report.theme import themed
 
-SECTIONS = (guide, ranking, convergence, gradients, units, rates, portraits, profiles, gaps, provenance)
+SECTIONS = (guide, ranking, convergence, gradients, units, rates, cost, portraits, profiles, gaps, provenance)
 """In reading order, after the answer. Each module has `section(StudyData) -> Section | None`."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
@@ -81,7 +82,7 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], now: d
         style=Markup((folder / "style.css").read_text(encoding="utf-8") + themed()),
         script=Markup((folder / "script.js").read_text(encoding="utf-8")),
         summary=_summary(data),
-        built=now.strftime("%Y-%m-%d %H:%M UTC"),
+        built=now.strftime("%Y-%m-%d %H:%MZ"),
         version=data.provenance.get("code", "unknown"),
     )
 
@@ -114,15 +115,19 @@ def _hold_to_size(html: str, data: StudyData) -> None:
 
 
 def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) -> None:
-    """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV."""
+    """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV. Nothing older stays."""
+    contents: dict[Path, str] = {}
     for block in walk(sections):
         if isinstance(block, Figure):
-            _write(block.svg, folder / "figures" / f"{block.id}.svg")
+            contents[folder / "figures" / f"{block.id}.svg"] = block.svg
         if isinstance(block, Figure | Table):
-            _write(block.data.csv, folder / "tables" / f"{block.data.name}.csv")
-    for name, table in data.tables.items():
-        if name not in data.missing:
-            _write(table.to_csv(index=False, lineterminator="\n"), folder / "tables" / f"{name}.csv")
+            contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
+    for name in data.as_csv:
+        contents[folder / "tables" / f"{name}.csv"] = data.tables[name].to_csv(index=False, lineterminator="\n")
+    for path, text in contents.items():
+        _write(text, path)
+    for old in {*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")} - set(contents):
+        old.unlink()
 
 
 def _write(text: str, path: Path) -> None:

@@ -19,8 +19,13 @@ from activation_study.tables import TABLES, arrow_table
 from activation_study.verdicts import ALPHA, MIN_SEEDS
 
 CELL = ["dataset", "depth", "condition"]
+CellKey = tuple[str, int, str]
+"""The values of those three."""
 EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
 """With the best activation, what figures emphasise: the function the article starts from and those it recommends."""
+
+LONGEST_CSV = 200_000
+"""Rows above which a table is there as Parquet only."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,20 @@ class StudyData:
         return summaries.learning_rate_sensitivity(self.runs)
 
     @cached_property
-    def cells(self) -> list[tuple[str, int, str]]:
+    def cells(self) -> list[CellKey]:
         """The dataset × depth × condition cells that have scores, in the order of the tables."""
         return [tuple(row) for row in self.ranking[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False)]
+
+    @cached_property
+    def common(self) -> list[CellKey]:
+        """The cells in which every activation was to run, and some has scores; all cells where there is none such.
+
+        What was asked for decides it, not what came back: a run without data is still a run of its cell.
+        """
+        asked = self.runs.groupby(_without_activation(self.runs))["activation"].nunique()
+        rows = self.ranking[_without_activation(self.ranking).map(asked) == self.runs["activation"].nunique()]
+        common = set(rows[CELL].itertuples(index=False, name=None))
+        return [cell for cell in self.cells if cell in common] or self.cells
 
     @cached_property
     def seeds(self) -> int:
@@ -108,7 +124,9 @@ class StudyData:
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        return overall(self.evaluation)
+        """`overall` of the common cells."""
+        common = pd.DataFrame(self.common, columns=CELL)
+        return overall(self.evaluation.merge(common.astype({"depth": self.evaluation["depth"].dtype}), on=CELL))
 
     @cached_property
     def order(self) -> list[str]:
@@ -120,10 +138,19 @@ class StudyData:
         return list(dict.fromkeys([*self.order[:1], *(name for name in EMPHASISED if name in self.order)]))
 
     @cached_property
-    def deepest(self) -> list[tuple[str, int, str]]:
-        """The deepest cell of each dataset (and condition): where gradients have furthest to go."""
-        depths = self.ranking.groupby(["dataset", "condition"], as_index=False)["depth"].max()
-        return [(row.dataset, row.depth, row.condition) for row in depths.itertuples(index=False)]
+    def deepest(self) -> list[CellKey]:
+        """Where gradients have furthest to go: each dataset's deepest cell of all activations, and of any."""
+        deepest = {
+            max((cell for cell in cells if (cell[0], cell[2]) == (dataset, condition)), key=lambda cell: cell[1])
+            for cells in (self.common, self.cells)
+            for dataset, _, condition in cells
+        }
+        return sorted(deepest)
+
+    @property
+    def as_csv(self) -> list[str]:
+        """The tables that are written as CSV beside the report: those that are there and not too long for it."""
+        return [name for name, table in self.tables.items() if name not in self.missing and len(table) <= LONGEST_CSV]
 
     @cached_property
     def unavailable(self) -> pd.DataFrame:
@@ -182,13 +209,19 @@ def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def cell_name(cell: tuple[str, int, str]) -> str:
+def _without_activation(table: pd.DataFrame) -> pd.Series:
+    """What the runs that are compared with each other share of their ids: dataset and factors."""
+    parts = table["run"].str.split("/", n=2)
+    return parts.str[0] + "/" + parts.str[2]
+
+
+def cell_name(cell: CellKey) -> str:
     """A cell in words: "digits, 20 layers"."""
     dataset, depth, condition = cell
     return f"{dataset}, {depth} layer{'s' * (depth != 1)}" + (f", {condition}" if condition else "")
 
 
-def in_cell(table: pd.DataFrame, cell: tuple[str, int, str]) -> pd.DataFrame:
+def in_cell(table: pd.DataFrame, cell: CellKey) -> pd.DataFrame:
     """The rows of one dataset × depth × condition cell."""
     dataset, depth, condition = cell
     return table[(table["dataset"] == dataset) & (table["depth"] == depth) & (table["condition"] == condition)]

@@ -62,6 +62,7 @@ def _style_to_attributes(element: ElementTree.Element) -> None:
             element.set(key, value.split(";")[0])
     if element.tag == f"{SVG}image":
         element.set("preserveAspectRatio", "none")
+        element.set("image-rendering", "optimizeSpeed")
 
 
 def _round(element: ElementTree.Element) -> None:

@@ -13,8 +13,10 @@ from urllib.parse import quote
 import pandas as pd
 
 ABSENT = "–"
-LARGEST_PLAIN = 40_000
+LARGEST_PLAIN = 20_000
 """Characters of CSV above which it is embedded gzipped."""
+LONGEST_OPEN = 16
+"""Rows up to which a table starts open."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,18 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a frame under a caption. `folded` tables start closed: they are long, and for looking things up."""
+    """Rows of a frame under a caption."""
 
     id: str
     caption: str
     columns: Sequence[Column]
     frame: pd.DataFrame
     data: Download
-    folded: bool = False
+
+    @property
+    def folded(self) -> bool:
+        """Whether it starts closed: long tables are for looking things up."""
+        return len(self.frame) > LONGEST_OPEN
 
     @property
     def rows(self) -> list[list[Cell]]:

@@ -54,7 +54,7 @@ def standing(data: StudyData, name: str) -> Markup:
     place, row = position[name]
     if pd.isna(row["accuracy"]):
         cells = f"{row['cells']} of {row['of']}"
-        return Markup("{} has scores in {} cells only, so it has no place.").format(code(name), cells)
+        return Markup("{} has scores in {} combinations only, so it has no place.").format(code(name), cells)
     best = data.order[0]
     complete = int(data.overall["accuracy"].notna().sum())
     said = Markup("{} takes place {} of {} with {}").format(code(name), place, complete, percent(row["accuracy"]))
@@ -63,5 +63,5 @@ def standing(data: StudyData, name: str) -> Markup:
     apart = Markup(", {} points below {}").format(decimals(-row["difference"] * 100, 2), code(best))
     if not data.gives_verdicts:
         return said + apart + "."
-    how = "which this study cannot tell from no difference" if row["tied"] else "a difference that is told apart"
-    return said + apart + Markup(" (95% interval {}), {}.").format(bounds(row, "difference", 2, signed=True), how)
+    how = "not told apart" if row["tied"] else "told apart"
+    return said + apart + Markup(" (95% interval {}): {}.").format(bounds(row, "difference", 2, signed=True), how)

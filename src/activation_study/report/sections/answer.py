@@ -10,7 +10,7 @@ from activation_study.report.document import Block, Facts, Figure, Paragraph, Se
 from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
 from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
-from activation_study.report.words import bounds, counted, listed, percent, plain_list
+from activation_study.report.words import NUMBERS, bounds, counted, listed, percent, plain_list, standing
 from activation_study.verdicts import MIN_SEEDS
 
 FACTORS = {
@@ -19,7 +19,6 @@ FACTORS = {
     "initialisation": "initialisation {}",
     "normalisation": "normalisation {}",
     "batch_size": "batches of {}",
-    "steps": "{} steps",
 }
 
 
@@ -44,34 +43,43 @@ def _answer(data: StudyData) -> Markup:
         listed([best["activation"]]),
         percent(best["accuracy"]),
         bounds(best, "accuracy"),
-        counted(len(data.cells), "combination") + " of dataset and depth",
+        counted(len(data.common), "combination") + " of dataset and depth",
     )
     if not data.gives_verdicts:
         behind = complete["activation"].iloc[1:4]
         return first + (Markup(" Next came {}.").format(listed(behind, "then")) if len(behind) else Markup(""))
     tied = complete.loc[complete["tied"], "activation"].iloc[1:]
     if len(tied):
-        return first + Markup(
-            " {} cannot be told apart from it: they share the first place, and any of them is a fair choice here."
-        ).format(listed(tied))
-    return first + Markup(" Every other activation is told apart from it.")
+        share = "the two share the first place, and either" if len(tied) == 1 else "they share the first place, and any"
+        said = Markup(" {} cannot be told apart from it: {} is a fair choice here.").format(listed(tied), share)
+    else:
+        said = Markup(" Every other activation is told apart from it.")
+    told_of = {best["activation"], *tied}
+    return first + said + (Markup(" ") + standing(data, "relu") if "relu" in set(data.order) - told_of else Markup(""))
 
 
 def _no_verdicts(data: StudyData) -> Markup:
     return Markup(
         "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. "
         "The order below describes these runs; it does not say which differences would come back."
-    ).format(counted(data.seeds, "evaluation seed"), MIN_SEEDS)
+    ).format(counted(data.seeds, "evaluation seed"), NUMBERS[MIN_SEEDS])
 
 
 def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
-    depths = [f"{depth}" for depth in sorted(data.ranking["depth"].unique())]
+    depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
         "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, on "
         "{}. Inference is "
-        "over seeds only: {} cannot support a claim about new datasets."
-    ).format(plain_list(depths), listed(datasets), counted(len(datasets), "dataset"))
+        "over seeds only: {} cannot support a claim about new datasets.{}"
+    ).format(plain_list(depths), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
+
+
+def _beyond(data: StudyData) -> str:
+    """What was run for some activations only."""
+    depths = sorted({depth for _, depth, _ in set(data.cells) - set(data.common)})
+    named = plain_list([f"{depth}" for depth in depths])
+    return f" Networks of {named} layers were run for some activations only." if depths else ""
 
 
 def _scope(data: StudyData) -> list[tuple[str, str]]:
@@ -79,6 +87,8 @@ def _scope(data: StudyData) -> list[tuple[str, str]]:
     setting = [
         text.format(", ".join(map(str, sorted(runs[factor].unique())))) for factor, text in FACTORS.items() if len(runs)
     ]
+    steps = runs.groupby("depth")["steps"].unique().map(sorted)
+    setting += [f"{', '.join(map(str, count))} steps at {depth} layers" for depth, count in steps.items()]
     facts = [
         ("Networks", "multilayer perceptrons: " + ", ".join(setting)),
         ("Datasets", ", ".join(sorted(scored["dataset"].unique())) or "none available"),

@@ -181,9 +181,7 @@ def _time_table(data: StudyData) -> Table:
     )
     kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
     kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]
-    return Table(
-        "table-times", caption, columns, frame, download("time_to_target", frame[kept]), folded=len(frame) > 20
-    )
+    return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]))
 
 
 def _median(row: pd.Series) -> Cell:

@@ -27,7 +27,7 @@ def section(data: StudyData) -> Section | None:
 def _absent(data: StudyData) -> dict[str, list[str]]:
     every = set(data.runs["activation"])
     absent = {}
-    for cell in data.cells:
+    for cell in data.common:
         rows = data.ranking[(data.ranking[["dataset", "depth", "condition"]] == list(cell)).all(axis=1)]
         if lacking := sorted(every - set(rows["activation"])):
             absent[cell_name(cell)] = lacking

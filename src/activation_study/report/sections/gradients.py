@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
-from activation_study.report.data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, interval, number, text
 from activation_study.report.theme import DIVERGING, GAP, INK, MUTED, columns_for, panels, short
 from activation_study.report.words import plain_list
 
-LIMIT = 6.0
-"""Decades beyond which the colour no longer changes."""
+LIMIT = 6
+"""Decades beyond which the colour no longer changes, at most."""
 VANISHING = 0.1
 """Decades per layer that a figure's description calls vanishing or exploding."""
 
@@ -42,26 +43,29 @@ def _relative(rows: pd.DataFrame) -> pd.DataFrame:
     return grid - grid.iloc[-1]
 
 
-def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
+def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
     rows = in_cell(data.gradients, cell)
     grids = {
         name: _relative(rows[rows["activation"] == name]) for name in data.order if (rows["activation"] == name).any()
     }
+    steps = sorted(rows["step"].unique())  # a run that diverged has fewer
+    grids = {name: grid.reindex(columns=steps) for name, grid in grids.items()}
+    largest = max(float(np.nanmax(np.abs(grid), initial=0)) for grid in grids.values())
+    limit = int(np.clip(np.ceil(largest), 1, LIMIT))
     slopes = {name: _slope_at(rows[rows["activation"] == name], first=True) for name in grids}
     vanishing = [name for name, slope in slopes.items() if slope > VANISHING]
     exploding = [name for name, slope in slopes.items() if slope < -VANISHING]
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
-        "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Beneath each name, the "
-        "slope before training in decades "
-        f"per layer. At the start gradients vanish by more than {VANISHING} decades per layer towards the input with "
+        "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Beneath each name: the slope before "
+        f"training, in decades per layer. At the start gradients vanish by more than {VANISHING} decades per layer towards the input with "
         f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
-        f"Colours stop at ±{LIMIT:.0f} decades."
+        f"The colours end at ±{limit} decades."
     )
     columns = columns_for(len(grids))
     with panels(len(grids), columns, 1.75, share=True) as (figure, axes):
         for axis, (name, grid) in zip(axes, grids.items(), strict=True):
-            image = _heat(axis, grid)
+            image = _heat(axis, grid, limit)
             axis.set_title(short(name), pad=14)
             slope = f"{decimals(-slopes[name], 2, signed=True)} per layer" if not np.isnan(slopes[name]) else "no slope"
             axis.text(0, 1.02, slope, transform=axis.transAxes, fontsize=8, color=MUTED, va="bottom")
@@ -90,9 +94,9 @@ def _flow(data: StudyData, number: int, cell: tuple[str, int, str]) -> Figure:
     )
 
 
-def _heat(axis: Axes, grid: pd.DataFrame):
+def _heat(axis: Axes, grid: pd.DataFrame, limit: int) -> AxesImage:
     axis.set_facecolor(GAP)
-    image = axis.imshow(grid.to_numpy(), aspect="auto", origin="lower", cmap=DIVERGING, vmin=-LIMIT, vmax=LIMIT)
+    image = axis.imshow(grid.to_numpy(), aspect="auto", origin="lower", cmap=DIVERGING, vmin=-limit, vmax=limit)
     ticks = np.unique(np.linspace(0, grid.shape[1] - 1, 4).round().astype(int))
     axis.set_xticks(ticks, [f"{grid.columns[tick]:,}" for tick in ticks], fontsize=7.5)
     layers = np.unique(np.linspace(0, grid.shape[0] - 1, 3).round().astype(int))
@@ -140,4 +144,4 @@ def _slopes(data: StudyData) -> Table:
         number("Diverged", "diverged"),
     ]
     caption = "How much the gradient changes per layer on its way back; negative where it shrinks towards the input"
-    return Table("table-gradients", caption, columns, frame, download("gradient_slopes", frame), folded=len(frame) > 20)
+    return Table("table-gradients", caption, columns, frame, download("gradient_slopes", frame))

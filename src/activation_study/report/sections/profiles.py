@@ -7,7 +7,7 @@ import re
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.sections import portraits
 from activation_study.report.svg import svg
@@ -69,7 +69,7 @@ def _facts(constants: pd.Series) -> list[tuple[str, str]]:
 
 def _figure(data: StudyData, name: str, ident: str) -> Figure:
     """Its portrait, then its learning curve on each dataset's deepest networks, within the range of all."""
-    cells = [cell for cell in data.deepest if len(in_cell(data.curves, cell))][:3]
+    cells = _deepest(data, name)[:3]
     portrait = data.tables["portraits"]
     portrait = portrait[portrait["activation"] == name]
     title = f"{name}: graph and learning curves"
@@ -108,7 +108,14 @@ def _figure(data: StudyData, name: str, ident: str) -> Figure:
     return Figure(f"figure-{ident}", title, message, picture, download(f"curves-{ident}", own[kept]))
 
 
-def _ends(data: StudyData, name: str, cells: list[tuple[str, int, str]]) -> str:
+def _deepest(data: StudyData, name: str) -> list[CellKey]:
+    """Its own deepest cell of each dataset (and condition) that has curves."""
+    cells = data.curves.loc[data.curves["activation"] == name, CELL].drop_duplicates()
+    depths = cells.groupby(["dataset", "condition"], as_index=False)["depth"].max()
+    return [(row.dataset, row.depth, row.condition) for row in depths.itertuples()]
+
+
+def _ends(data: StudyData, name: str, cells: list[CellKey]) -> str:
     said = []
     for cell in cells:
         rows = in_cell(data.curves, cell)

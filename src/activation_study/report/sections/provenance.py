@@ -92,11 +92,12 @@ def _cost(timings: pd.DataFrame) -> Table:
 
 def _files(data: StudyData) -> Table:
     rows = [
-        (f"{name}.csv", len(table), table["run"].nunique() if "run" in table else pd.NA)
+        (name, len(table), f"{data.name}/tables/{name}.csv" if name in data.as_csv else "too long: Parquet only")
         for name, table in data.tables.items()
         if name not in data.missing
     ]
-    frame = pd.DataFrame(rows, columns=["file", "rows", "runs"])
-    columns = [text("File", "file", heads_row=True), number("Rows", "rows"), number("Runs", "runs")]
-    caption = f"The study's tables, one row per measurement, in the folder {data.name}/tables beside this file"
-    return Table("table-files", caption, columns, frame, download("files", frame))
+    frame = pd.DataFrame(rows, columns=["table", "rows", "file"])
+    columns = [text("Table", "table", heads_row=True), number("Rows", "rows"), text("File beside this one", "file")]
+    return Table(
+        "table-files", "The study's own tables, one row per measurement", columns, frame, download("files", frame)
+    )

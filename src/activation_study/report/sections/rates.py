@@ -37,8 +37,8 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
     widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names)
     title = f"Validation accuracy against learning rate, {', '.join(filter(None, key))}"
     message = (
-        "Mean over tuning seeds; learning rate on a log scale; a ring marks the selected rate, a cross "
-        "rates where networks diverged. " + _particular(widths)
+        "Mean over tuning seeds; learning rate on a log scale; ring: the selected rate; cross: networks diverged; "
+        "bar at the bottom: stopped early. " + _particular(widths)
     )
     columns = columns_for(len(names))
     with panels(len(names), columns, 1.5, share=True) as (figure, axes):
@@ -56,6 +56,8 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
                     markersize=3.5,
                     label=f"{depth} layers",
                 )
+                stopped = one.loc[one["pruned"] > 0, "learning_rate"]
+                axis.plot(stopped, [2.5] * len(stopped), "|", color=MUTED, markersize=5)
                 chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
                 axis.plot(
                     chosen["learning_rate"],
@@ -135,4 +137,4 @@ def _table(data: StudyData) -> Table:
     ]
     caption = "Learning rates tried and selected, on tuning seeds"
     data_ = download("selected_rates", frame.drop(columns="on_edge"))
-    return Table("table-rates", caption, columns, frame, data_, folded=len(frame) > 20)
+    return Table("table-rates", caption, columns, frame, data_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from activation_study.report.data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, interval, number, text
@@ -41,7 +41,7 @@ def _at_the_end(data: StudyData) -> pd.DataFrame:
     return last.assign(saturated=last["saturated_low"] + last["saturated_high"])
 
 
-def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: tuple[str, int, str]) -> Figure:
+def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: CellKey) -> Figure:
     rows = in_cell(last, cell)
     pooled = rows[rows["layer"] == POOLED].set_index("activation")
     layers = rows[rows["layer"] != POOLED]
@@ -119,4 +119,4 @@ def _table(last: pd.DataFrame) -> Table:
     )
     kept = [*CELL, "activation", "step", "n", "diverged", "samples", "dead", "dead_low", "dead_high", "born_dead"]
     kept += ["unusable_001", "unusable_01", "saturated_low", "saturated_high"]
-    return Table("table-units", caption, columns, frame, download("units", frame[kept]), folded=len(frame) > 20)
+    return Table("table-units", caption, columns, frame, download("units", frame[kept]))

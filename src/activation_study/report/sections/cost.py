@@ -1,0 +1,98 @@
+"""What an activation costs beside ReLU, measured alone on the machine."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from activation_study.report.data import StudyData
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, significant, text
+from activation_study.report.theme import INK, MUTED, emphasis, panels, rows_high, short
+from activation_study.report.words import plain_list
+
+TIMED = {
+    "op_forward": "Activation, forward",
+    "op_backward": "Activation, backward",
+    "step": "Training step",
+    "inference": "Inference, one batch",
+}
+
+
+def section(data: StudyData) -> Section | None:
+    cost = data.tables["cost"]
+    if not len(cost):
+        return None
+    lead = (
+        "Each activation was timed against ReLU in one process on one thread, in turns, on a machine with nothing else "
+        "to do. What counts is the ratio: 1 costs as much as ReLU, 2 twice as much."
+    )
+    drawn = [_figure(cost)] if cost["quantity"].isin(TIMED).any() else []
+    return Section("cost", "Computing cost", [Paragraph(lead), *drawn, _table(cost)])
+
+
+def _figure(cost: pd.DataFrame) -> Figure:
+    shown = [quantity for quantity in TIMED if (cost["quantity"] == quantity).any()]
+    names = (
+        cost.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable").index.tolist()
+    )
+    styles = emphasis([str(width) for width in sorted(cost["width"].unique())])
+    title = "Computing time, relative to ReLU"
+    message = (
+        "Median of the paired ratios to ReLU with its 95% interval, by network width; the line at 1 is ReLU; log "
+        "scale. "
+        + _message(cost)
+    )
+    with panels(len(shown), len(shown), 0.3 + rows_high(len(names)), share=False) as (figure, axes):
+        for axis, quantity in zip(axes, shown, strict=True):
+            axis.axvline(1, color=MUTED, linewidth=0.8)
+            for place, (width, style) in enumerate(styles.items()):
+                rows = cost[(cost["quantity"] == quantity) & (cost["width"].astype(str) == width)]
+                y = [names.index(name) + 0.22 * (place - (len(styles) - 1) / 2) for name in rows["activation"]]
+                axis.hlines(y, rows["ratio_low"], rows["ratio_high"], color=style.colour, linewidth=1)
+                axis.plot(
+                    rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3.5, label=f"width {width}"
+                )
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.set_yticks(
+                range(len(names)), [short(name) for name in names] if axis is axes[0] else [""] * len(names), color=INK
+            )
+            axis.set(title=TIMED[quantity], ylim=(-0.7, len(names) - 0.3))
+            axis.tick_params(axis="y", length=0, pad=8)
+            axis.spines["left"].set_visible(False)
+        figure.legend(
+            *axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5, frameon=False, fontsize=8.5
+        )
+        figure.supxlabel("time over ReLU's", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-cost", title, message)
+    return Figure("figure-cost", title, message, picture, download("cost_figure", cost[cost["quantity"].isin(TIMED)]))
+
+
+def _message(cost: pd.DataFrame) -> str:
+    steps = cost[(cost["quantity"] == "step") & (cost["activation"] != "relu")]
+    if steps.empty:
+        return ""
+    ratios = steps.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable")
+    dearest = [f"{name} ({decimals(ratio, 2)})" for name, ratio in ratios.iloc[:3].items()]
+    cheapest = f"{ratios.index[-1]} ({decimals(ratios.iloc[-1], 2)})"
+    return f"Dearest in a whole training step: {plain_list(dearest)}; cheapest: {cheapest}."
+
+
+def _table(cost: pd.DataFrame) -> Table:
+    frame = cost.assign(**{f"ratio_to_relu_{end}": cost[f"ratio_{end}"] for end in ("low", "high")})
+    columns = [
+        text("Activation", "activation", heads_row=True),
+        text("Quantity", "quantity"),
+        number("Width", "width"),
+        significant("Median", "median"),
+        text("Unit", "unit"),
+        number("Ratio to ReLU", "ratio_to_relu", 2),
+        interval("95% interval", "ratio_to_relu", 2, 1),
+        Column(
+            "Pairs timed", lambda row: Cell(f"{row['pairs']:,}" if row["pairs"] else "– counted", float(row["pairs"]))
+        ),
+    ]
+    return Table("table-cost-ratios", "Time and memory beside ReLU", columns, frame, download("cost", cost))
