@@ -44,10 +44,8 @@ def points(dtype):
 def exact(module, h):
     """Value and derivative in float64; CELU's from ELU's, for PyTorch's has 1/alpha in float32 only."""
     leaf = h.double().clone().requires_grad_()
-    if isinstance(module, nn.CELU):
-        value = module.alpha * nn.functional.elu(leaf / module.alpha)
-    else:
-        value = module(leaf)
+    celu = isinstance(module, nn.CELU)
+    value = module.alpha * nn.functional.elu(leaf / module.alpha) if celu else module(leaf)
     (derivative,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), derivative
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from reference import sequential, train
 from torch import nn
 
 from activation_study.activations import from_entry
 from activation_study.networks import StackedMLP
 from activation_study.optimisers import Optimiser
 from activation_study.theory import constants
+from reference import sequential, train
 
 ENTRIES = {
     "identity": {"class": "Identity"},

@@ -138,7 +138,8 @@ def structure_faults(page: Any) -> list[str]:
           }
           for (const table of document.querySelectorAll("table")) {
             if (!table.caption?.textContent.trim()) faults.push("table without caption");
-            if (table.querySelector("thead th:not([scope=col]), tbody th:not([scope=row])")) faults.push("th without scope");
+            const unscoped = table.querySelector("thead th:not([scope=col]), tbody th:not([scope=row])");
+            if (unscoped) faults.push("th without scope");
             if ([...table.tBodies[0].rows].some((row) => !row.querySelector("th"))) faults.push("row without header");
           }
           return faults;

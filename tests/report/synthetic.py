@@ -28,7 +28,7 @@ PROVENANCE = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What the study asks for. `absent` are (activation, dataset, depth) that were not run, `lost` those without data."""
+    """What the study asks for. Of (activation, dataset, depth), `absent` were not run, and `lost` have no data."""
 
     activations: Sequence[str] = NINE
     datasets: Sequence[str] = ("digits", "mnist1d")

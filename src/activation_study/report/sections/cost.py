@@ -41,8 +41,7 @@ def _figure(cost: pd.DataFrame) -> Figure:
     title = "Computing time, relative to ReLU"
     message = (
         "Median of the paired ratios to ReLU with its 95% interval, by network width; the line at 1 is ReLU; log "
-        "scale. "
-        + _message(cost)
+        "scale. " + _message(cost)
     )
     with panels(len(shown), len(shown), 0.3 + rows_high(len(names)), share=False) as (figure, axes):
         for axis, quantity in zip(axes, shown, strict=True):

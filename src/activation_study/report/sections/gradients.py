@@ -58,7 +58,8 @@ def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
         "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Beneath each name: the slope before "
-        f"training, in decades per layer. At the start gradients vanish by more than {VANISHING} decades per layer towards the input with "
+        f"training, in decades per layer. At the start gradients vanish by more than {VANISHING} decades per layer "
+        "towards the input with "
         f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
         f"The colours end at ±{limit} decades."
     )

@@ -19,8 +19,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Each network is scored once, on test data, at the learning rate that other seeds chose for its activation. A "
-        "diverged network counts at chance. Ranks describe these runs; ties share the better rank. The best is picked by the "
-        "same seeds that score it, which flatters its lead a little."
+        "diverged network counts at chance. Ranks describe these runs; ties share the better rank. The best is picked "
+        "by the same seeds that score it, which flatters its lead a little."
     )
     return Section("ranking", "Ranking", [Paragraph(lead), _figure(data), _overall(data), _by_cell(data)])
 
