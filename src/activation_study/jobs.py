@@ -92,5 +92,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
     for name, part in rows.items():
         tables.write_parquet(tables.from_rows(name, part), outputs[name])
-    Path(outputs.runs).with_name(CHECKPOINT).unlink(missing_ok=True)  # the tables hold all there is to know
+    # The tables hold all there is to know; a kill may also have left a half-written checkpoint.
+    for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
+        file.unlink()
     print(progress.line(Path(outputs.runs).parents[4]), file=sys.stderr)

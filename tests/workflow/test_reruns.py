@@ -57,6 +57,10 @@ def test_an_added_dataset_runs_its_own_jobs(project):
     added = shared(datasets={"own": {"source": "npz", "path": "own.npz", "target": 0.5}})
     # One experiment asks for both activations; the other shares one of these runs.
     assert project.planned(added) == {"dataset": 1, "train": 2} | SUMMARIES
+    assert project.snakemake("results/smoke/data/own.json").code == 0
+    assert project.planned() == {"train": 2} | SUMMARIES
+    np.savez(project / "own.npz", x=source.normal(size=(90, 4)), y=np.arange(90) % 3)
+    assert project.planned() == {"dataset": 1, "train": 2} | SUMMARIES
 
 
 def test_a_changed_target_trains_again_on_the_same_data(project):

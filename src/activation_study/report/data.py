@@ -22,7 +22,7 @@ CELL = ["dataset", "depth", "condition"]
 CellKey = tuple[str, int, str]
 """The values of those three."""
 EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
-"""With the best activation, what figures emphasise: the function the article starts from and those it recommends."""
+"""After the best activation, what figures emphasise: where the article starts and what it recommends."""
 
 LONGEST_CSV = 200_000
 """Rows above which a table is there as Parquet only."""
@@ -135,7 +135,8 @@ class StudyData:
 
     @cached_property
     def emphasised(self) -> list[str]:
-        return list(dict.fromkeys([*self.order[:1], *(name for name in EMPHASISED if name in self.order)]))
+        wanted = [*self.order[:1], *(name for name in EMPHASISED if name in self.order), *self.order]
+        return list(dict.fromkeys(wanted))[:5]
 
     @cached_property
     def deepest(self) -> list[CellKey]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
@@ -54,6 +54,7 @@ def _figure(cost: pd.DataFrame) -> Figure:
                     rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3.5, label=f"width {width}"
                 )
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_locator(NullLocator())
             axis.set_yticks(

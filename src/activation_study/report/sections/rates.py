@@ -76,7 +76,7 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
                     markersize=6,
                     markeredgewidth=1,
                 )
-            axis.set(title=short(name), ylim=(0, 104), xscale="log")
+            axis.set(title=short(name), ylim=(0, 108), xscale="log")
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
             axis.xaxis.set_minor_locator(NullLocator())
         for axis in axes[::columns]:
