@@ -73,7 +73,7 @@ def fingerprint(entry: dict[str, Any]) -> str:
     """Names, sizes and times of the files that a `folder` or `npz` entry reads, as one hash; "" for other sources."""
     if "path" not in OWN_KEYS.get(entry["source"], set()):
         return ""
-    path = Path(entry["path"])
+    path = Path(entry["path"]).expanduser()
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     listed = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
