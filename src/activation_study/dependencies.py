@@ -10,12 +10,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-def sources(module: str) -> tuple[str, ...]:
-    """The files of ``activation_study.<module>`` and of all that it imports from the package, sorted.
+def sources(*modules: str) -> tuple[str, ...]:
+    """The files of these modules of the package and of all that they import from it, sorted.
 
     Imports are read from the source, wherever they stand; nothing is run.
     """
-    return tuple(relative(file) for file in _closure(module))
+    return tuple(relative(file) for file in sorted({file for module in modules for file in _closure(module)}))
 
 
 def relative(file: str | Path) -> str:

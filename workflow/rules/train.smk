@@ -3,7 +3,7 @@ rule train:
         arrays=rules.dataset.output.arrays,
         manifest=rules.dataset.output.manifest,
         constants=rules.activation.output[0],
-        code=sources("training"),
+        code=sources("training", "devices"),
         own=STUDY.activation_sources,
     output:
         runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
