@@ -6,10 +6,13 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from activation_study import files
 from activation_study.errors import StudyError
-from activation_study.study import Study
+
+if TYPE_CHECKING:  # a training job shows its line without reading any config
+    from activation_study.study import Study
 
 
 def claim(study: Study) -> None:

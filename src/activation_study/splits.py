@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import ndtri, stdtrit
 
 from activation_study.errors import StudyError
 from activation_study.prepared import Arrays
@@ -162,6 +161,8 @@ def fit_transform(
     if transform == "standardised":
         mean, scale = _moments(values, counts)
         return lambda raw: (raw - mean) / scale
+    from scipy.special import ndtri, stdtrit  # most runs do without, and it takes a second to import
+
     edges = np.concatenate([[0], np.cumsum(counts)]) / counts.sum()
     # E[Z; a < Z < b] = H(a) − H(b), where H is the upper partial expectation, in closed form for both.
     if transform == "gaussianised":

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -210,6 +211,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
 }
 
+_NUMPY = {"int": np.int64, "float": np.float64, "bool": np.bool_}
 _ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _PANDAS = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 
@@ -223,12 +225,33 @@ def arrow_table(name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         [pa.field(column, _ARROW[spec[column].type], spec[column].nullable) for column in spec],
         metadata={"schema_version": str(SCHEMA_VERSION), "table": name},
     )
-    return pa.table({column: list(columns[column]) for column in spec}, schema=schema)
+    return pa.Table.from_arrays([_array(columns[column], spec[column].type) for column in spec], schema=schema)
 
 
 def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as a typed table; a NaN counts as missing."""
     return arrow_table(name, {c: [_missing(row[c]) for row in rows] for c in TABLES[name]})
+
+
+def _array(values: Sequence[Any], kind: str) -> pa.Array:
+    """Values, None where one is missing, as an Arrow array, by Arrow's own layout.
+
+    pyarrow's conversion would import pandas, a second that no training job has to spare.
+    """
+    there = np.array([value is not None for value in values], dtype=bool)
+    buffers = [None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))]
+    if kind == "str":
+        texts = [b"" if value is None else str(value).encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        buffers += [pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    else:
+        filler = _NUMPY[kind](0)
+        known = np.array([filler if value is None else value for value in values])
+        if len(known) and not np.can_cast(known.dtype, _NUMPY[kind], "safe"):
+            raise ValueError(f"a column of type {kind} holds {known.dtype} values")
+        known = known.astype(_NUMPY[kind])
+        buffers.append(pa.py_buffer(np.packbits(known, bitorder="little") if kind == "bool" else known))
+    return pa.Array.from_buffers(_ARROW[kind], len(values), buffers)
 
 
 def _missing(value: Any) -> Any:
