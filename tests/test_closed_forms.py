@@ -64,17 +64,13 @@ def test_against_autograd_in_float64(module, dtype, rtol):
     assert torch.equal(apart, in_place)
     scale = derivative.abs().max()
     torch.testing.assert_close(x.double(), value, rtol=rtol, atol=rtol * 0.1)
-    torch.testing.assert_close(
-        apart.double(), grad.double() * derivative, rtol=rtol, atol=float(rtol * scale)
-    )
+    torch.testing.assert_close(apart.double(), grad.double() * derivative, rtol=rtol, atol=float(rtol * scale))
     if rest:
         rest[0](h, x, torch.ones_like(h), apart)
         torch.testing.assert_close(apart.double(), derivative, rtol=2 * rtol, atol=1e-37)
 
 
-@pytest.mark.parametrize(
-    "module", [m for m in MODULES if isinstance(m, nn.ELU | nn.CELU | nn.SELU | nn.Mish)], ids=str
-)
+@pytest.mark.parametrize("module", [m for m in MODULES if isinstance(m, nn.ELU | nn.CELU | nn.SELU | nn.Mish)], ids=str)
 def test_compositions_are_accurate_relative_to_the_value_itself(module):
     """Also where PyTorch's kernel is: down to the smallest numbers, where exp(z) - 1 would be 0."""
     h = points(torch.float32)

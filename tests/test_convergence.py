@@ -27,9 +27,7 @@ def test_steps_are_log_spaced_from_zero_to_the_budget(steps, per_decade):
 
 
 def test_a_longer_budget_only_adds_steps():
-    assert (
-        log_spaced_steps(1000, 80)[:-1] == log_spaced_steps(3000, 80)[: len(log_spaced_steps(1000, 80)) - 1]
-    )
+    assert log_spaced_steps(1000, 80)[:-1] == log_spaced_steps(3000, 80)[: len(log_spaced_steps(1000, 80)) - 1]
 
 
 def test_eighty_evaluations_per_decade_are_three_percent_apart():

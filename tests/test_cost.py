@@ -205,9 +205,7 @@ def test_saved_memory_is_what_the_formulas_need():
     hidden = 4 * batch * width
     # The network's input, each layer's, log-probabilities, labels (int64), and the loss's sum of weights.
     base = hidden * (1 + depth) + 4 * batch * cost.CLASSES + 8 * batch + 4
-    kept = {
-        name: arm(name).counts()["saved_memory"] for name in ("relu", "gelu", "rrelu", "prelu", "identity")
-    }
+    kept = {name: arm(name).counts()["saved_memory"] for name in ("relu", "gelu", "rrelu", "prelu", "identity")}
     extra = depth * hidden
     assert kept == {
         "relu": base,

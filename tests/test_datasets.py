@@ -186,9 +186,7 @@ def test_the_cache_can_be_moved(monkeypatch):
 
 def run_script(tmp_path: Path, path: Path) -> None:
     snakemake = types.SimpleNamespace(
-        params=types.SimpleNamespace(
-            dataset={"name": "m", "entry": {"source": "npz", "path": str(path)}}, attempt=1
-        ),
+        params=types.SimpleNamespace(dataset={"name": "m", "entry": {"source": "npz", "path": str(path)}}, attempt=1),
         output=types.SimpleNamespace(arrays=str(tmp_path / "d.npz"), manifest=str(tmp_path / "d.json")),
         log=[str(tmp_path / "log")],
     )

@@ -104,9 +104,7 @@ def test_the_three_files_agree(texts: dict[str, str]) -> None:
         ),
     ],
 )
-def test_a_drift_is_noticed(
-    texts: dict[str, str], file: str, pattern: str, replacement: str, complaint: str
-) -> None:
+def test_a_drift_is_noticed(texts: dict[str, str], file: str, pattern: str, replacement: str, complaint: str) -> None:
     texts[file], count = re.subn(pattern, replacement, texts[file], count=1)
     assert count == 1
     assert any(complaint in line for line in disagreements(texts)), disagreements(texts)

@@ -35,9 +35,7 @@ class OddReLU(nn.ReLU):
 def kernel(name, replicas=3, width=7, dtype=torch.float64, seeds=None, layer=2):
     seeds = range(replicas) if seeds is None else seeds
     activation = from_entry(name, ENTRIES.get(name) or {"module": name})
-    return layer_kernel(
-        activation, len(seeds), width, dtype=dtype, device="cpu", seeds=list(seeds), layer=layer
-    )
+    return layer_kernel(activation, len(seeds), width, dtype=dtype, device="cpu", seeds=list(seeds), layer=layer)
 
 
 def sample(*shape, dtype=torch.float64, seed=0):
@@ -102,9 +100,7 @@ def test_backward_is_the_slope_of_forward(name):
 def test_evaluation_equals_training_without_noise(name):
     k, h = kernel(name), sample(3, 13, 7)
     assert torch.equal(forward(k, h, training=False), forward(k, h))
-    torch.testing.assert_close(
-        k.derivative(h), k.backward(h, forward(k, h), torch.ones_like(h), torch.empty_like(h))
-    )
+    torch.testing.assert_close(k.derivative(h), k.backward(h, forward(k, h), torch.ones_like(h), torch.empty_like(h)))
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)

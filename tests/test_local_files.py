@@ -209,9 +209,7 @@ def test_every_truncation_and_many_bit_flips_give_one_line(tmp_path):
             load_npz(path)
     for position in range(0, len(whole), 3):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
-        found = outcome(
-            load_npz, path
-        )  # a flip in a time stamp is harmless; one that changes the data is not
+        found = outcome(load_npz, path)  # a flip in a time stamp is harmless; one that changes the data is not
         assert found == expected or re.fullmatch(r"datasets\.mine.*", found)
 
 

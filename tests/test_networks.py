@@ -44,9 +44,7 @@ FEATURES, CLASSES, BATCH, STEPS = 11, 5, 13, 50
 def stacked(name, replicas=3, seeds=None, dtype=torch.float64, **factors):
     activation = from_entry(name, ENTRIES[name])
     seeds = seeds if seeds is not None else list(range(replicas))
-    return StackedMLP(
-        activation, FACTORS | factors, constants(activation), FEATURES, CLASSES, seeds, dtype=dtype
-    )
+    return StackedMLP(activation, FACTORS | factors, constants(activation), FEATURES, CLASSES, seeds, dtype=dtype)
 
 
 def batches(replicas, steps=STEPS, seed=0):

@@ -15,9 +15,7 @@ from activation_study import ranking
 def scores():
     rng = np.random.default_rng(3)
     base = rng.normal(0, 1, (12, 1))
-    table = pd.DataFrame(
-        base + rng.normal(0, 0.3, (12, 3)) + [1.0, 0.0, -0.1], columns=["elu", "relu", "tanh"]
-    )
+    table = pd.DataFrame(base + rng.normal(0, 0.3, (12, 3)) + [1.0, 0.0, -0.1], columns=["elu", "relu", "tanh"])
     table.loc[12] = [1.0, np.nan, 0.0]
     return table
 
@@ -32,9 +30,7 @@ def test_rank_probabilities_share_ties():
 
 
 def test_no_complete_block_gives_no_probability():
-    assert (
-        ranking.rank_probabilities(pd.DataFrame({"a": [1, np.nan], "b": [np.nan, 1]})).isna().all(axis=None)
-    )
+    assert ranking.rank_probabilities(pd.DataFrame({"a": [1, np.nan], "b": [np.nan, 1]})).isna().all(axis=None)
 
 
 def test_mean_ranks_use_complete_blocks(scores):
@@ -46,8 +42,7 @@ def test_pairwise_wilcoxon_is_scipys_with_holm(scores):
     table = ranking.pairwise_wilcoxon(scores)
     complete = scores.dropna()
     raw = [
-        stats.wilcoxon(complete[a], complete[b]).pvalue
-        for a, b in (("elu", "relu"), ("elu", "tanh"), ("relu", "tanh"))
+        stats.wilcoxon(complete[a], complete[b]).pvalue for a, b in (("elu", "relu"), ("elu", "tanh"), ("relu", "tanh"))
     ]
     adjusted = multipletests(raw, method="holm")[1]
     assert [table.loc["elu", "relu"], table.loc["tanh", "elu"], table.loc["tanh", "relu"]] == pytest.approx(
@@ -63,9 +58,7 @@ def test_identical_scores_are_not_told_apart(scores):
 
 def test_critical_difference_diagram_takes_them(scores):
     mpl.use("Agg")
-    drawn = scikit_posthocs.critical_difference_diagram(
-        ranking.mean_ranks(scores), ranking.pairwise_wilcoxon(scores)
-    )
+    drawn = scikit_posthocs.critical_difference_diagram(ranking.mean_ranks(scores), ranking.pairwise_wilcoxon(scores))
     assert len(drawn["markers"]) == 3
 
 

@@ -43,9 +43,7 @@ def serve(tmp_path):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(served))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield served, f"http://127.0.0.1:{server.server_port}/", server.shutdown
     server.shutdown()
@@ -117,9 +115,7 @@ def test_mnist1d_is_the_packages_training_set_and_a_larger_fresh_test_set(monkey
     np.testing.assert_array_equal(arrays.y[:4000], expected["y"])
     assert arrays.official_test.tolist() == [False] * 4000 + [True] * 10_000
     assert np.bincount(arrays.y[4000:]).tolist() == [1000] * 10
-    assert (
-        len(np.unique(arrays.x, axis=0)) == 14_000
-    )  # under one seed, the test set would repeat the training set
+    assert len(np.unique(arrays.x, axis=0)) == 14_000  # under one seed, the test set would repeat the training set
     # Each part is standardised by the package on its own: their scales must agree closely.
     assert abs(arrays.x[:4000].std() - arrays.x[4000:].std()) < 0.01
 
@@ -167,9 +163,7 @@ def test_fashion_mnist_from_the_system_then_from_the_cache(fashion, tmp_path):
     assert {path.name for path in (cache / "fashion-mnist").iterdir()} == set(fashion[2])
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[:-1], lambda b: b[:20] + bytes([b[20] ^ 1]) + b[21:], lambda b: b""]
-)
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:20] + bytes([b[20] ^ 1]) + b[21:], lambda b: b""])
 def test_a_damaged_cache_is_noticed_and_repaired(fashion, tmp_path, damage):
     cached = tmp_path / "cache" / "fashion-mnist" / "train-images-idx3-ubyte"
     write_gz(tmp_path / "system", fashion[2])
@@ -309,19 +303,13 @@ def test_cifar10_from_its_real_archive_format(tmp_path, monkeypatch, serve):
     monkeypatch.setattr(f"{cifar}.url", f"{address}cifar.tar.gz")
     archive_md5 = hashlib.md5((served / "cifar.tar.gz").read_bytes()).hexdigest()
     monkeypatch.setattr(f"{cifar}.tgz_md5", archive_md5)
-    monkeypatch.setattr(
-        f"{cifar}.train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)]
-    )
+    monkeypatch.setattr(f"{cifar}.train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
     monkeypatch.setattr(f"{cifar}.test_list", [["test_batch", md5["test_batch"]]])
-    monkeypatch.setattr(
-        f"{cifar}.meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]}
-    )
+    monkeypatch.setattr(f"{cifar}.meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]})
 
     arrays = datasets.load("c", {"source": "torchvision", "class": "CIFAR10"}, tmp_path / "cache")
     rows = np.concatenate([data for data, _ in batches.values()])
-    np.testing.assert_array_equal(
-        arrays.x, rows.reshape(24, 3, 32, 32).transpose(0, 2, 3, 1).reshape(24, 3072)
-    )
+    np.testing.assert_array_equal(arrays.x, rows.reshape(24, 3, 32, 32).transpose(0, 2, 3, 1).reshape(24, 3072))
     assert arrays.y.tolist() == [0, 1, 2, 3] * 6
     assert arrays.official_test.tolist() == [False] * 20 + [True] * 4
 

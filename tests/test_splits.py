@@ -239,9 +239,7 @@ COUNTS = np.array([50, 3, 1, 20, 26])
 def test_tied_values_become_the_conditional_mean_of_the_normal_distribution():
     values = np.arange(5.0)
     edges = scipy.stats.norm.ppf(np.concatenate([[0], np.cumsum(COUNTS)]) / 100)
-    means = [
-        scipy.stats.norm.expect(lb=low, ub=high, conditional=True) for low, high in itertools.pairwise(edges)
-    ]
+    means = [scipy.stats.norm.expect(lb=low, ub=high, conditional=True) for low, high in itertools.pairwise(edges)]
     expected = np.array(means) / np.sqrt(COUNTS @ np.square(means) / 100)
     np.testing.assert_allclose(fit_transform(values, COUNTS, "gaussianised")(values), expected, rtol=1e-7)
 

@@ -54,9 +54,7 @@ def test_two_cells_are_welch(rng):
     low, high = welch.confidence_interval(0.95)
     assert df == pytest.approx(welch.df)
     assert se == pytest.approx((high - low) / 4 / stats.t.ppf(0.975, welch.df))
-    assert statistics.mean_test(values, 0, "greater").p == pytest.approx(
-        stats.t.sf(welch.statistic, welch.df)
-    )
+    assert statistics.mean_test(values, 0, "greater").p == pytest.approx(stats.t.sf(welch.statistic, welch.df))
 
 
 @pytest.mark.parametrize(("seeds", "expected"), [(3, 0.967), (5, 0.942), (10, 0.951)])
@@ -74,9 +72,7 @@ def test_seed_clustered_is_a_t_over_seed_means(rng):
     values[1, 2] = np.nan
     means = np.delete(values, 2, axis=1).mean(axis=0)
     interval = statistics.clustered_interval(values)
-    assert (interval.low, interval.high) == pytest.approx(
-        stats.t.interval(0.95, 6, means.mean(), stats.sem(means))
-    )
+    assert (interval.low, interval.high) == pytest.approx(stats.t.interval(0.95, 6, means.mean(), stats.sem(means)))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 1), (1, 1)])
@@ -216,9 +212,7 @@ def test_reach_curve_is_kaplan_meier(rng):
     assert curve["step"].iloc[[0, -1]].tolist() == [0, 100]
     assert curve["reached"].iloc[-1] == pytest.approx(12 / 14)
     last = curve.iloc[-1]
-    assert (last["low"], last["high"]) == pytest.approx(
-        (statistics.wilson(12, 14).low, statistics.wilson(12, 14).high)
-    )
+    assert (last["low"], last["high"]) == pytest.approx((statistics.wilson(12, 14).low, statistics.wilson(12, 14).high))
 
 
 def test_reach_curve_when_none_or_all_reach():

@@ -66,15 +66,10 @@ def runs():
                 continue
             for seed in range(3):
                 for rate in (0.01, 0.1, 1.0):
-                    rows.append(
-                        replica(activation, dataset, 5, "tuning", seed, rate, base - rate / 10 + seed / 100)
-                    )
+                    rows.append(replica(activation, dataset, 5, "tuning", seed, rate, base - rate / 10 + seed / 100))
             for seed in range(5):
                 rows.append(replica(activation, dataset, 5, "evaluation", seed, 0.1, base + seed / 100))
-    table = [
-        diverged(row, 30) if row["activation"] == "tanh" and row["learning_rate"] == 1.0 else row
-        for row in rows
-    ]
+    table = [diverged(row, 30) if row["activation"] == "tanh" and row["learning_rate"] == 1.0 else row for row in rows]
     table.append(replica("relu", "digits", 5, "evaluation", 0, 0.1, 0.95, normalisation="batch"))
     table.append(replica("relu", "digits", 20, "no_data", 0, np.nan, np.nan, status="no_data"))
     return stored(pd.DataFrame(table).astype({"diverged_step": "Int64", "reached": "boolean"}))
@@ -170,9 +165,7 @@ def test_learning_rate_sensitivity_counts_what_was_lost(runs):
 
 def test_learning_curves_carry_diverged_replicas_to_the_end():
     healthy = replica("relu", "digits", 5, "evaluation", 0, 0.1, 0.9)
-    runs = pd.DataFrame([healthy, diverged(healthy | {"replicate": 1}, 10)]).astype(
-        {"diverged_step": "Int64"}
-    )
+    runs = pd.DataFrame([healthy, diverged(healthy | {"replicate": 1}, 10)]).astype({"diverged_step": "Int64"})
     points = [(0, 0, 2.3, 0.1), (0, 10, 1.0, 0.5), (0, 100, 0.25, 0.9), (1, 0, 2.2, 0.12), (1, 10, 1e9, 0.2)]
     curves = pd.DataFrame(points, columns=["replicate", "step", "validation_loss", "validation_accuracy"])
     curves = curves.assign(run=healthy["run"], role="evaluation", learning_rate=0.1, train_loss=1.0)

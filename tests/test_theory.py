@@ -108,22 +108,16 @@ def test_random_slopes_by_their_closed_moments(name, first, second, evaluation):
 
 
 def test_the_articles_rrelu_in_evaluation_mode():
-    assert theory.second_moment_gain(response("rrelu_article", training=False)) == pytest.approx(
-        1.265, abs=5e-4
-    )
+    assert theory.second_moment_gain(response("rrelu_article", training=False)) == pytest.approx(1.265, abs=5e-4)
 
 
 @pytest.mark.parametrize("kink", [-2.7, -0.123456, 0.0, math.pi / 3, 5.0])
 @pytest.mark.parametrize("scale", [0.01, 0.7, 1.0, 30.0])
 def test_quadrature_with_a_jump_or_kink_anywhere(kink, scale):
     t = kink / scale
-    assert theory.gaussian_mean(lambda h: (h > kink) * 1.0, scale) == pytest.approx(
-        stats.norm.sf(t), abs=1e-11
-    )
+    assert theory.gaussian_mean(lambda h: (h > kink) * 1.0, scale) == pytest.approx(stats.norm.sf(t), abs=1e-11)
     expected = scale * stats.norm.pdf(t) - kink * stats.norm.sf(t)
-    assert theory.gaussian_mean(lambda h: np.maximum(h - kink, 0), scale) == pytest.approx(
-        expected, abs=1e-11 * scale
-    )
+    assert theory.gaussian_mean(lambda h: np.maximum(h - kink, 0), scale) == pytest.approx(expected, abs=1e-11 * scale)
 
 
 @pytest.mark.parametrize("power", range(0, 12, 2))

@@ -180,9 +180,7 @@ def test_false_alarms_stay_below_nominal(rng):
     assert outcomes.count("reversed") / 600 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 600)
 
 
-@pytest.mark.parametrize(
-    ("cells", "seeds", "power"), [(1, 10, 0.10), (3, 10, 0.57), (3, 20, 0.93), (9, 10, 0.97)]
-)
+@pytest.mark.parametrize(("cells", "seeds", "power"), [(1, 10, 0.10), (3, 10, 0.57), (3, 20, 0.93), (9, 10, 0.97)])
 def test_power_at_one_and_a_half_times_delta(rng, cells, seeds, power):
     """δ = 0.4 seed-sd, a true 1.5 δ, the strictest level of a family of 20, 10,000 draws of `supported`."""
     delta = 0.4

@@ -202,9 +202,7 @@ class Arm:
         upstream = [torch.randn(x.shape, generator=generator("cost", "upstream")) for x in inputs]
 
         def backward() -> Any:
-            return torch.autograd.grad(
-                outputs, [*inputs, *own], upstream, retain_graph=True, allow_unused=True
-            )
+            return torch.autograd.grad(outputs, [*inputs, *own], upstream, retain_graph=True, allow_unused=True)
 
         activations, weight, bias = (t.detach() for t in (outputs[0], *self.network[0].parameters()))
         return {

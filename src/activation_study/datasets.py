@@ -36,35 +36,23 @@ def check_entry(name: str, entry: dict[str, Any]) -> None:
         raise StudyError(f"{key}.source: {source!r} is unknown; one of {', '.join(SOURCES)} is needed")
     if source == "torchvision":
         if not (isinstance(entry.get("class"), str) and entry["class"].isidentifier()):
-            raise StudyError(
-                f"{key}.class: {entry.get('class')!r} is no class name; an example is FashionMNIST"
-            )
+            raise StudyError(f"{key}.class: {entry.get('class')!r} is no class name; an example is FashionMNIST")
         if reserved := sorted(sources.RESERVED_ARGUMENTS & entry.keys(), key=str):
             raise StudyError(f"{key}.{reserved[0]}: is set by the study; remove it")
         if entry["class"] == "FashionMNIST" and (unknown := entry.keys() - COMMON_KEYS - {"class"}):
             raise StudyError(f"{key}.{min(unknown, key=str)}: FashionMNIST takes no arguments; remove it")
     elif unknown := entry.keys() - COMMON_KEYS - OWN_KEYS[source]:
         allowed = ", ".join(sorted(COMMON_KEYS | OWN_KEYS[source]))
-        raise StudyError(
-            f"{key}.{min(unknown, key=str)}: unknown key for the source {source}; it takes {allowed}"
-        )
+        raise StudyError(f"{key}.{min(unknown, key=str)}: unknown key for the source {source}; it takes {allowed}")
     if source in ("folder", "npz") and not (isinstance(entry.get("path"), str) and entry["path"]):
-        raise StudyError(
-            f"{key}.path: {entry.get('path')!r} is no path; a text such as data/images is needed"
-        )
+        raise StudyError(f"{key}.path: {entry.get('path')!r} is no path; a text such as data/images is needed")
     for cap in ("max_train", "max_test"):
         value = entry.get(cap)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise StudyError(
-                f"{key}.{cap}: {value!r} is wrong; a whole number of samples, 1 or more, is needed"
-            )
+            raise StudyError(f"{key}.{cap}: {value!r} is wrong; a whole number of samples, 1 or more, is needed")
     target = entry.get("target")
-    if target is not None and (
-        isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1
-    ):
-        raise StudyError(
-            f"{key}.target: {target!r} is wrong; a validation accuracy between 0 and 1 is needed"
-        )
+    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1):
+        raise StudyError(f"{key}.target: {target!r} is wrong; a validation accuracy between 0 and 1 is needed")
     if not isinstance(entry.get("target_reason", ""), str):
         raise StudyError(f"{key}.target_reason: {entry['target_reason']!r} is wrong; a sentence is needed")
 
@@ -156,9 +144,7 @@ def _arrays(raw: Raw, key: str) -> Arrays:
     """Flatten, renumber the classes, and refuse what no network could be trained on."""
     x, y = raw.x, raw.y
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or x.size == 0:
-        raise StudyError(
-            f"{key}: x has the shape {x.shape} and y {y.shape}; [N, ...] and [N], not empty, are needed"
-        )
+        raise StudyError(f"{key}: x has the shape {x.shape} and y {y.shape}; [N, ...] and [N], not empty, are needed")
     if x.dtype.kind not in "biuf":
         raise StudyError(f"{key}: x has the type {x.dtype}; real numbers are needed")
     if y.dtype.kind not in "biu":
@@ -169,9 +155,7 @@ def _arrays(raw: Raw, key: str) -> Arrays:
             x = x.astype(np.float32)
         if not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x))[0]
-            raise StudyError(
-                f"{key}: x is not a finite float32 in sample {row}, feature {column}; every value must be"
-            )
+            raise StudyError(f"{key}: x is not a finite float32 in sample {row}, feature {column}; every value must be")
     labels, y = np.unique(y, return_inverse=True)
     if len(labels) < 2:
         raise StudyError(f"{key}: every sample has the label {labels[0]}; at least two classes are needed")

@@ -39,9 +39,7 @@ def folder(path: Path, key: str) -> Raw:
         StudyError: `key` and the first file that is no image, differs in size or colour, or lies elsewhere.
     """
     if not path.is_dir():
-        raise StudyError(
-            f"{key}: {path} is no folder; a folder with one sub-folder of images per class is needed"
-        )
+        raise StudyError(f"{key}: {path} is no folder; a folder with one sub-folder of images per class is needed")
     root = path.resolve()
     images: list[np.ndarray] = []
     labels: list[int] = []
@@ -49,9 +47,7 @@ def folder(path: Path, key: str) -> Raw:
     for label, class_folder in enumerate(classes):
         _check_inside(class_folder, root, key)
         if not class_folder.is_dir():
-            raise StudyError(
-                f"{key}: {class_folder} is not a folder; only sub-folders, one per class, are expected"
-            )
+            raise StudyError(f"{key}: {class_folder} is not a folder; only sub-folders, one per class, are expected")
         files = _visible(class_folder)
         if not files:
             raise StudyError(f"{key}: {class_folder} holds no image; remove the folder or fill it")
@@ -73,9 +69,7 @@ def _npz_member(archive: zipfile.ZipFile, name: str, where: str) -> np.ndarray:
     except KeyError:
         raise StudyError(f"{where} has no array {name!r}; arrays x [N, ...] and y [N] are needed") from None
     if info.file_size > MAX_BYTES:
-        raise StudyError(
-            f"{where}: array {name} declares {info.file_size} bytes; at most {MAX_BYTES} are read"
-        )
+        raise StudyError(f"{where}: array {name} declares {info.file_size} bytes; at most {MAX_BYTES} are read")
     with archive.open(info) as member:  # never yields more than info.file_size bytes
         version = np.lib.format.read_magic(member)
         read_header = {
@@ -86,29 +80,21 @@ def _npz_member(archive: zipfile.ZipFile, name: str, where: str) -> np.ndarray:
             raise StudyError(f"{where}: array {name} has npy format {version}; 1.0 or 2.0 is needed")
         shape, _, dtype = read_header[version](member)
         if dtype.hasobject:
-            raise StudyError(
-                f"{where}: array {name} holds pickled objects, which are never loaded; use numbers"
-            )
+            raise StudyError(f"{where}: array {name} holds pickled objects, which are never loaded; use numbers")
         # A header may ask for more memory than there are data.
         if member.tell() + dtype.itemsize * int(np.prod(shape, dtype=object)) != info.file_size:
-            raise StudyError(
-                f"{where}: array {name} of shape {shape} does not fit its {info.file_size} bytes"
-            )
+            raise StudyError(f"{where}: array {name} of shape {shape} does not fit its {info.file_size} bytes")
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
 def _visible(path: Path) -> list[Path]:
-    return sorted(
-        (entry for entry in path.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name
-    )
+    return sorted((entry for entry in path.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def _check_inside(path: Path, root: Path, key: str) -> None:
     if not path.resolve().is_relative_to(root):
-        raise StudyError(
-            f"{key}: {path} is a link to {path.resolve()}, outside the folder; copy the files into it"
-        )
+        raise StudyError(f"{key}: {path} is a link to {path.resolve()}, outside the folder; copy the files into it")
 
 
 def _image(path: Path, shape: tuple[int, ...] | None, key: str) -> np.ndarray:
@@ -120,15 +106,11 @@ def _image(path: Path, shape: tuple[int, ...] | None, key: str) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if image.mode not in GREY_MODES | COLOUR_MODES:
-                    raise StudyError(
-                        f"{key}: {path} has the mode {image.mode}; 8-bit greyscale or RGB is needed"
-                    )
+                    raise StudyError(f"{key}: {path} has the mode {image.mode}; 8-bit greyscale or RGB is needed")
                 grey = image.mode in GREY_MODES
                 found = (image.height, image.width) if grey else (image.height, image.width, 3)
                 if shape not in (None, found):
-                    raise StudyError(
-                        f"{key}: {path} is {found}, the images before it are {shape}; all must be alike"
-                    )
+                    raise StudyError(f"{key}: {path} is {found}, the images before it are {shape}; all must be alike")
                 return np.asarray(image.convert("L" if grey else "RGB"))
     except StudyError:
         raise

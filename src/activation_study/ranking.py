@@ -13,9 +13,7 @@ from scipy import stats
 from activation_study.statistics import holm
 
 
-def score_table(
-    runs: pd.DataFrame, metric: str, cell: tuple[str, ...] = ("dataset", "depth")
-) -> pd.DataFrame:
+def score_table(runs: pd.DataFrame, metric: str, cell: tuple[str, ...] = ("dataset", "depth")) -> pd.DataFrame:
     """`metric` of evaluation replicas, one row per cell and replicate, one column per activation."""
     return runs.pivot(index=[*cell, "replicate"], columns="activation", values=metric)
 

@@ -75,9 +75,7 @@ def mnist1d() -> Raw:
         train, test = make_dataset(train_arguments), make_dataset(test_arguments)
     x = np.concatenate([train["x"], test["x_test"]])
     y = np.concatenate([train["y"], test["y_test"]])
-    return Raw(
-        x, y, np.arange(len(y)) >= len(train["y"]), "mnist1d make_dataset, seeds 42 (training) and 43 (test)"
-    )
+    return Raw(x, y, np.arange(len(y)) >= len(train["y"]), "mnist1d make_dataset, seeds 42 (training) and 43 (test)")
 
 
 def fashion_mnist(cache: Path) -> Raw:
@@ -124,9 +122,7 @@ def torchvision_dataset(class_name: str, arguments: dict[str, Any], cache: Path,
 
     cls = getattr(datasets, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, datasets.VisionDataset)):
-        raise StudyError(
-            f"{key}.class: {class_name!r} is no torchvision dataset; FashionMNIST or CIFAR10 are examples"
-        )
+        raise StudyError(f"{key}.class: {class_name!r} is no torchvision dataset; FashionMNIST or CIFAR10 are examples")
     described = f"{class_name}({', '.join(_assignments(arguments))})"
     allowed = {name: value for name, value in _parameters(cls).items() if name not in RESERVED_ARGUMENTS}
     for name in arguments:
@@ -290,7 +286,5 @@ def _labelled_images(parts: list[Any], where: str) -> tuple[np.ndarray, np.ndarr
                 found = f"{images[0].shape} and {images[-1].shape}"
                 raise StudyError(f"{where} has images of the shapes {found}; one size is needed")
             if len(images) * images[0].nbytes > MAX_BYTES:
-                raise StudyError(
-                    f"{where} has more than {MAX_BYTES} bytes of pixels; they would not fit in memory"
-                )
+                raise StudyError(f"{where} has more than {MAX_BYTES} bytes of pixels; they would not fit in memory")
     return np.stack(images), np.array(labels)

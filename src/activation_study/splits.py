@@ -86,9 +86,7 @@ def make_split(
     train, validation, test = _parts(arrays, dataset_entry, replicate_seed, max_validation)
     if train_size is not None:
         if not 1 <= train_size <= len(train):
-            raise StudyError(
-                f"train_size: {train_size} is wrong; {name} has 1 to {len(train)} training samples"
-            )
+            raise StudyError(f"train_size: {train_size} is wrong; {name} has 1 to {len(train)} training samples")
         order = _stratified_order(arrays.y, np.sort(train), np.random.default_rng([replicate_seed, 1]))
         train = order[:train_size]
     for part, indices in {"training": train, "validation": validation, "test": test}.items():
@@ -100,9 +98,7 @@ def make_split(
             )
     values, counts = _distribution(arrays.x, train)
     if len(values) == 1:
-        raise StudyError(
-            f"datasets.{name}: every input of the training part is {values[0]:g}; inputs must vary"
-        )
+        raise StudyError(f"datasets.{name}: every input of the training part is {values[0]:g}; inputs must vary")
     mean, scale = _moments(values, counts)
     convert = fit_transform(values, counts, input_transform)
     targets = convert(values)
@@ -128,9 +124,7 @@ def make_split(
     )
 
 
-def fit_transform(
-    values: np.ndarray, counts: np.ndarray, transform: str
-) -> Callable[[np.ndarray], np.ndarray]:
+def fit_transform(values: np.ndarray, counts: np.ndarray, transform: str) -> Callable[[np.ndarray], np.ndarray]:
     """The monotone map of raw to network inputs that has mean 0 and mean square 1 over the training values.
 
     - `standardised`: (value − mean) / standard deviation.

@@ -220,7 +220,5 @@ def reach_curve(time: ArrayLike, horizon: float) -> pd.DataFrame:
 def log_rank_test(time: ArrayLike, horizon: ArrayLike, group: ArrayLike, cell: ArrayLike) -> Test:
     """Stratified log-rank test [N] that the groups reach the target equally soon: the sensitivity check."""
     time = np.asarray(time, dtype=float)
-    statistic, p = survdiff(
-        restricted_time(time, horizon), time <= horizon, np.asarray(group), strata=np.asarray(cell)
-    )
+    statistic, p = survdiff(restricted_time(time, horizon), time <= horizon, np.asarray(group), strata=np.asarray(cell))
     return Test(float(p), "log-rank", float(statistic), float(len(np.unique(group)) - 1))

@@ -66,9 +66,7 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     points = curves[curves["role"] == "evaluation"]
     full = points[["run", "step"]].drop_duplicates().merge(replicas, on="run")
     measured = ["train_loss", "validation_loss", "validation_accuracy"]
-    full = full.merge(
-        points[["run", "replicate", "step", *measured]], on=["run", "replicate", "step"], how="left"
-    )
+    full = full.merge(points[["run", "replicate", "step", *measured]], on=["run", "replicate", "step"], how="left")
     diverged_step = full["diverged_step"].astype("Float64").fillna(np.inf)
     gone = full["validation_loss"].isna() | (full["step"] >= diverged_step)
     blown_up = (full["status"] == "diverged") & gone

@@ -181,9 +181,7 @@ def constants(activation: Activation) -> dict[str, Any]:
     }
 
 
-def variances(
-    phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0
-) -> np.ndarray:
+def variances(phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0) -> np.ndarray:
     """q of layers 1..depth, from q of the first."""
     q = [q1]
     while len(q) < depth:
@@ -191,9 +189,7 @@ def variances(
     return np.array(q)
 
 
-def gradient_decay(
-    phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0
-) -> np.ndarray:
+def gradient_decay(phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0) -> np.ndarray:
     """log10 ‖δ^ℓ‖/‖δ^L‖ for ℓ = 1..L: half the log10 of Π_{k=ℓ}^{L-1} χ(q^k)."""
     steps = [chi(phi, sigma_w2, q) for q in variances(phi, depth, sigma_w2, sigma_b2, q1)[:-1]]
     with np.errstate(divide="ignore"):

@@ -157,14 +157,10 @@ def _usable(arm: pd.DataFrame, cell: list[str], uninformative: Uninformative) ->
 
 
 def _cell_name(key: Sequence[object], cell: Sequence[str]) -> str:
-    return "/".join(
-        [str(key[0]), *(f"{name}={value}" for name, value in zip(cell[1:], key[1:], strict=True))]
-    )
+    return "/".join([str(key[0]), *(f"{name}={value}" for name, value in zip(cell[1:], key[1:], strict=True))])
 
 
-def effect(
-    contrast: Contrast, smallest: float, kind: Literal["difference", "equivalence"] = "difference"
-) -> Effect:
+def effect(contrast: Contrast, smallest: float, kind: Literal["difference", "equivalence"] = "difference") -> Effect:
     """Estimate and test a contrast against the smallest effect of interest, ≥ 0 (> 0 for an equivalence)."""
     if smallest < 0:
         raise StudyError(f"smallest effect of interest: {smallest} must not be negative")
@@ -235,9 +231,7 @@ def _verdict(effect: Effect, superior: float, negligible: float, reversed_: floa
     )
 
 
-def _outcome(
-    effect: Effect, p_superior: float, p_negligible: float, p_reversed: float
-) -> tuple[Outcome, str]:
+def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed: float) -> tuple[Outcome, str]:
     estimate, smallest = effect.interval.estimate, effect.smallest
     shown, backwards, small = p_superior < ALPHA, p_reversed < ALPHA, p_negligible < ALPHA
     alike = all(mean > 0 for mean in effect.by_dataset.values())
