@@ -20,7 +20,7 @@ REPORT = $$($(BIN)/python -c 'import sys, yaml; \
 # Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env demo study report test lint bench faults lock browser
+.PHONY: env demo study report test lint bench lock browser
 
 study: env
 	$(SNAKEMAKE)
@@ -44,9 +44,6 @@ lint: env
 
 bench: env
 	$(BIN)/python benchmarks/run.py
-
-faults: env
-	$(BIN)/pytest tests/faults -m faults
 
 env: $(LOCKED)
 
