@@ -3,7 +3,7 @@
 #   make demo                        a small study, from nothing to reports/demo.html
 #   make study CONFIG=my.yaml        a study of one's own; CORES=4 to leave some cores free
 #   make report CONFIG=my.yaml       its report alone
-#   make test | lint | bench | faults
+#   make test | lint | bench
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 
 CONFIG ?= config.yaml
