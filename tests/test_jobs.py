@@ -15,7 +15,7 @@ from activation_study import collecting, files, jobs, prepared, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
-PARTS = ("runs", "curves", "layers", "timings")
+PARTS = ("runs", "curves", "layers", "measurements", "timings")
 
 
 class Named(dict):
@@ -62,7 +62,8 @@ def _train(study, folder, status="available"):
 
 
 def _study():
-    core = small.CONFIG["experiments"]["core"] | {"activation": ["tanh", "relu"]}
+    measure = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
+    core = small.CONFIG["experiments"]["core"] | {"activation": ["tanh", "relu"], "measure": measure}
     return Study.from_config(small.config(experiments={"core": core, "again": core | {"activation": "relu"}}))
 
 

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import small
+from activation_study.config import ROOT, factor_defaults, schema
 from activation_study.errors import StudyError
-from activation_study.study import ROOT, Study, factor_defaults, schema
+from activation_study.study import Study
 
 
 def _ids(config):
@@ -350,7 +351,7 @@ def test_a_new_factor_renames_nothing(monkeypatch):
     wider = copy.deepcopy(schema())
     properties = wider["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
     properties["dropout"] = {"$ref": "#/$defs/factor", "items": {"type": "number"}, "default": [0.0]}
-    monkeypatch.setattr("activation_study.study.schema", lambda: wider)
+    monkeypatch.setattr("activation_study.config.schema", lambda: wider)
     factor_defaults.cache_clear()
     try:
         assert _ids(small.config()) == before

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from activation_study import files, tables
-from activation_study.study import factor_defaults, schema
+from activation_study.config import factor_defaults, schema
 from activation_study.tables import TABLES
 
 _VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
@@ -171,7 +171,8 @@ def test_json_round_trip_is_atomic_and_sorted(tmp_path):
 
 def test_the_factors_are_those_of_the_config():
     """The schema and the tables both name the factors; a run's identity takes them from the schema."""
-    properties = schema()["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
+    properties = dict(schema()["properties"]["experiments"]["additionalProperties"]["items"]["properties"])
+    del properties["measure"]  # no factor: it changes what is written down, not what is trained
     assert list(factor_defaults()) == list(properties)
     assert set(properties) == set(tables.FACTORS)
     kinds = {"integer": "int", "number": "float", "boolean": "bool"}

@@ -11,12 +11,10 @@ import small
 from activation_study import checkpoints, tables, training
 from activation_study.batches import batch_order
 from activation_study.checkpoints import Checkpoint
-from activation_study.chunks import Record, Replica
 from activation_study.errors import StudyError
 from activation_study.initialisation import initial_parameters
 from activation_study.seeds import seed_of
 from activation_study.splits import make_split
-from activation_study.training import ranked
 from reference import optimiser
 
 CLASSES = 3
@@ -244,34 +242,6 @@ def test_pruning_keeps_the_rates_with_the_best_mean_accuracy_after_a_quarter():
             scores[row["learning_rate"]].append(row["validation_accuracy"])
     (selected,) = {row["learning_rate"] for row in pruned["runs"] if row["selected"]}
     assert np.mean(scores[selected]) == max(map(np.mean, scores.values()))
-
-
-def _record(rate, accuracy, loss, replicate=0, status="finished"):
-    curve = [(1, math.nan, 9.0, 0.9), (2, math.nan, loss, accuracy)]
-    return Record(Replica("tuning", replicate, rate, replicate, None), curve, status=status)
-
-
-def test_rates_are_ranked_by_mean_accuracy_then_loss_then_size():
-    accuracy_first = [_record(0.1, 0.5, 5.0), _record(0.2, 0.4, 0.1)]
-    assert ranked(accuracy_first, [0.1, 0.2], 0.25) == [0.1, 0.2]
-    loss_second = [_record(0.1, 0.5, 5.0), _record(0.2, 0.5, 0.1)]
-    assert ranked(loss_second, [0.1, 0.2], 0.25) == [0.2, 0.1]
-    smaller_third = [_record(0.2, 0.5, 1.0), _record(0.1, 0.5, 1.0)]
-    assert ranked(smaller_third, [0.2, 0.1], 0.25) == [0.1, 0.2]
-    first = [_record(0.1, 0.8, 1.0, 0), _record(0.1, 0.2, 1.0, 1)]
-    second = [_record(0.2, 0.6, 1.0, 0), _record(0.2, 0.5, 1.0, 1)]
-    assert ranked(first + second, [0.1, 0.2], 0.25) == [0.2, 0.1], "the mean, not the best"
-    assert ranked(accuracy_first, [0.2], 0.25) == [0.2], "only the rates asked for"
-
-
-def test_a_diverged_replica_counts_as_guessing():
-    lucky = _record(0.2, 0.95, 0.1, status="diverged")
-    assert ranked([lucky, _record(0.1, 0.26, 3.0)], [0.1, 0.2], 0.25) == [0.1, 0.2]
-    assert ranked([lucky, _record(0.1, 0.24, 3.0)], [0.1, 0.2], 0.25) == [0.2, 0.1]
-    at_chance = _record(0.1, 0.25, 1.5)  # worse than ln 4 = 1.386
-    assert ranked([lucky, at_chance], [0.1, 0.2], 0.25) == [0.2, 0.1]
-    never = Record(Replica("tuning", 0, 0.3, 0, None), [], status="diverged", diverged_step=0)
-    assert ranked([never, at_chance], [0.1, 0.3], 0.25) == [0.3, 0.1]
 
 
 def test_divergence_is_recorded_dropped_and_leaves_the_others_alone():

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from activation_study import measuring
 from activation_study.batches import TrainingPool
+from activation_study.measurements import Path
 from activation_study.networks import StackedMLP
 from activation_study.optimisers import Optimiser
 from activation_study.probes import Probe
 from activation_study.splits import Split
+
+KEPT = ("curve", "layers", "measurements", "status", "diverged_step")  # of a record, in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,10 @@ class Replica:
 
 @dataclass
 class Record:
-    """What one replica did. ``curve`` has (step, train loss, validation loss, validation accuracy) per evaluation."""
+    """What one replica did. ``curve`` has (step, train loss, validation loss, validation accuracy) per evaluation.
+
+    ``measurements`` has (measurement, step, layer, dose, value).
+    """
 
     replica: Replica
     curve: list[tuple[int, float, float, float]] = field(default_factory=list)
@@ -38,6 +47,7 @@ class Record:
     status: str = "finished"
     diverged_step: int | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    measurements: list[tuple[str, int, int, float | None, float | None]] = field(default_factory=list)
 
 
 class Clock:
@@ -62,6 +72,7 @@ class Plan:
     evaluations: Sequence[int]
     probes: frozenset[int]
     probe_samples: int
+    measure: frozenset[str] = frozenset()
 
 
 class Chunk:
@@ -83,13 +94,14 @@ class Chunk:
     ):
         self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
         self.members = list(records)  # with those that diverge, which ``records`` loses
-        rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
-        self.optimiser = Optimiser(factors["optimiser"], network.parameters, rates)
+        self.rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
+        self.optimiser = Optimiser(factors["optimiser"], network.parameters, self.rates)
         self.step = step
         batch = int(factors["batch_size"])
         self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
         self._validation = self._samples("validation")
         self._probe: Probe | None = None
+        self._path = Path(network.parameters) if "path" in plan.measure else None
 
     @property
     def _splits(self) -> list[Split]:
@@ -131,6 +143,8 @@ class Chunk:
             network.draw(self.step + offset)
             optimiser.begin_step()
             total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
+            if self._path is not None:
+                self._path.step(network.parameters)
         return total / steps
 
     def _look(self, train_loss: Tensor) -> None:
@@ -145,13 +159,18 @@ class Chunk:
         rows = zip(self.records, train_loss.tolist(), loss.tolist(), accuracy.tolist(), strict=True)
         for record, *row in rows:
             record.curve.append((self.step, *row))
-        self.clock.charge(phase, since)
+        since = self.clock.charge(phase, since)
+        if self.plan.measure:
+            probe, inputs = self._probe if self.step in self.plan.probes else None, self._validation[0]
+            self._note(measuring.while_training(self.plan.measure, self.network, self.rates, inputs, probe))
+            self.clock.charge("measurement", since)
         alive = torch.isfinite(loss).tolist()
         if not all(alive):
             for record, fine in zip(self.records, alive, strict=True):
                 if not fine:
                     record.curve.pop()
                     record.layers.pop(self.step, None)
+                    record.measurements = [taken for taken in record.measurements if taken[1] != self.step]
             self._drop(alive)
 
     def _measure(self) -> tuple[Tensor, Tensor]:
@@ -162,6 +181,12 @@ class Chunk:
         for replica, record in enumerate(self.records):
             record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
         return loss, accuracy
+
+    def _note(self, taken: Iterable[measuring.Taken]) -> None:
+        for name, layer, dose, values in taken:
+            for record, value in zip(self.records, values.tolist(), strict=True):
+                known = value if math.isfinite(value) else None
+                record.measurements.append((name, self.step, layer, dose, known))
 
     def _new_probe(self) -> Probe:
         inputs, labels = self._samples("train", self.plan.probe_samples)
@@ -183,8 +208,10 @@ class Chunk:
             return
         rest = joined([(self, kept)])
         probe = self._probe.taken(kept, rest.network) if self._probe else None
-        self.network, self.records, self.optimiser, self.pool = rest.network, rest.records, rest.optimiser, rest.pool
-        self._validation, self._probe = rest._validation, probe
+        path = self._path.taken(kept) if self._path else None
+        self.network, self.records, self.rates = rest.network, rest.records, rest.rates
+        self.optimiser, self.pool = rest.optimiser, rest.pool
+        self._validation, self._probe, self._path = rest._validation, probe, path
 
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs, as tensors and plain values."""
@@ -196,10 +223,8 @@ class Chunk:
             "optimiser": [state for states in self.optimiser.states for state in states],
             "optimiser_step": self.optimiser.step,
             "probe": probe,
-            "records": [
-                {"curve": list(r.curve), "layers": dict(r.layers), "status": r.status, "diverged_step": r.diverged_step}
-                for r in self.members
-            ],
+            "path": self._path.state() if self._path else [],
+            "records": [{name: copy.copy(getattr(r, name)) for name in KEPT} for r in self.members],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -207,6 +232,7 @@ class Chunk:
         for record, values in zip(self.members, state["records"], strict=True):
             vars(record).update(values)
             record.curve = [tuple(point) for point in record.curve]
+            record.measurements = [tuple(taken) for taken in record.measurements]
         if len(state["alive"]) < len(self.members):
             self._keep(state["alive"])
         self.step = state["step"]
@@ -214,6 +240,8 @@ class Chunk:
             return
         self.network.load(state["network"])
         self.optimiser.load(state["optimiser"], state["optimiser_step"])
+        if state["path"]:
+            self._path.load(state["path"])
         if state["probe"]:
             self._probe = self._new_probe()
             self._probe.born_dead, self._probe.dead_before = (mask.to(self.network.device) for mask in state["probe"])
@@ -231,7 +259,11 @@ class Chunk:
                 total += torch.stack([mean.double().cpu() for mean in means]) * len(labels[0][piece])
             for record, loss, accuracy in zip(self.records, *(total / samples).tolist(), strict=True):
                 record.scores |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
-        self.clock.charge("validation", since)
+        since = self.clock.charge("validation", since)
+        if self.plan.measure:
+            inputs, labels = self._validation
+            self._note(measuring.at_the_end(self.plan.measure, self.network, inputs, labels, self._path))
+            self.clock.charge("measurement", since)
 
 
 def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:

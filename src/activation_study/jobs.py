@@ -61,7 +61,7 @@ def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callabl
 
 
 def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str], None]) -> None:
-    """Train one run and write its four tables; a run without data writes that."""
+    """Train one run and write its tables; a run without data writes that."""
     from activation_study import files, outcomes, prepared, progress, tables
 
     constants = files.read_json(inputs.constants)["constants"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from activation_study.chunks import Clock, Record
-from activation_study.convergence import area_under_loss, time_to_target
 from activation_study.probes import SAMPLES
+from activation_study.selection import record_area, record_time
 from activation_study.tables import LAYER_METRICS
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -28,8 +28,8 @@ class Outcome:
 
 
 def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
-    """The rows of ``runs``, ``curves`` and ``layers``."""
-    rows: Rows = {"runs": [], "curves": [], "layers": []}
+    """The rows of ``runs``, ``curves``, ``layers`` and ``measurements``."""
+    rows: Rows = {"runs": [], "curves": [], "layers": [], "measurements": []}
     for record in records:
         replica = record.replica
         key = {
@@ -42,6 +42,8 @@ def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
         names = ("step", "train_loss", "validation_loss", "validation_accuracy")
         rows["curves"] += [key | dict(zip(names, point, strict=True)) for point in record.curve]
         rows["layers"] += [key | row for row in _layer_rows(outcome, record)]
+        names = ("measurement", "step", "layer", "dose", "value")
+        rows["measurements"] += [key | dict(zip(names, taken, strict=True)) for taken in record.measurements]
     return rows
 
 
@@ -75,13 +77,13 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
         "classes": 0,
         "train_samples": 0,
     }
-    return {"runs": [row], "curves": [], "layers": [], "timings": []}
+    return {"runs": [row], "curves": [], "layers": [], "measurements": [], "timings": []}
 
 
 def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
     replica, settings = record.replica, outcome.params["settings"]
     rates, target = settings["learning_rates"], settings["dataset"]["target"]
-    reached = _time_to_target(record, target)
+    reached = record_time(record, target) if record.status != "pruned" else math.inf
     return {
         **outcome.params["factors"],
         "selected": replica.learning_rate == outcome.selected,
@@ -94,7 +96,9 @@ def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
         "reached": None if record.status == "pruned" else math.isfinite(reached),
         "target": target,
         "horizon": outcome.params["factors"]["steps"],
-        "area_under_loss": None if record.status == "pruned" else _area_under_loss(record, outcome),
+        "area_under_loss": None
+        if record.status == "pruned"
+        else record_area(record, outcome.evaluations, outcome.classes),
         "parameters": outcome.parameters,
         "classes": outcome.classes,
         "train_samples": len(replica.split.train_y),
@@ -111,22 +115,6 @@ def _scores(record: Record, classes: int) -> dict[str, float | None]:
     elif record.status == "finished":
         scores |= record.scores | {"validation_loss": record.curve[-1][2], "validation_accuracy": record.curve[-1][3]}
     return scores
-
-
-def _time_to_target(record: Record, target: float) -> float:
-    """inf when never, and for a replica that reached the target and diverged after all."""
-    if record.status != "finished":
-        return math.inf
-    return time_to_target([point[0] for point in record.curve], [point[3] for point in record.curve], target)
-
-
-def _area_under_loss(record: Record, outcome: Outcome) -> float:
-    """A diverged replica counts as guessing from its divergence on, on the same steps as every other curve."""
-    steps, losses = [point[0] for point in record.curve], [point[2] for point in record.curve]
-    if record.status == "diverged":
-        rest = [step for step in outcome.evaluations if not steps or step > steps[-1]]
-        steps, losses = steps + rest, losses + [math.nan] * len(rest)
-    return area_under_loss(steps, losses, math.log(outcome.classes))
 
 
 def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from activation_study.networks import StackedMLP
 
-SAMPLES = 500  # of the activation metrics, at most
-DISTRIBUTION_SAMPLES = 256  # of those that no single sample decides
+SAMPLES = 256  # of the activation metrics, at most: a probe must cost little beside training
 SATURATED = 0.1  # of the largest slope
 USABLE = {"unusable_001": 1e-3, "unusable_01": 1e-2}
 DORMANT = {"dormant_0": 0.0, "dormant_025": 0.025, "dormant_1": 0.1}
@@ -27,10 +26,7 @@ PROBE_STEP = -1  # the noise of the gradient probe is that of a step which never
 
 @dataclass
 class LayerView:
-    """One hidden layer of R replicas on a fixed set of N samples.
-
-    What asks for every sample (a unit is dead if none wakes it) uses all N; distributions are those of the first
-    ``DISTRIBUTION_SAMPLES``, since a probe must cost little beside training.
+    """One hidden layer of R replicas on a fixed set of N samples, in float64.
 
     Attributes:
         h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.
@@ -60,27 +56,19 @@ class LayerView:
         return torch.linalg.vector_norm(self.x, 1, dim=1) / self.x.shape[1]
 
     @cached_property
-    def few_h(self) -> Tensor:
-        return self.h[:, :DISTRIBUTION_SAMPLES].double()
-
-    @cached_property
     def quantiles(self) -> Tensor:
         """``QUANTILES`` of the pre-activations [3, R], of 32 samples: sorting more would cost as much as training."""
-        h = self.few_h[:, :32].flatten(1)
+        h = self.h[:, :32].flatten(1)
         return torch.quantile(h, torch.tensor(list(QUANTILES.values()), dtype=h.dtype, device=h.device), dim=1)
 
     @cached_property
-    def few_x(self) -> Tensor:
-        return self.x[:, :DISTRIBUTION_SAMPLES].double()
-
-    @cached_property
     def unit_mean(self) -> Tensor:
-        return self.few_x.mean(1)
+        return self.x.mean(1)
 
     @cached_property
     def covariance(self) -> Tensor:
         """Of the activations over samples [R, W, W]."""
-        centred = self.few_x - self.few_x[:, :1]  # so that a constant unit's variance is exactly zero
+        centred = self.x - self.x[:, :1]  # so that a constant unit's variance is exactly zero
         centred -= centred.mean(1, keepdim=True)
         return torch.bmm(centred.transpose(1, 2), centred).div_(centred.shape[1])
 
@@ -99,7 +87,7 @@ class LayerView:
     @cached_property
     def flat(self) -> Tensor:
         """Saturated elements, 1 or 0: slope below a tenth of the largest."""
-        slope = self.slope[:, :DISTRIBUTION_SAMPLES].double().abs()
+        slope = self.slope.abs()
         return torch.lt(slope, SATURATED * self.slope_max, out=slope)  # as numbers: sums over truth values are slow
 
     @cached_property
@@ -108,7 +96,7 @@ class LayerView:
 
     @cached_property
     def flat_low_share(self) -> Tensor:
-        negative = torch.lt(self.few_h, 0, out=torch.empty_like(self.few_h))
+        negative = torch.lt(self.h, 0, out=torch.empty_like(self.h))
         return negative.mul_(self.flat).flatten(1).mean(1)
 
 
@@ -147,7 +135,7 @@ def _dormant(view: LayerView, threshold: float) -> Tensor:
 
 def _kurtosis(view: LayerView) -> Tensor:
     """Excess kurtosis of the activations over samples and units; NaN for a constant layer."""
-    centred = view.few_x - view.unit_mean.mean(1)[:, None, None]
+    centred = view.x - view.unit_mean.mean(1)[:, None, None]
     return centred.div_(view.sd[:, None, None]).square_().square_().flatten(1).mean(1) - 3
 
 
@@ -157,7 +145,7 @@ def _centredness(view: LayerView) -> Tensor:
 
 
 def _preactivation_sd(view: LayerView) -> Tensor:
-    h = view.few_h.flatten(1)
+    h = view.h.flatten(1)
     return (h - h.mean(1, keepdim=True)).square_().mean(1).sqrt()
 
 
@@ -168,14 +156,14 @@ def _changed(view: LayerView, *, died: bool) -> Tensor:
 
 
 ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
-    "preactivation_mean": lambda view: view.few_h.flatten(1).mean(1),
+    "preactivation_mean": lambda view: view.h.flatten(1).mean(1),
     "preactivation_sd": _preactivation_sd,
     **{name: (lambda view, i=i: view.quantiles[i]) for i, name in enumerate(QUANTILES)},
     "mean": lambda view: view.unit_mean.mean(1),
     "sd": lambda view: view.sd,
     "excess_kurtosis": _kurtosis,
     "centredness": _centredness,
-    "zero_fraction": lambda view: 1 - view.few_x.sign().abs_().flatten(1).mean(1),
+    "zero_fraction": lambda view: 1 - view.x.sign().abs_().flatten(1).mean(1),
     "saturated_low": lambda view: view.flat_low_share,
     "saturated_high": lambda view: view.flat_share - view.flat_low_share,
     "dead": lambda view: _share(view.dead_units),

@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from activation_study.config import ROOT
 from activation_study.dependencies import PACKAGE
-from activation_study.study import ROOT, Study
+from activation_study.study import Study
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "mnist1d", "snakemake")
 

@@ -5,46 +5,20 @@ Pure Python: neither PyTorch nor Snakemake is imported, so reading a config cost
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-
 from activation_study import activation_entries, datasets, dependencies
-from activation_study.errors import StudyError
+from activation_study.config import factor_defaults, read, validated
 
-ROOT = Path(__file__).resolve().parents[2]
 _RUN_KEYS = ("target", "target_reason", "max_train", "max_test")
-SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-
-
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The JSON schema of the config."""
-    return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def factor_defaults() -> dict[str, Any]:
-    """The factors that make up a run's identity, with their defaults; ``...`` where one must be given."""
-    factors = _experiment_schema()["properties"]
-    required = {"activation", "dataset", "depth"}
-    return {name: ... if name in required else spec["default"][0] for name, spec in factors.items()}
-
-
-def _experiment_schema() -> dict[str, Any]:
-    return schema()["properties"]["experiments"]["additionalProperties"]["items"]
 
 
 @dataclass(frozen=True)
@@ -124,21 +98,17 @@ class Study:
         runs: dict[str, Run] = {}
         membership: dict[tuple[str, str], None] = {}
         for experiment, grids in config["experiments"].items():
-            for run in itertools.chain.from_iterable(_expand(config, grid) for grid in grids):
-                runs.setdefault(run.id, run)
-                membership[experiment, run.id] = None
+            for grid in grids:
+                for run in _expand(config, grid):
+                    measure = runs.setdefault(run.id, run).settings["measure"]
+                    measure[:] = sorted({*measure, *grid["measure"]})
+                    membership[experiment, run.id] = None
         return cls(config, runs, tuple(membership))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Study:
         """Read a YAML file. Raises :class:`StudyError` as :meth:`from_config` does."""
-        try:
-            config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise StudyError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
-        if not isinstance(config, dict):
-            raise StudyError(f"{path}: must hold a mapping of keys, not {type(config).__name__}")
-        return cls.from_config(config)
+        return cls.from_config(read(path))
 
     @property
     def name(self) -> str:
@@ -202,10 +172,11 @@ class Study:
 
     def costed(self) -> list[str]:
         """The activations whose cost is measured."""
-        return self.activations() if self.config["cost"]["measure"] else []
+        cost = self.config["cost"]
+        return [name for name in self.activations() if cost["measure"] and name in cost["activation"]]
 
     def cost_params(self, wildcards: Any) -> dict[str, Any]:
-        settings = {key: value for key, value in self.config["cost"].items() if key != "measure"}
+        settings = {key: value for key, value in self.config["cost"].items() if key not in ("measure", "activation")}
         return _plain(self.activation_params(wildcards) | {"settings": settings})
 
     def cost_mem_mb(self) -> int:
@@ -245,134 +216,12 @@ def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[R
                 "dataset": {k: entry[k] for k in ("source", "max_train", "max_test", "target")},
                 "device": config["device"],
                 "evaluation_seeds": run["evaluation_seeds"] or config["seeds"]["evaluation"],
+                "measure": [],
                 "learning_rates": rates if run["rates"] == "all" else rates[1::2] or rates,
                 "tuning_seeds": config["seeds"]["tuning"],
                 **training,
             },
         )
-
-
-def validated(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with defaults filled in and every factor a list. Raises :class:`StudyError`."""
-    _check_plain(config)
-    config = _with_defaults(copy.deepcopy(dict(config)), schema())
-    faults = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda e: list(map(str, e.path)))
-    if faults:
-        raise StudyError("\n".join(dict.fromkeys(map(_one_line, faults))))
-    for name, entry in config["activations"].items():
-        activation_entries.check(name, entry, allow_modules=config["allow_modules"])
-    for name, entry in config["datasets"].items():
-        datasets.check_entry(name, entry)
-    for optimiser, rates in config["learning_rates"].items():
-        if sorted(set(rates)) != rates:
-            raise StudyError(f"learning_rates.{optimiser}: {rates} must increase strictly")
-    for name, factors in ((name, grid) for name, grids in config["experiments"].items() for grid in grids):
-        for factor in ("activation", "dataset"):
-            factors[factor] = _names(config, name, factor, factors[factor])
-        if factors["normalisation"] != ["none"] and factors["initial_bias"] != [0]:
-            raise StudyError(
-                f"experiments.{name}.initial_bias: {factors['initial_bias']} has no effect under batch normalisation, "
-                f"which subtracts it; normalisation must be none"
-            )
-    return config
-
-
-def _names(config: Mapping[str, Any], experiment: str, factor: str, chosen: list[str]) -> list[str]:
-    known = list(config[f"{factor}s"])
-    if "all" in known:
-        raise StudyError(f"{factor}s.all: the name 'all' stands for every {factor}; another name is needed")
-    if chosen == ["all"]:
-        return known
-    for name in chosen:
-        if name not in known:
-            raise StudyError(
-                f"experiments.{experiment}.{factor}: {name!r} is not one of the {factor}s: {', '.join(known)}"
-            )
-    return chosen
-
-
-def _check_plain(value: Any, path: tuple[str, ...] = ()) -> None:
-    """YAML also has dates, infinities, keys that are no text, and lists that hold themselves: none has a place here."""
-    key = ".".join(path) or "config"
-    if len(path) > 20:
-        raise StudyError(f"{key[:60]}…: is nested too deeply")
-    if isinstance(value, Mapping):
-        for name, inside in value.items():
-            if not isinstance(name, str):
-                raise StudyError(f"{key}: the key {name!r} must be text; put it in quotes")
-            _check_plain(inside, (*path, name))
-    elif isinstance(value, list):
-        for index, inside in enumerate(value):
-            _check_plain(inside, (*path, str(index)))
-    elif isinstance(value, int | float) and not abs(value) < 1e18:
-        raise StudyError(f"{key}: {str(value)[:20]} must be a finite number below 1e18")
-    elif value is not None and not isinstance(value, str | int | float):
-        raise StudyError(f"{key}: {value!r} must be text, a number, true or false")
-
-
-def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
-    """Fill defaults, turn a lone factor into a list, and read numbers that YAML takes for text (1e-3)."""
-    if "$ref" in spec:
-        spec = {**schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]], **spec}
-    types = spec.get("type", [])
-    if "array" in types:
-        value = value if isinstance(value, list) else [value]
-        return [_with_defaults(item, spec.get("items", {})) for item in value]
-    if "object" in types and isinstance(value, dict):
-        for key, sub in spec.get("properties", {}).items():
-            if key not in value and "default" in sub | _referred(sub):
-                value[key] = copy.deepcopy((sub | _referred(sub) | sub)["default"])
-            if key in value:
-                value[key] = _with_defaults(value[key], sub)
-        rest = spec.get("additionalProperties")
-        if isinstance(rest, dict):
-            for key in value.keys() - spec.get("properties", {}).keys():
-                value[key] = _with_defaults(value[key], rest)
-        return value
-    if isinstance(value, str) and ("number" in types or "integer" in types) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
-    if "integer" in types and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if types == "number" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
-
-
-def _referred(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]] if "$ref" in spec else {}
-
-
-def _one_line(fault: Any) -> str:
-    """A jsonschema error as one line: key, value, what would be right."""
-    path = list(fault.absolute_path)
-    if path[:1] == ["experiments"] and len(path) > 2:
-        del path[2]  # which sub-grid: most experiments have one, and the value tells them apart
-    key = ".".join(map(str, path)) or "config"
-    value = json.dumps(fault.instance, default=str, ensure_ascii=False)
-    value = value if len(value) <= 60 else value[:57] + "..."
-    rule, want = fault.validator, fault.validator_value
-    if rule == "additionalProperties":
-        known = sorted(fault.schema.get("properties", {}))
-        unknown = sorted(map(str, set(fault.instance) - set(known)))
-        return f"{key}: unknown key {', '.join(unknown)}; known: {', '.join(known)}"
-    if rule == "required":
-        missing = [name for name in want if name not in fault.instance]
-        return f"{key}: the key {', '.join(missing)} is missing"
-    wanted = {
-        "type": lambda: "must be " + " or ".join([want] if isinstance(want, str) else want),
-        "enum": lambda: "must be one of " + ", ".join(map(str, want)),
-        "pattern": lambda: "must be letters, digits, '_' and '-' only, at most 64",
-        "minimum": lambda: f"must be at least {want}",
-        "maximum": lambda: f"must be at most {want}",
-        "exclusiveMinimum": lambda: f"must be above {want}",
-        "exclusiveMaximum": lambda: f"must be below {want}",
-        "minItems": lambda: "must not be empty",
-        "maxItems": lambda: f"must have at most {want} items",
-        "minProperties": lambda: "must not be empty",
-        "uniqueItems": lambda: "must not hold a value twice",
-    }
-    text = wanted[rule]() if rule in wanted else fault.message
-    return f"{key}: {value} {text}"
 
 
 def _text(value: Any) -> str:

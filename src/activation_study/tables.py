@@ -56,6 +56,7 @@ FACTORS = {
     "centred": Column("bool", "whether the activation's mean under N(0,1) is subtracted"),
     "seed_stream": Column("str", "names a family of seeds"),
     "rates": Column("str", "all or coarse: how much of the learning-rate grid was tried"),
+    "select": Column("str", "accuracy or speed: what the learning rate was selected for"),
     "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
 }
 
@@ -143,13 +144,29 @@ TABLES: dict[str, dict[str, Column]] = {
         "units": Column("int", "units of the layer", low=1),
         "samples": Column(
             "int",
-            "validation samples behind dead, unusable and dormant; other activation metrics use the first 256",
+            "validation samples behind the activation metrics; the rate of dead units falls with them",
             low=1,
         ),
     },
+    "measurements": {
+        **REPLICA,
+        "measurement": Column(
+            "str",
+            "noise_accuracy: with noise of standard deviation dose on the validation inputs; noise_gain: relative "
+            "variance of that noise in a layer over that in the inputs; selectivity: class selectivity, mean over "
+            "units; covariate_shift: change of a layer's gradient by the step of the layers below, relative; "
+            "sign_agreement: as in layers, for a batch of dose samples, per neuron, and for a whole layer "
+            "(sign_agreement_layer); saturation: elements with |slope| < 0.1 of the largest; step_cosine: mean "
+            "cosine of successive updates; tortuosity: length of the path over its end-to-end distance",
+        ),
+        "step": Column("int", "steps trained when measured", low=0),
+        "layer": Column("int", "1 is nearest the input; 0 is the whole network", low=0),
+        "dose": Column("float", "what the measurement says; missing where there is none", nullable=True),
+        "value": Column("float", "missing where it is undefined", nullable=True),
+    },
     "timings": {
         "run": REPLICA["run"],
-        "phase": Column("str", "data, training, validation or probe"),
+        "phase": Column("str", "data, training, validation, probe or measurement"),
         "seconds": Column("float", "wall-clock seconds", low=0),
         "replica_steps": Column("int", "training steps over all replicas", low=0),
         "device": Column("str", "device and float32 product in use"),

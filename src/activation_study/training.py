@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from activation_study.networks import StackedMLP
 from activation_study.outcomes import Outcome, Rows, rows_of, timing_rows
 from activation_study.prepared import Arrays
 from activation_study.seeds import seed_of
+from activation_study.selection import ranked
 from activation_study.splits import Split, make_split, varies_by_replicate
 
 
@@ -52,9 +52,9 @@ class RunTraining:
         self._parameters = 0
 
     def rows(self) -> Rows:
-        """Train everything; the rows of ``runs``, ``curves``, ``layers`` and ``timings``."""
+        """Train everything; the rows of ``runs``, ``curves``, ``layers``, ``measurements`` and ``timings``."""
         tuning, kept = self._tune()
-        selected = ranked(tuning, kept, 1 / self.arrays.classes)[0]
+        selected = self._ranked(tuning, kept, self.steps)[0]
         self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
         evaluation, chunks = self._train(self._replicas("evaluation", [selected]), self.steps, probes=True)
         for chunk in chunks:
@@ -100,7 +100,8 @@ class RunTraining:
         looks = log_spaced_steps(self.steps, settings["evaluations_per_decade"])
         probed = log_spaced_steps(self.steps, settings["probes_per_decade"]) if probes else []
         looks = sorted({*looks, *probed, self._pruning_step})
-        return Plan(looks, frozenset(probed), settings["probe_samples"])
+        measure = settings["measure"] if probes else []
+        return Plan(looks, frozenset(probed), settings["probe_samples"], frozenset(measure))
 
     @property
     def _pruning_step(self) -> int:
@@ -136,6 +137,11 @@ class RunTraining:
         shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
         self.log(f"{name}: {len(losses)} replicas at step {chunk.step} of {self.steps}: {shown}")
 
+    def _ranked(self, records: list[Record], rates: list[float], step: int) -> list[float]:
+        target = self.settings["dataset"]["target"]
+        evaluations = [look for look in self._plan(probes=False).evaluations if look <= step]
+        return ranked(records, rates, self.factors["select"], self.arrays.classes, target, evaluations)
+
     def _tune(self) -> tuple[list[Record], list[float]]:
         """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
         replicas = self._replicas("tuning", self.rates)
@@ -143,7 +149,7 @@ class RunTraining:
         if keep >= len(self.rates):
             return self._train(replicas, self.steps, probes=False)[0], self.rates
         records, chunks = self._train(replicas, self._pruning_step, probes=False)
-        kept = sorted(ranked(records, self.rates, 1 / self.arrays.classes)[:keep])
+        kept = sorted(self._ranked(records, self.rates, self._pruning_step)[:keep])
         self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
         for record in records:
             if record.replica.learning_rate not in kept and record.status == "finished":
@@ -160,21 +166,3 @@ class RunTraining:
                 group.setdefault(id(chunk), (chunk, []))[1].append(i)
             self._go_on(f"tuning survivors {start}", joined(list(group.values())), self.steps)
         return records, kept
-
-
-def ranked(records: list[Record], rates: list[float], chance: float) -> list[float]:
-    """The rates from best to worst by mean validation accuracy over the tuning seeds; then loss; then the smaller.
-
-    A diverged replica scores chance, and its loss is that of guessing.
-    """
-
-    def score(rate: float) -> tuple[float, float, float]:
-        points = [
-            (chance, -math.log(chance)) if record.status == "diverged" else (record.curve[-1][3], record.curve[-1][2])
-            for record in records
-            if record.replica.learning_rate == rate
-        ]
-        accuracy, loss = (math.fsum(column) / len(points) for column in zip(*points, strict=True))
-        return -accuracy, loss, rate
-
-    return sorted(rates, key=score)

@@ -3,6 +3,7 @@ rule tables:
         runs=collect(f"{STUDY.results}/runs/{{run}}/runs.parquet", run=STUDY.runs),
         curves=collect(f"{STUDY.results}/runs/{{run}}/curves.parquet", run=STUDY.runs),
         layers=collect(f"{STUDY.results}/runs/{{run}}/layers.parquet", run=STUDY.runs),
+        measurements=collect(f"{STUDY.results}/runs/{{run}}/measurements.parquet", run=STUDY.runs),
         timings=collect(f"{STUDY.results}/runs/{{run}}/timings.parquet", run=STUDY.runs),
         cost=collect(f"{STUDY.results}/cost/{{activation}}.parquet", activation=STUDY.costed()),
         activations=collect(
@@ -14,6 +15,7 @@ rule tables:
         runs=f"{STUDY.results}/tables/runs.parquet",
         curves=f"{STUDY.results}/tables/curves.parquet",
         layers=f"{STUDY.results}/tables/layers.parquet",
+        measurements=f"{STUDY.results}/tables/measurements.parquet",
         timings=f"{STUDY.results}/tables/timings.parquet",
         cost=f"{STUDY.results}/tables/cost.parquet",
         experiments=f"{STUDY.results}/tables/experiments.parquet",

@@ -9,6 +9,7 @@ rule train:
         runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
         curves=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/curves.parquet",
         layers=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/layers.parquet",
+        measurements=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/measurements.parquet",
         timings=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/timings.parquet",
     log:
         f"{STUDY.results}/logs/runs/{{dataset}}/{{activation}}/{{condition}}.log",

@@ -1,0 +1,175 @@
+"""Reading a config: the schema, defaults, and one line for every fault.
+
+Pure Python: neither PyTorch nor Snakemake is imported, so reading a config costs nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from activation_study import activation_entries, datasets
+from activation_study.errors import StudyError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of the config."""
+    return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def factor_defaults() -> dict[str, Any]:
+    """The factors that make up a run's identity, with their defaults; ``...`` where one must be given."""
+    factors = {name: spec for name, spec in _experiment_schema()["properties"].items() if name != "measure"}
+    required = {"activation", "dataset", "depth"}
+    return {name: ... if name in required else spec["default"][0] for name, spec in factors.items()}
+
+
+def _experiment_schema() -> dict[str, Any]:
+    return schema()["properties"]["experiments"]["additionalProperties"]["items"]
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping, not yet validated. Raises :class:`StudyError`."""
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
+    if not isinstance(config, dict):
+        raise StudyError(f"{path}: must hold a mapping of keys, not {type(config).__name__}")
+    return config
+
+
+def validated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with defaults filled in and every factor a list. Raises :class:`StudyError`."""
+    _check_plain(config)
+    config = _with_defaults(copy.deepcopy(dict(config)), schema())
+    faults = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    if faults:
+        raise StudyError("\n".join(dict.fromkeys(map(_one_line, faults))))
+    for name, entry in config["activations"].items():
+        activation_entries.check(name, entry, allow_modules=config["allow_modules"])
+    for name, entry in config["datasets"].items():
+        datasets.check_entry(name, entry)
+    for optimiser, rates in config["learning_rates"].items():
+        if sorted(set(rates)) != rates:
+            raise StudyError(f"learning_rates.{optimiser}: {rates} must increase strictly")
+    config["cost"]["activation"] = _names(config, "cost", "activation", config["cost"]["activation"])
+    for name, factors in ((name, grid) for name, grids in config["experiments"].items() for grid in grids):
+        for factor in ("activation", "dataset"):
+            factors[factor] = _names(config, f"experiments.{name}", factor, factors[factor])
+        if factors["normalisation"] != ["none"] and factors["initial_bias"] != [0]:
+            raise StudyError(
+                f"experiments.{name}.initial_bias: {factors['initial_bias']} has no effect under batch normalisation, "
+                f"which subtracts it; normalisation must be none"
+            )
+    return config
+
+
+def _names(config: Mapping[str, Any], where: str, factor: str, chosen: list[str]) -> list[str]:
+    known = list(config[f"{factor}s"])
+    if "all" in known:
+        raise StudyError(f"{factor}s.all: the name 'all' stands for every {factor}; another name is needed")
+    if chosen == ["all"]:
+        return known
+    for name in chosen:
+        if name not in known:
+            raise StudyError(f"{where}.{factor}: {name!r} is not one of the {factor}s: {', '.join(known)}")
+    return chosen
+
+
+def _check_plain(value: Any, path: tuple[str, ...] = ()) -> None:
+    """YAML also has dates, infinities, keys that are no text, and lists that hold themselves: none has a place here."""
+    key = ".".join(path) or "config"
+    if len(path) > 20:
+        raise StudyError(f"{key[:60]}…: is nested too deeply")
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            if not isinstance(name, str):
+                raise StudyError(f"{key}: the key {name!r} must be text; put it in quotes")
+            _check_plain(inside, (*path, name))
+    elif isinstance(value, list):
+        for index, inside in enumerate(value):
+            _check_plain(inside, (*path, str(index)))
+    elif isinstance(value, int | float) and not abs(value) < 1e18:
+        raise StudyError(f"{key}: {str(value)[:20]} must be a finite number below 1e18")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise StudyError(f"{key}: {value!r} must be text, a number, true or false")
+
+
+def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
+    """Fill defaults, turn a lone factor into a list, and read numbers that YAML takes for text (1e-3)."""
+    if "$ref" in spec:
+        spec = {**schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]], **spec}
+    types = spec.get("type", [])
+    if "array" in types:
+        value = value if isinstance(value, list) else [value]
+        return [_with_defaults(item, spec.get("items", {})) for item in value]
+    if "object" in types and isinstance(value, dict):
+        for key, sub in spec.get("properties", {}).items():
+            if key not in value and "default" in sub | _referred(sub):
+                value[key] = copy.deepcopy((sub | _referred(sub) | sub)["default"])
+            if key in value:
+                value[key] = _with_defaults(value[key], sub)
+        rest = spec.get("additionalProperties")
+        if isinstance(rest, dict):
+            for key in value.keys() - spec.get("properties", {}).keys():
+                value[key] = _with_defaults(value[key], rest)
+        return value
+    if isinstance(value, str) and ("number" in types or "integer" in types) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if "integer" in types and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if types == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _referred(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]] if "$ref" in spec else {}
+
+
+def _one_line(fault: Any) -> str:
+    """A jsonschema error as one line: key, value, what would be right."""
+    path = list(fault.absolute_path)
+    if path[:1] == ["experiments"] and len(path) > 2:
+        del path[2]  # which sub-grid: most experiments have one, and the value tells them apart
+    key = ".".join(map(str, path)) or "config"
+    value = json.dumps(fault.instance, default=str, ensure_ascii=False)
+    value = value if len(value) <= 60 else value[:57] + "..."
+    rule, want = fault.validator, fault.validator_value
+    if rule == "additionalProperties":
+        known = sorted(fault.schema.get("properties", {}))
+        unknown = sorted(map(str, set(fault.instance) - set(known)))
+        return f"{key}: unknown key {', '.join(unknown)}; known: {', '.join(known)}"
+    if rule == "required":
+        missing = [name for name in want if name not in fault.instance]
+        return f"{key}: the key {', '.join(missing)} is missing"
+    wanted = {
+        "type": lambda: "must be " + " or ".join([want] if isinstance(want, str) else want),
+        "enum": lambda: "must be one of " + ", ".join(map(str, want)),
+        "pattern": lambda: "must be letters, digits, '_' and '-' only, at most 64",
+        "minimum": lambda: f"must be at least {want}",
+        "maximum": lambda: f"must be at most {want}",
+        "exclusiveMinimum": lambda: f"must be above {want}",
+        "exclusiveMaximum": lambda: f"must be below {want}",
+        "minItems": lambda: "must not be empty",
+        "maxItems": lambda: f"must have at most {want} items",
+        "minProperties": lambda: "must not be empty",
+        "uniqueItems": lambda: "must not hold a value twice",
+    }
+    text = wanted[rule]() if rule in wanted else fault.message
+    return f"{key}: {value} {text}"
