@@ -13,7 +13,7 @@ from activation_study import files, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
-CONCATENATED = ("runs", "curves", "layers", "measurements", "timings", "cost")
+CONCATENATED = ("runs", "curves", "layers", "measurements", "timings", "jobs", "cost")
 
 
 def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
@@ -21,8 +21,9 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 
     Args:
         study: the validated config.
-        inputs: with the paths of the jobs' files: ``runs``, ``curves``, ``layers``, ``measurements``, ``timings`` (one
-            each per run), ``cost`` (one per activation, or none), ``activations`` and ``datasets`` (one each).
+        inputs: with the paths of the jobs' files: ``runs``, ``curves``, ``layers``, ``measurements``, ``timings``,
+            ``jobs`` (one each per run), ``cost`` (one per activation, or none), ``activations``, ``datasets`` (one
+            each).
         outputs: with a path per table and ``dictionary`` for the data dictionary.
 
     Raises:

@@ -62,8 +62,9 @@ def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callabl
 
 def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str], None]) -> None:
     """Train one run and write its tables; a run without data writes that."""
-    from activation_study import files, outcomes, prepared, progress, tables
+    from activation_study import files, outcomes, prepared, progress, provenance, tables
 
+    began, where = time.time(), "none"
     constants = files.read_json(inputs.constants)["constants"]
     if files.read_json(inputs.manifest)["status"] == "unavailable":
         log("the dataset is unavailable: nothing to train")
@@ -76,6 +77,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
 
         settings = params["settings"]
         device, product = devices.prepare(settings["device"])
+        where = f"{device.type} {product}"
         log(f"device {device.type}, float32 products {product}")
         arrays = prepared.read_prepared(Path(inputs.arrays), Path(inputs.manifest))
         activation = activations.from_entry(
@@ -86,10 +88,11 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
             "constants": constants,
             "data": arrays.sha256,
             "code": sources_digest("training"),
-            "arithmetic": f"{device.type} {product}",
+            "arithmetic": where,
         }
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
         rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+    rows["jobs"] = [provenance.of_job(params, began, where)]
     for name, part in rows.items():
         tables.write_parquet(tables.from_rows(name, part), outputs[name])
     # The tables hold all there is to know; a kill may also have left a half-written checkpoint.

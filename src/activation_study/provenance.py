@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from activation_study.config import ROOT
-from activation_study.dependencies import PACKAGE
+from activation_study.dependencies import PACKAGE, sources_digest
 from activation_study.study import Study
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "mnist1d", "snakemake")
@@ -28,6 +32,33 @@ def provenance(study: Study) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+    }
+
+
+def of_job(params: Mapping[str, Any], since: float, device: str) -> dict[str, Any]:
+    """A training job's row of the table ``jobs``.
+
+    Args:
+        params: ``Run.params``.
+        since: when the job began, as ``time.time()`` gives it.
+        device: the device's name and the float32 product in use.
+    """
+    import torch
+
+    gpu = device.startswith("cuda")
+    return {
+        "run": params["id"],
+        "started": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
+        "seconds": time.time() - since,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "processor": torch.cuda.get_device_name() if gpu else _processor(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": metadata.version("numpy"),
+        "code": sources_digest("training"),
+        "params": hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest(),
     }
 
 

@@ -11,6 +11,10 @@ configfile: "config.yaml"
 
 try:
     STUDY = Study.from_config(config)
+    if STUDY.config["claims"]:
+        from activation_study import claims  # and with it PyTorch and SciPy, seconds that other studies need not spend
+
+        claims.of_study(STUDY.config)
 except StudyError as error:
     sys.exit(f"error: {error}")
 

@@ -5,6 +5,7 @@ rule tables:
         layers=collect(f"{STUDY.results}/runs/{{run}}/layers.parquet", run=STUDY.runs),
         measurements=collect(f"{STUDY.results}/runs/{{run}}/measurements.parquet", run=STUDY.runs),
         timings=collect(f"{STUDY.results}/runs/{{run}}/timings.parquet", run=STUDY.runs),
+        jobs=collect(f"{STUDY.results}/runs/{{run}}/jobs.parquet", run=STUDY.runs),
         cost=collect(f"{STUDY.results}/cost/{{activation}}.parquet", activation=STUDY.costed()),
         activations=collect(
             f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()
@@ -17,6 +18,7 @@ rule tables:
         layers=f"{STUDY.results}/tables/layers.parquet",
         measurements=f"{STUDY.results}/tables/measurements.parquet",
         timings=f"{STUDY.results}/tables/timings.parquet",
+        jobs=f"{STUDY.results}/tables/jobs.parquet",
         cost=f"{STUDY.results}/tables/cost.parquet",
         experiments=f"{STUDY.results}/tables/experiments.parquet",
         activations=f"{STUDY.results}/tables/activations.parquet",

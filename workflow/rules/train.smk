@@ -11,6 +11,7 @@ rule train:
         layers=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/layers.parquet",
         measurements=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/measurements.parquet",
         timings=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/timings.parquet",
+        jobs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/jobs.parquet",
     log:
         f"{STUDY.results}/logs/runs/{{dataset}}/{{activation}}/{{condition}}.log",
     conda:

@@ -1,0 +1,276 @@
+"""Claims as data: reading a claims file, and holding it against the metrics and against a study.
+
+A file is one family: Holm's correction is over its rows, so claims that are added in another file change no
+verdict. Pure Python but for the list of metrics, so reading a config without claims costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from activation_study.config import ROOT, factor_defaults
+from activation_study.config import read as read_yaml
+from activation_study.errors import StudyError
+
+ARTICLE = ROOT / "claims.yaml"
+"""The article's own claims."""
+SCHEMA_FILE = ROOT / "workflow" / "schemas" / "claims.schema.yaml"
+STATISTICAL = ("difference", "equivalence", "trend", "threshold")
+"""The types of rows that are judged, and so make up a family."""
+CELL = ("dataset", "depth")
+_ONLY = {
+    "computation": ("exact",),
+    "stages": ("policy",),
+    "threshold": ("threshold", "equivalence", "exploratory"),
+    "metric": (*STATISTICAL, "exploratory"),
+    "arms": (*STATISTICAL, "exploratory"),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Some runs: those with these factors. `weight` and `dose` are None where the file does not say."""
+
+    factors: Mapping[str, Any]
+    weight: float | None = None
+    dose: float | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.factors.items()) or "all"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One test. Its id is the claim's, with a number behind it where the claim has several rows.
+
+    `where` and `over` hold lists of values; `arms` are as in the file, not yet crossed with `over`.
+    """
+
+    id: str
+    claim: Mapping[str, Any]
+    test: str
+    type: str
+    experiment: str | None = None
+    metric: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    over: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    arms: Sequence[Arm] = (Arm({}),)
+    direction: str = "greater"
+    threshold: float | None = None
+    smallest: float = 0.0
+    reason: str = ""
+    computation: str | None = None
+    stages: Sequence[Sequence[str]] = ()
+
+    @property
+    def form(self) -> str:
+        """The contrast's form: an exploratory row or an equivalence has that of what it gives."""
+        if self.threshold is not None:
+            return "threshold"
+        doses = self.type == "exploratory" and self.arms[0].dose is not None
+        return "trend" if self.type == "trend" or doses else "difference"
+
+    def crossed(self) -> list[tuple[int, Mapping[str, Any]]]:
+        """The runs to look for: (which arm, its factors with one value of every `over`)."""
+        levels = [dict(zip(self.over, values, strict=True)) for values in itertools.product(*self.over.values())]
+        return [(index, {**arm.factors, **level}) for index, arm in enumerate(self.arms) for level in levels]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """A claims file: its rows in order, and the SHA-256 of its bytes."""
+
+    family: str
+    rows: tuple[Row, ...]
+    sha256: str
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of a claims file."""
+    return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+def read(path: str | Path = ARTICLE) -> Claims:
+    """A claims file; the family is called as the file.
+
+    Raises:
+        StudyError: one line per fault that names the claim, the key and what would be right.
+    """
+    content = read_yaml(path)
+    faults = sorted(Draft202012Validator(schema()).iter_errors(content), key=lambda fault: list(map(str, fault.path)))
+    if faults:
+        raise StudyError("\n".join(dict.fromkeys(_one_line(path, content, fault) for fault in faults)))
+    rows: list[Row] = []
+    ids: set[str] = set()
+    for claim in content["claims"]:
+        if claim["id"] in ids:
+            raise StudyError(f"{path}: claim {claim['id']}.id: stands there twice")
+        ids.add(claim["id"])
+        about = {name: claim.get(name, "") for name in ("id", "quote", "section", "known", "source", "correction")}
+        for number, entry in enumerate(claim["rows"], 1):
+            row = _row(_row_id(claim, number), about, entry)
+            for key, fault in _faults(row, entry):
+                raise StudyError(f"{path}: claim {row.id}.{key}: {fault}")
+            rows.append(row)
+    return Claims(Path(path).stem, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def check(claims: Claims, config: Mapping[str, Any]) -> None:
+    """Hold claims against a validated config (`Study.config`): the runs that they compare must be in it.
+
+    Raises:
+        StudyError: an experiment, arm or measurement that the study does not have; one line, naming claim and key.
+    """
+    for row in claims.rows:
+        for key, fault in _gaps(row, config):
+            raise StudyError(f"{claims.family}: claim {row.id}.{key}: {fault}")
+
+
+def of_study(config: Mapping[str, Any]) -> list[Claims]:
+    """The claims files of a validated config, in its order, each held against it.
+
+    Raises:
+        StudyError: as :func:`read` and :func:`check` do.
+    """
+    files = [read(path) for path in config["claims"]]
+    names = [claims.family for claims in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise StudyError(f"claims: two files are called {name!r}: a family needs a name of its own")
+    for claims in files:
+        check(claims, config)
+    return files
+
+
+def _row_id(claim: Mapping[str, Any], number: int) -> str:
+    return claim["id"] if len(claim["rows"]) == 1 else f"{claim['id']}.{number}"
+
+
+def _row(name: str, claim: Mapping[str, Any], entry: Mapping[str, Any]) -> Row:
+    values = dict(entry)
+    for key in ("where", "over"):
+        values[key] = {k: v if isinstance(v, list) else [v] for k, v in entry.get(key, {}).items()}
+    if "arms" in entry:
+        values["arms"] = tuple(
+            Arm({k: v for k, v in arm.items() if k not in ("weight", "dose")}, arm.get("weight"), arm.get("dose"))
+            for arm in entry["arms"]
+        )
+    return Row(id=name, claim=claim, **values)
+
+
+def _one_line(path: str | Path, content: Mapping[str, Any], fault: Any) -> str:
+    """A jsonschema error as one line, with the row's id in the place of its numbers."""
+    keys = list(fault.absolute_path)
+    where = "config"
+    if keys[:1] == ["claims"] and len(keys) > 1:
+        claim = content["claims"][keys[1]]
+        named = claim if isinstance(claim, dict) and "id" in claim else {"id": f"number {keys[1] + 1}", "rows": [{}]}
+        several = keys[2:3] == ["rows"] and len(keys) > 3 and isinstance(named.get("rows"), list)
+        where = f"claim {_row_id(named, keys[3] + 1) if several else named['id']}"
+        keys = keys[4:] if several else keys[2:]
+    key = ".".join([where, *map(str, keys)])
+    text = " ".join(fault.message.split())
+    return f"{path}: {key}: {text if len(text) < 200 else text[:197] + '...'}"
+
+
+def _faults(row: Row, entry: Mapping[str, Any]):
+    """(key, what is wrong) of a row by itself."""
+    for key, types in _ONLY.items():
+        if key in entry and row.type not in types:
+            yield key, f"has no place in a row of type {row.type}"
+    from activation_study.claim_metrics import COST, METRICS
+
+    if row.type == "exact":
+        from activation_study.claim_computations import COMPUTATIONS  # imports PyTorch
+
+        if row.computation not in COMPUTATIONS:
+            yield "computation", f"{row.computation!r} is none of {', '.join(sorted(COMPUTATIONS))}"
+        return
+    for name in {**row.where, **row.over, **{k: v for arm in row.arms for k, v in arm.factors.items()}}:
+        if name not in factor_defaults():
+            yield "arms", f"{name!r} is no factor; there are {', '.join(sorted(factor_defaults()))}"
+    if row.type == "policy":
+        return
+    if row.metric not in METRICS and row.metric != COST:
+        yield "metric", f"{row.metric!r} is none of {', '.join(sorted([*METRICS, COST]))}"
+        return
+    known = ("quantity",) if row.metric == COST else METRICS[row.metric].options
+    for name in row.options:
+        if name not in known:
+            yield "options", f"{row.metric} has no option {name!r}; it has {', '.join(known) or 'none'}"
+    if (row.experiment is None) != (row.metric == COST):
+        yield "experiment", "has no place here" if row.metric == COST else "is missing"
+    if row.metric == COST and (row.form != "difference" or row.type == "equivalence"):
+        yield "type", f"a cost is compared by a difference, not by {row.type}"
+    if row.metric == COST and "quantity" not in row.options:
+        yield "options.quantity", "is missing"
+    yield from _arm_faults(row)
+
+
+def _arm_faults(row: Row):
+    doses = [arm.dose for arm in row.arms]
+    weights = [arm.weight for arm in row.arms]
+    for name in CELL:
+        if any(name in arm.factors for arm in row.arms) or name in row.over:
+            yield "arms", f"{name} tells cells apart, not arms: it belongs into where"
+    if row.form == "trend":
+        if None in doses or len(set(doses)) < 2:
+            yield "arms", "a trend needs a dose in every arm, and two different ones"
+        if weights != [None] * len(weights):
+            yield "arms", "a trend has doses, no weights"
+        return
+    if any(dose is not None for dose in doses):
+        yield "arms", f"doses belong to a trend, and this is of type {row.type}"
+    if row.form == "threshold":
+        if weights != [None] * len(weights):
+            yield "arms", "the arms of a threshold are averaged, and have no weights"
+    elif weights == [None] * len(weights):
+        if len(weights) != 2:
+            yield "arms", f"two arms need no weights, but {len(weights)} do"
+    elif None in weights or abs(sum(weights)) > 1e-9:
+        yield "arms", "either every arm has a weight and they sum to zero, or none has"
+
+
+def _gaps(row: Row, config: Mapping[str, Any]):
+    """(key, what is missing) of a row in a validated config."""
+    from activation_study.claim_metrics import COST, METRICS
+
+    if row.type == "exact":
+        return
+    if row.metric == COST:
+        timed = config["cost"]["activation"] if config["cost"]["measure"] else []
+        for _, factors in row.crossed():
+            if factors.get("activation") not in timed:
+                yield "arms", f"the cost of activation={factors.get('activation')} is not measured"
+        return
+    if row.experiment not in config["experiments"]:
+        yield "experiment", f"{row.experiment!r} is none of {', '.join(config['experiments'])}"
+        return
+    grids = config["experiments"][row.experiment]
+    for factor, values in row.where.items():
+        for value in values:
+            if not any(value in grid[factor] for grid in grids):
+                yield "where", f"no run of {row.experiment} has {factor}={value}"
+    wanted = [{"activation": name} for stage in row.stages for name in stage] or [f for _, f in row.crossed()]
+    for factors in wanted:
+        fixed = factors | {name: values for name, values in row.where.items() if name not in factors}
+        if not any(all(_meets(grid[name], value) for name, value in fixed.items()) for grid in grids):
+            yield "arms", f"no run of {row.experiment} has {Arm(factors)}"
+    needed = METRICS[row.metric].measure if row.metric else None
+    if needed and not any(needed in grid["measure"] for grid in grids):
+        yield "metric", f"{row.metric} needs measure: {needed} in experiment {row.experiment}"
+
+
+def _meets(levels: Sequence[Any], wanted: Any) -> bool:
+    return any(value in levels for value in wanted) if isinstance(wanted, list) else wanted in levels

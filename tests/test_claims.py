@@ -1,0 +1,503 @@
+"""Claims: what a file may say, the ledger on tables whose truth was planted, and the article's own rows."""
+
+import gc
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from activation_study import claims
+from activation_study.claim_computations import COMPUTATIONS
+from activation_study.claim_ledger import CELL_COLUMNS, LEDGER_COLUMNS, evaluate
+from activation_study.claim_metrics import COST, METRICS, Tables
+from activation_study.config import ROOT
+from activation_study.errors import StudyError
+from activation_study.study import Study
+
+DATASETS = ("digits", "mnist1d", "fashion_mnist")
+DIFFERENCE = {
+    "test": "a against b", "type": "difference", "experiment": "core", "metric": "test_accuracy",
+    "arms": [{"activation": "a"}, {"activation": "b"}], "smallest": 0.01, "reason": "a point",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_garbage():
+    """`multipletests` collects garbage at every call, which a process full of modules makes slow."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a claims file with these rows of one claim, C1, and return its path."""
+
+    def write(*rows, **claim):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump({"claims": [{"id": "C1", "quote": "a is better", "rows": list(rows), **claim}]}))
+        return path
+
+    return write
+
+
+def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
+    """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise is independent."""
+    rows = [
+        {"run": f"{dataset}/{activation}/depth={depth}", "activation": activation, "dataset": dataset, "depth": depth,
+         "replicate": seed, "test_accuracy": mean + sd * rng.normal()}
+        for activation, by_dataset in means.items()
+        for dataset, mean in by_dataset.items()
+        for depth in depths
+        for seed in range(seeds)
+    ]  # fmt: skip
+    fixed = {"role": "evaluation", "learning_rate": 0.1, "status": "finished", "classes": 10, "reached": True,
+             "train_loss": 0.1, "horizon": 600, "time_to_target": 50.0, "selected": True, "target": 0.5,
+             "validation_accuracy": 0.9}  # fmt: skip
+    runs = pd.DataFrame(rows).assign(**fixed | columns)
+    experiments = pd.DataFrame({"experiment": "core", "run": runs["run"].unique()})
+    return {"runs": runs, "experiments": experiments}
+
+
+def everywhere(a, b=0.8):
+    return {"a": dict.fromkeys(DATASETS, a), "b": dict.fromkeys(DATASETS, b)}
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metric": "beauty"}, r"claim C1\.metric: 'beauty' is none of .*test_accuracy"),
+        ({"smallest": "tiny"}, r"claim C1\.smallest: 'tiny' is not of type 'number'"),
+        ({"smallest": -1}, r"claim C1\.smallest: -1 is less than the minimum"),
+        ({"colour": "red"}, r"claim C1: .*'colour' was unexpected"),
+        ({"type": "belief"}, r"claim C1\.type: 'belief' is not one of"),
+        (
+            {"type": "exact", "computation": "x", "metric": None, "arms": None},
+            r"claim C1\.computation: 'x' is none of .*sigmoid_slope",
+        ),
+        ({"type": "exact"}, r"claim C1: 'computation' is a required property"),
+        ({"computation": "sigmoid_slope"}, r"claim C1\.computation: has no place in a row of type difference"),
+        ({"reason": None}, r"claim C1: 'reason' is a required property"),
+        ({"experiment": None}, r"claim C1\.experiment: is missing"),
+        ({"arms": [{"activation": "a"}]}, r"claim C1\.arms: two arms need no weights, but 1 do"),
+        ({"arms": [{"activation": "a", "weight": 1}, {"activation": "b"}]}, r"claim C1\.arms: either every arm"),
+        ({"arms": [{"activation": "a", "dose": 1}, {"activation": "b"}]}, r"claim C1\.arms: doses belong to a trend"),
+        ({"arms": [{"mood": "a"}, {"mood": "b"}]}, r"claim C1\.arms: 'mood' is no factor; there are activation"),
+        ({"arms": [{"depth": 5}, {"depth": 20}]}, r"claim C1\.arms: depth tells cells apart"),
+        ({"options": {"step": "first"}}, r"claim C1\.options: test_accuracy has no option 'step'; it has none"),
+        ({"options": {"step": "later"}, "metric": "dead"}, r"claim C1\.options\.step: 'later' is not valid"),
+        ({"type": "trend"}, r"claim C1\.arms: a trend needs a dose in every arm"),
+        ({"type": "threshold"}, r"claim C1: 'threshold' is a required property"),
+        ({"threshold": 1}, r"claim C1\.threshold: has no place in a row of type difference"),
+        ({"type": "equivalence", "smallest": 0}, r"claim C1\.smallest: 0 is less than or equal to the minimum"),
+        ({"metric": COST}, r"claim C1\.experiment: has no place here"),
+        ({"metric": COST, "experiment": None}, r"claim C1\.options\.quantity: is missing"),
+        ({"metric": COST, "experiment": None, "type": "equivalence"}, r"claim C1\.type: a cost is compared by a diff"),
+        ({"type": "policy"}, r"claim C1: 'stages' is a required property"),
+    ],
+)
+def test_a_fault_is_one_line_with_claim_and_key(written, change, message):
+    row = {key: value for key, value in (DIFFERENCE | change).items() if value is not None}
+    with pytest.raises(StudyError, match=message) as fault:
+        claims.read(written(row))
+    assert "\n" not in str(fault.value)
+    assert "mine.yaml" in str(fault.value)
+
+
+def test_faults_of_the_whole_file(tmp_path, written):
+    with pytest.raises(StudyError, match="cannot be read"):
+        claims.read(tmp_path / "none.yaml")
+    with pytest.raises(StudyError, match=r"claim C1\.2\.smallest"):
+        claims.read(written(DIFFERENCE, DIFFERENCE | {"smallest": "x"}))
+    with pytest.raises(StudyError, match=r"claim C1\.rows: \[\] should be non-empty"):
+        claims.read(written())
+    twice = tmp_path / "twice.yaml"
+    twice.write_text(yaml.safe_dump({"claims": [{"id": "C1", "quote": "q", "rows": [DIFFERENCE]}] * 2}))
+    with pytest.raises(StudyError, match=r"claim C1\.id: stands there twice"):
+        claims.read(twice)
+    twice.write_text("claims: 3")
+    with pytest.raises(StudyError, match=r"config\.claims: 3 is not of type 'array'"):
+        claims.read(twice)
+
+
+def test_reading_fills_in_and_names_rows(written):
+    path = written(DIFFERENCE, DIFFERENCE | {"where": {"depth": 5}})
+    read = claims.read(path)
+    assert [row.id for row in read.rows] == ["C1.1", "C1.2"]
+    assert claims.read(written(DIFFERENCE)).rows[0].id == "C1"
+    assert read.rows[1].where == {"depth": [5]}
+    assert (read.family, read.rows[0].direction, read.rows[0].claim["known"]) == ("mine", "greater", "")
+    assert read.sha256 != claims.read(written(DIFFERENCE)).sha256
+    assert len(read.sha256) == 64
+
+
+CONFIG = {
+    "study": "small",
+    "activations": {"a": {"class": "ReLU"}, "b": {"class": "ELU"}, "c": {"class": "Tanh"}},
+    "datasets": {"digits": {"source": "digits", "target": 0.9}},
+    "experiments": {"core": {"activation": ["a", "b"], "depth": [5, 20]}, "wide": {"depth": 5, "width": 128}},
+    "cost": {"activation": ["a"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experiment": "speed"}, r"claim C1\.experiment: 'speed' is none of core, wide"),
+        ({"arms": [{"activation": "a"}, {"activation": "c"}]}, r"claim C1\.arms: no run of core has activation=c"),
+        ({"where": {"depth": 50}}, r"claim C1\.where: no run of core has depth=50"),
+        ({"where": {"width": [128]}}, r"claim C1\.where: no run of core has width=128"),
+        ({"over": {"centred": [True, False]}}, r"claim C1\.arms: no run of core has activation=a, centred=True"),
+        ({"metric": "noise_loss"}, r"claim C1\.metric: noise_loss needs measure: noise in experiment core"),
+        (
+            {"metric": COST, "options": {"quantity": "step"}},
+            r"claim C1\.arms: the cost of activation=b is not",
+        ),
+    ],
+)
+def test_a_claim_must_fit_the_study(written, change, message):
+    row = DIFFERENCE | change
+    if change.get("metric") == COST:
+        del row["experiment"]
+    read = claims.read(written(row))
+    with pytest.raises(StudyError, match=message):
+        claims.check(read, Study.from_config(CONFIG).config)
+
+
+def test_a_claim_that_fits(written):
+    claims.check(claims.read(written(DIFFERENCE)), Study.from_config(CONFIG).config)
+
+
+# The ledger, where the truth is known
+
+
+def only_row(path, tables):
+    ledger = evaluate(claims.read(path), tables)
+    assert tuple(ledger.rows) == LEDGER_COLUMNS
+    assert tuple(ledger.cells) == CELL_COLUMNS
+    assert ledger.sha256 == claims.read(path).sha256
+    return ledger.rows.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "verdict", "reason"),
+    [
+        (0.83, 0.005, "supported", "as claimed"),
+        (0.77, 0.005, "reversed", "opposite"),
+        (0.801, 0.003, "negligible", "smaller"),
+        (0.81, 0.05, "inconclusive", "too wide"),
+    ],
+)
+def test_planted_truth_is_found(written, rng, mean, sd, verdict, reason):
+    row = only_row(written(DIFFERENCE), small_tables(everywhere(mean), rng, sd=sd))
+    assert (row["verdict"], reason in row["reason"]) == (verdict, True)
+    assert row["low"] < mean - 0.8 < row["high"]
+    assert (row["n"], row["cells"], row["seeds"], row["diverged"]) == (30, 3, 10, 0)
+    assert (row["unit"], row["smallest"], row["smallest_reason"]) == ("fraction", 0.01, "a point")
+
+
+def test_a_direction_turns_the_sign(written, rng):
+    row = only_row(written(DIFFERENCE | {"direction": "less"}), small_tables(everywhere(0.77), rng))
+    assert row["verdict"] == "supported"
+    assert row["estimate"] == pytest.approx(0.03, abs=0.005)
+
+
+def test_heterogeneous(written, rng):
+    means = everywhere(0.86)
+    means["a"]["mnist1d"] = 0.79
+    row = only_row(written(DIFFERENCE), small_tables(means, rng))
+    assert row["verdict"] == "inconclusive"
+    assert "heterogeneous: not the same sign in mnist1d" in row["reason"]
+
+
+def test_chance_is_uninformative(written, rng):
+    means = everywhere(0.83)
+    means["a"]["digits"] = means["b"]["digits"] = 0.1
+    ledger = evaluate(claims.read(written(DIFFERENCE)), small_tables(means, rng))
+    assert ledger.rows["reason"].item() == "too few cells: 2 of 3 are informative, 3 are needed"
+    cells = ledger.cells.set_index("dataset")
+    assert cells["informative"].to_dict() == {"digits": False, "mnist1d": True, "fashion_mnist": True}
+    assert cells.loc["mnist1d", "cell"] == "mnist1d/depth=5"
+    assert cells.loc["mnist1d", "estimate"] == pytest.approx(0.03, abs=0.01)
+    assert cells["n"].eq(10).all()
+
+
+def test_trend_threshold_and_equivalence(written, rng):
+    means = {name: dict.fromkeys(DATASETS, mean) for name, mean in (("a", 0.8), ("b", 0.82), ("c", 0.86))}
+    tables = small_tables(means, rng)
+    doses = [{"activation": name, "dose": dose} for name, dose in (("a", 0), ("b", 1), ("c", 3))]
+    trend = only_row(written(DIFFERENCE | {"type": "trend", "arms": doses}), tables)
+    assert (trend["verdict"], round(trend["estimate"], 2)) == ("supported", 0.06)
+    alone = {"arms": [{"activation": "a"}]}
+    above = only_row(written(DIFFERENCE | alone | {"type": "threshold", "threshold": 0.75}), tables)
+    assert (above["verdict"], round(above["estimate"], 2)) == ("supported", 0.05)
+    below = DIFFERENCE | alone | {"type": "threshold", "threshold": 0.9, "direction": "less"}
+    assert round(only_row(written(below), tables)["estimate"], 2) == 0.1
+    equal = DIFFERENCE | {"type": "equivalence", "smallest": 0.04}
+    assert only_row(written(equal), tables)["verdict"] == "supported"
+    equal = DIFFERENCE | alone | {"type": "equivalence", "threshold": 0.8}
+    assert only_row(written(equal), tables)["verdict"] == "supported"
+    assert only_row(written(equal | {"threshold": 0.5}), tables)["verdict"] == "reversed"
+
+
+def test_arms_are_averaged_over_what_is_crossed(written, rng):
+    means = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+    tables = small_tables({name: dict.fromkeys(DATASETS, mean) for name, mean in means.items()}, rng)
+    tables["runs"] = tables["runs"].assign(centred=tables["runs"]["activation"].isin(["b", "d"]))
+    tables["runs"]["activation"] = tables["runs"]["activation"].replace({"b": "a", "c": "b", "d": "b"})
+    row = only_row(written(DIFFERENCE | {"over": {"centred": [False, True]}}), tables)
+    assert row["estimate"] == pytest.approx(0.2, abs=0.01)
+    with pytest.raises(StudyError, match=r"claim C1\.arms: activation=a fits several runs of one cell: digits/a"):
+        only_row(written(DIFFERENCE), tables)
+
+
+def test_what_the_study_lacks_keeps_its_place(written, rng):
+    tables = small_tables(everywhere(0.803), rng, seeds=5)
+    lost = DIFFERENCE | {"experiment": "lost"}
+    absent = DIFFERENCE | {"arms": [{"activation": "a"}, {"activation": "gone"}]}
+    cost = DIFFERENCE | {"metric": COST, "options": {"quantity": "step"}}
+    del cost["experiment"]
+    alone = only_row(written(DIFFERENCE), tables)
+    rows = evaluate(claims.read(written(DIFFERENCE, lost, absent, cost)), tables).rows
+    assert rows["verdict"].tolist()[1:] == ["inconclusive"] * 3
+    assert rows["reason"].tolist()[1:] == [
+        "not in this study",
+        "not in this study: no runs of activation=gone",
+        "not in this study",
+    ]
+    assert rows["p_superior"][0] == pytest.approx(min(1, 4 * alone["p_superior"]))
+    assert rows["n"].tolist()[1:] == [0, 0, 0]
+    tables["runs"]["status"] = "no_data"
+    assert only_row(written(DIFFERENCE), tables)["reason"] == "no data"
+
+
+def test_missing_replicas_and_divergence(written, rng):
+    tables = small_tables(everywhere(0.83), rng)
+    runs = tables["runs"]
+    runs.loc[runs["replicate"].eq(3) & runs["dataset"].eq("digits"), ["test_accuracy", "status"]] = [0.1, "diverged"]
+    tables["runs"] = runs.drop(index=runs.index[runs["replicate"].eq(1) & runs["run"].eq("mnist1d/b/depth=5")])
+    row = only_row(written(DIFFERENCE), tables)
+    assert (row["n"], row["seeds"], row["diverged"]) == (29, 9, 2)
+
+
+def test_exploratory_rows_are_estimated_and_cost_nothing(written, rng):
+    tables = small_tables(everywhere(0.83), rng)
+    alone = only_row(written(DIFFERENCE), tables)
+    rows = evaluate(claims.read(written(DIFFERENCE, DIFFERENCE | {"type": "exploratory"})), tables).rows
+    assert rows["p_superior"][0] == alone["p_superior"]
+    assert rows["verdict"][1] == "not tested"
+    assert rows["estimate"][1] == rows["estimate"][0]
+    assert np.isnan(rows["p_superior"][1])
+
+
+def test_identical_activations_are_seldom_told_apart(written, rng):
+    """One function under two names and independent seeds, 200 studies: each way at most 5%, within chance."""
+    read = claims.read(written(DIFFERENCE | {"smallest": 0.0}))
+    tables = small_tables(everywhere(0.8), rng)
+    found = []
+    for _ in range(200):
+        tables["runs"]["test_accuracy"] = 0.8 + 0.02 * rng.standard_normal(len(tables["runs"]))
+        found.append(evaluate(read, tables).rows["verdict"].item())
+    limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert found.count("supported") / 200 < limit
+    assert found.count("reversed") / 200 < limit
+
+
+def test_cost_is_judged_by_its_own_intervals(written):
+    cost = pd.DataFrame(
+        {"activation": ["relu"] * 3 + ["elu"] * 3 + ["tanh"] * 3, "quantity": "step", "width": [64, 256, 1024] * 3,
+         "ratio_to_relu": [1.0] * 3 + [1.3, 1.25, 1.2] + [1.02, 1.0, 0.98], "pairs": 20}
+    )  # fmt: skip
+    cost = cost.assign(ratio_low=cost["ratio_to_relu"] * 0.98, ratio_high=cost["ratio_to_relu"] / 0.98)
+    arms = [{"activation": "elu"}, {"activation": "relu"}]
+    entry = DIFFERENCE | {"metric": COST, "options": {"quantity": "step"}, "arms": arms, "smallest": 0.0953}
+    del entry["experiment"]
+    row = only_row(written(entry), {"cost": cost})
+    assert row["verdict"] == "supported"
+    assert row["estimate"] == pytest.approx(np.log([1.3, 1.25, 1.2]).mean())
+    assert row["high"] - row["low"] == pytest.approx(2 * -math.log(0.98) / math.sqrt(3), rel=0.04)
+    assert (row["cells"], row["n"]) == (3, 60)
+    entry["arms"][0] = {"activation": "tanh"}
+    assert only_row(written(entry), {"cost": cost})["verdict"] == "negligible"
+
+
+def test_a_policy_goes_on_while_the_target_is_missed(written, rng):
+    tables = small_tables({"a": {"digits": 0.8, "mnist1d": 0.6}, "b": {"digits": 0.9, "mnist1d": 0.7}}, rng, sd=0)
+    runs = tables["runs"].assign(target=0.75)
+    tuning = runs.assign(role="tuning", validation_accuracy=runs["test_accuracy"])
+    tables["runs"] = pd.concat([runs, tuning], ignore_index=True)
+    entry = {"test": "a, then b", "type": "policy", "experiment": "core", "stages": [["a"], ["b"]]}
+    ledger = evaluate(claims.read(written(entry)), tables)
+    assert ledger.cells.set_index("dataset")["estimate"].to_dict() == pytest.approx({"digits": 0.1, "mnist1d": 0})
+    assert ledger.rows["estimate"].item() == pytest.approx(0.05)
+    assert ledger.rows["verdict"].item() == "not tested"
+
+
+# Metrics
+
+
+def test_metrics_survive_empty_tables():
+    nothing = Tables({})
+    for name, metric in METRICS.items():
+        values = metric.values(nothing, nothing["runs"], {})
+        assert {"run", "replicate", "value"} <= set(values), name
+        assert values.empty
+        assert metric.unit
+        assert metric.meaning
+
+
+@pytest.fixture
+def one_replica():
+    """A replica of a network of three layers, with probes at steps 0 and 10."""
+    key = {"run": "d/a/depth=3", "role": "evaluation", "replicate": 0, "learning_rate": 0.1}
+    runs = pd.DataFrame([key | {"depth": 3, "status": "finished", "horizon": 1000, "classes": 10}])
+    layers = pd.DataFrame(
+        [
+            key | {"step": step, "layer": layer, "dead": 0.1 * layer * (step > 0), "revived": 0.05 * (step == 20),
+                   "gradient_norm_log10": -2.0 * (3 - layer) - step / 100, "gradient_zero": False,
+                   "weight_gradient_norm_log10": -1.0 * (3 - layer), "weight_norm_log10": 1.0,
+                   "preactivation_sd": 10.0 ** (step / 20)}
+            for step in (0, 10, 20)
+            for layer in (1, 2, 3, 4)
+        ]
+    )  # fmt: skip
+    curves = pd.DataFrame(
+        [key | {"step": s, "validation_loss": x * math.log(10)} for s, x in ((0, 1.1), (10, 1), (20, 0.8), (40, 0.5))]
+    )
+    taken = [("saturation", 0, 0, None, 0.9), ("saturation", 4, 0, None, 0.6), ("saturation", 8, 0, None, 0.2)]
+    taken += [("noise_accuracy", 1000, 0, dose, 0.9 - dose / 2) for dose in (0, 0.1, 0.25, 0.5, 1)]
+    taken += [("noise_gain", 1000, layer, 0.1, math.exp(layer)) for layer in (1, 2, 3)]
+    taken += [("sign_agreement", 0, layer, batch, batch / 64) for layer in (1, 2, 3) for batch in (1, 64)]
+    names = ("measurement", "step", "layer", "dose", "value")
+    measurements = pd.DataFrame([key | dict(zip(names, values, strict=True)) for values in taken])
+    return runs, {"layers": layers, "curves": curves, "measurements": measurements}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("dead", {}, 0.2),
+        ("dead", {"step": "first"}, 0),
+        ("dead", {"step": "mean", "layers": "last"}, 0.2),
+        ("dead", {"step": 10, "layers": "inner"}, 0.25),
+        ("dead", {"layers": 1}, 0.1),
+        ("gradient_decay", {}, 2),
+        ("update_decay", {"step": "mean"}, 1),
+        ("gradient_ratio", {}, -4),
+        ("scale_drift", {}, 1),
+        ("revival_rate", {}, 0.05 / 0.2),
+        ("plateau_time", {}, math.log(15)),
+        ("saturation_time", {}, math.log(5)),
+        ("noise_loss", {}, 0.25),
+        ("noise_gain", {}, 2),
+        ("noise_gain", {"layers": "last"}, 3),
+        ("sign_agreement", {"batch": 1}, 1 / 64),
+        ("sign_agreement", {}, 1),
+    ],
+)
+def test_metrics_on_a_replica_by_hand(one_replica, name, options, expected):
+    runs, tables = one_replica
+    values = METRICS[name].values(Tables(tables), runs, options)
+    assert values["value"].tolist() == pytest.approx([expected])
+
+
+def test_a_gradient_of_zero_counts_as_float32s_least(one_replica):
+    runs, tables = one_replica
+    dead = (tables["layers"]["layer"] == 1) & (tables["layers"]["step"] == 20)
+    tables["layers"].loc[dead, ["gradient_norm_log10", "gradient_zero"]] = [np.nan, True]
+    assert METRICS["gradient_ratio"].values(Tables(tables), runs, {})["value"].item() == pytest.approx(-45 + 0.2)
+
+
+def test_who_never_gets_there_counts_as_the_budget(one_replica):
+    runs, tables = one_replica
+    tables["curves"]["validation_loss"] = 9.0
+    never = METRICS["plateau_time"].values(Tables(tables), runs, {})
+    assert (never["value"].item(), never["reached"].item()) == (pytest.approx(math.log(1000)), False)
+    diverged = METRICS["saturation_time"].values(Tables(tables), runs.assign(status="diverged"), {})
+    assert diverged["value"].item() == pytest.approx(math.log(1000))
+
+
+def test_metrics_of_the_tuning_seeds():
+    key = {"run": "d/a/depth=3", "role": "tuning", "replicate": 0, "classes": 10}
+    runs = pd.DataFrame(
+        [key | {"learning_rate": rate, "status": status, "steps_done": done}
+         for rate, status, done in ((0.1, "finished", 100), (0.3, "pruned", 25), (1.0, "diverged", 7))]
+    )  # fmt: skip
+    points = [(0.1, 25, 0.7), (0.1, 100, 0.9), (0.3, 25, 0.4), (1.0, 5, 0.2)]
+    curves = pd.DataFrame([key | {"learning_rate": r, "step": s, "validation_accuracy": a} for r, s, a in points])
+    tables = Tables({"curves": curves})
+    assert METRICS["divergence_rate"].values(tables, runs, {})["value"].tolist() == pytest.approx([1 / 3])
+    assert METRICS["rate_sensitivity"].values(tables, runs, {})["value"].tolist() == pytest.approx([0.7 - 0.4])
+
+
+# The article's own
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "value", "shown"),
+    [
+        ("sigmoid_slope", False, 0.25, "0.25"),
+        ("sigmoid_product", True, -35.0067, "-35.0, and -30.1 at most"),
+        ("uniform_product", False, 0.10775, "0.108 of the attempts and above 1e-17 in 0.053; the median is 2.7e-22"),
+        ("relu_gradient_factor", False, 6**-0.5, "1.000 with σ_w² = 2 (He), 0.707 with 1 (Xavier) and 0.408"),
+        ("shared_sign", False, 0, "by 1 within a neuron for one sample, but by 0 over the layer"),
+        ("leaky_never_dies", True, 0.01, "0.01"),
+        ("leaky_negative_slope", False, 0.01, "0.01 at -4 as at -1"),
+        ("leaky_mean", False, 0.99 / math.sqrt(2 * math.pi), "0.395 with slope 0.01, against 0.399 of ReLU; 0.326"),
+        ("rrelu_statements", False, 0.5, "mean 0.5 and standard deviation 0.289"),
+        ("prelu_parameter", False, 1, "a parameter"),
+        ("prelu_parameter_count", False, 320 / 67850, "67,530 parameters"),
+        ("elu_properties", False, 0.16052, "0.161"),
+        ("extra_hyperparameters", True, 1, "not trained"),
+    ],
+)
+def test_exact_rows(name, holds, value, shown):
+    exact = COMPUTATIONS[name]()
+    assert exact.holds == holds
+    assert exact.value == pytest.approx(value, abs=1e-4)
+    assert shown in exact.text
+    assert COMPUTATIONS[name]() == exact
+
+
+def test_every_computation_is_claimed():
+    used = {row.computation for row in claims.read().rows if row.type == "exact"}
+    assert used == set(COMPUTATIONS)
+
+
+def test_the_articles_claims_are_complete_and_few():
+    read = claims.read()
+    named = list(dict.fromkeys(row.claim["id"] for row in read.rows))
+    assert named == [*(f"C{number:02}" for number in range(1, 39)), "G1", "G2", "G3"]
+    assert sum(row.type in claims.STATISTICAL for row in read.rows) <= 30
+    assert all(row.claim["section"] for row in read.rows)
+
+
+def test_the_articles_claims_fit_the_default_study():
+    study = Study.from_file(ROOT / "config.yaml")
+    read = claims.read()
+    claims.check(read, study.config)
+    runs = {experiment: [] for experiment in study.config["experiments"]}
+    for experiment, run in study.membership:
+        runs[experiment].append(study.runs[run].factors)
+    for row in read.rows:
+        if row.type not in claims.STATISTICAL or row.metric == COST:
+            continue
+        arms = [
+            {
+                (run["dataset"], run["depth"])
+                for run in runs[row.experiment]
+                if all(run[k] == v for k, v in factors.items()) and all(run[k] in v for k, v in row.where.items())
+            }
+            for _, factors in row.crossed()
+        ]
+        assert len(set.intersection(*arms)) >= 3, row.id
