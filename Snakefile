@@ -3,6 +3,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -10,4 +11,5 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.ledger.output,
         rules.report.output,

@@ -103,7 +103,7 @@ def _about(row: Row) -> dict[str, Any]:
         "experiment": row.experiment or "",
         "metric": row.metric or row.computation or "",
         "unit": unit,
-        "smallest": row.smallest if row.type in STATISTICAL else NAN,
+        "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
         "smallest_reason": row.reason,
     }
 
@@ -128,7 +128,8 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
         **{name: getattr(of, name) for name in ("n", "cells", "informative_cells", "seeds", "diverged")},
     }
     if verdict is None:
-        return values | {"verdict": "not tested", "reason": found.missing or "exploratory: estimated, not judged"}
+        described = {"verdict": "exploratory", "reason": "estimated, not judged"}
+        return values | ({"verdict": "not tested", "reason": found.missing} if found.missing else described)
     return values | {
         "verdict": verdict.outcome,
         "reason": found.missing or verdict.reason,
@@ -338,7 +339,19 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
             {"cell": name, "dataset": cell[0], "estimate": regret, "low": NAN, "high": NAN}
             | {"n": int(here["replicate"].nunique()), "informative": True}
         )
-    mean = float(np.mean([cell["estimate"] for cell in cells])) if cells else NAN
-    reason = "a policy's regret: no interval over a few datasets, so each is shown" if cells else missing or "no data"
-    values = {"verdict": "not tested", "reason": reason, "estimate": mean, "n": sum(c["n"] for c in cells)}
-    return values | {"cells": len(cells), "unit": "fraction"}, cells
+    by_dataset = pd.DataFrame(cells, columns=["dataset", "estimate"]).groupby("dataset")["estimate"].mean()
+    values = {"estimate": float(by_dataset.mean()), "n": sum(cell["n"] for cell in cells), "cells": len(cells)}
+    return values | _policy_verdict(by_dataset, row.smallest, missing) | {"unit": "fraction"}, cells
+
+
+def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[str, str]:
+    """Every dataset decides by itself: no interval and no test over a few of them.
+
+    Args:
+        regret: mean over a dataset's cells, by dataset.
+    """
+    if regret.empty:
+        return {"verdict": "not tested", "reason": missing or "no data"}
+    shown = ", ".join(f"{100 * value:.1f} points on {name}" for name, value in regret.items())
+    costly = bool((regret > smallest).any())
+    return {"verdict": "costly" if costly else "little regret", "reason": f"without a test: {shown}"}

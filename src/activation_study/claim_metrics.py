@@ -343,10 +343,18 @@ METRICS |= {
         ("tortuosity", "ratio", "length of the path of the parameters over its end-to-end distance", (), "path"),
     )
 }  # fmt: skip
+_UNITS = {
+    "excess_kurtosis": "kurtosis",
+    "centredness": "standard deviations",
+    "effective_rank": "dimensions",
+    "correlation": "|correlation|",
+    "weight_norm_log10": "decades",
+}
+"""Of what is neither a fraction nor in the units of the (pre-)activations."""
 METRICS |= {
     name: Metric(
         partial(layer_column, name),
-        "fraction" if LAYER_METRICS[name].high == 1 else "as in the table",
+        "fraction" if LAYER_METRICS[name].high == 1 else _UNITS.get(name, "activation units"),
         LAYER_METRICS[name].meaning,
         _PROBE,
     )

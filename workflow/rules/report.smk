@@ -1,6 +1,7 @@
 rule report:
     input:
         rules.tables.output,
+        ledger=rules.ledger.output,
         code=sources("report.build"),
         assets=STUDY.report_assets(),
     output:
