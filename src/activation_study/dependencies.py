@@ -36,10 +36,10 @@ def _closure(module: str) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def sources_digest(module: str) -> str:
+def sources_digest(*modules: str) -> str:
     """SHA-256 over those files, names and contents."""
     digest = hashlib.sha256()
-    for file in _closure(module):
+    for file in sorted({file for module in modules for file in _closure(module)}):
         digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 import sys
 
-from activation_study.dependencies import sources
+from activation_study.dependencies import sources, sources_digest
 from activation_study import progress
 from activation_study.errors import StudyError
 from activation_study.study import Study

@@ -1,9 +1,11 @@
+TRAINING_CODE = sources_digest("training", "devices")
+
+
 rule train:
     input:
         arrays=rules.dataset.output.arrays,
         manifest=rules.dataset.output.manifest,
         constants=rules.activation.output[0],
-        code=sources("training", "devices"),
         own=STUDY.activation_sources,
     output:
         runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
@@ -22,5 +24,7 @@ rule train:
         gpu=STUDY.gpus,
     params:
         run=STUDY.run_params,
+        # Not as inputs: whenever a job ends, Snakemake looks at every input of all that wait.
+        code=TRAINING_CODE,
     script:
         "../../scripts/train.py"
