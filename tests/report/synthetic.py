@@ -75,7 +75,40 @@ def synthetic_rows(shape: Shape) -> dict[str, list[dict[str, Any]]]:
                     _run(rows, shape, activation, dataset, depth)
     for dataset in (*shape.datasets, *shape.unavailable):
         rows["datasets"].append(_dataset(dataset, dataset not in shape.unavailable))
+    _judge(rows)
     return rows
+
+
+VERDICTS = {
+    "supported": "difference", "reversed": "trend", "negligible": "difference", "inconclusive": "threshold",
+    "wrong as stated": "exact", "holds as stated": "exact", "exploratory": "exploratory", "not tested": "exploratory",
+    "little regret": "policy", "costly": "policy",
+}  # fmt: skip
+
+
+def _judge(rows: dict[str, list]) -> None:
+    """A ledger with a row of every verdict; the first claim has two."""
+    about = {"family": "claims", "claims_sha256": "e" * 64, "section": "Vanishing gradients", "unit": "fraction"}
+    about |= {"experiment": "core", "metric": "test_accuracy", "reason": "as claimed", "smallest_reason": "a point"}
+    numbers = {"estimate": 0.03, "low": 0.01, "high": 0.05, "clustered_low": 0.0, "clustered_high": 0.06}
+    numbers |= {"informative_estimate": 0.03, "standardised": 1.2, "superiority_probability": 0.8, "p_superior": 0.01}
+    numbers |= {"p_negligible": 1.0, "p_reversed": 1.0, "p_superior_raw": 0.001, "n": 15, "cells": 3, "seeds": 5}
+    numbers |= {"informative_cells": 2, "diverged": 1, "smallest": 0.01, "minimum_detectable": 0.02}
+    for place, (verdict, kind) in enumerate(VERDICTS.items()):
+        claim = f"C{max(place, 1):02}"
+        row = {"claim": claim, "row": f"{claim}.{1 + (place == 1)}" if place < 2 else claim, "type": kind}
+        row |= about | {"verdict": verdict, "quote": f"Claim {place} of the article.", "test": f"test {place}"}
+        if kind == "exact":
+            row |= {"estimate": 0.25, "unit": "largest slope", "correction": "It is a quarter."}
+        elif verdict != "not tested":
+            row |= numbers | {"seeds_to_settle": 40 if verdict == "inconclusive" else None}
+            rows["ledger_cells"] += [
+                {"family": "claims", "row": row["row"], "cell": f"{dataset}/depth=5", "dataset": dataset, "n": 5,
+                 "estimate": 0.01 * number, "low": 0.01 * number - 0.02, "high": 0.01 * number + 0.02,
+                 "informative": number < 4}
+                for number, dataset in enumerate(("digits", "mnist1d", "fashion_mnist"), 2)
+            ]  # fmt: skip
+        rows["ledger"].append(row)
 
 
 def _whole(name: str, row: dict[str, Any]) -> dict[str, Any]:

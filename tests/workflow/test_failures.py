@@ -86,7 +86,7 @@ def test_diverged_training_and_missing_data_are_results(new_project):
 
     call = new_project.snakemake(**offline)
     assert call.code == 0, call.output
-    assert call.jobs == {"dataset": 2, "activation": 1, "train": 3, "tables": 1, "report": 1}
+    assert call.jobs == {"dataset": 2, "activation": 1, "train": 3, "tables": 1, "ledger": 1, "report": 1}
     datasets = new_project.table("datasets", study).set_index("dataset")
     assert datasets["status"].to_dict() == {"digits": "available", "kmnist-": "unavailable"}
     assert "KMNIST" in datasets["message"]["kmnist-"]

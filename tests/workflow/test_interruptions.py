@@ -74,7 +74,7 @@ def test_a_killed_study_goes_on(finished, project):
     (project / "go").touch()
     again = project.snakemake()
     assert again.code == 0, again.output
-    assert again.jobs == {"train": 2, "tables": 1, "report": 1}
+    assert again.jobs == {"train": 2, "tables": 1, "ledger": 1, "report": 1}
     assert project.timeless() == finished[0].timeless()
     assert not list(runs.rglob("*checkpoint*"))
     steps = [place.table("timings").query("phase == 'training'")["replica_steps"] for place in (finished[0], project)]

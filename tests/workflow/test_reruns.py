@@ -8,7 +8,7 @@ import pytest
 from project import TABLES, shared, smoke
 
 pytestmark = pytest.mark.slow
-SUMMARIES = {"tables": 1, "report": 1}
+SUMMARIES = {"tables": 1, "ledger": 1, "report": 1}
 CORE = smoke()["experiments"]["core"]
 
 

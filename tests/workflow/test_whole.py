@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_study_goes_from_nothing_to_its_report(finished):
     project, call = finished
-    assert call.jobs == {"dataset": 1, "activation": 2, "train": 2, "cost": 2, "tables": 1, "report": 1}
+    assert call.jobs == {"dataset": 1, "activation": 2, "train": 2, "cost": 2, "tables": 1, "ledger": 1, "report": 1}
     html = (project / "reports/smoke.html").read_text(encoding="utf-8")
     assert "quick_gelu" in html
     runs = project.table("runs")

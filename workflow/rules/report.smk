@@ -5,9 +5,15 @@ rule report:
         code=sources("report.build"),
         assets=STUDY.report_assets(),
     output:
-        html=report(f"reports/{STUDY.name}.html", category="Report"),
+        html=report(f"reports/{STUDY.name}.html", caption="../report/page.rst", category="Report"),
         # Snakemake empties it first: figures of an activation that is no longer asked for do not stay.
-        files=directory(f"reports/{STUDY.name}"),
+        files=report(
+            directory(f"reports/{STUDY.name}"),
+            patterns=["figures/figure-{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{STUDY.results}/logs/report.log",
     conda:

@@ -12,7 +12,8 @@ configfile: "config.yaml"
 try:
     STUDY = Study.from_config(config)
     if STUDY.config["claims"]:
-        from activation_study import claims  # and with it PyTorch and SciPy, seconds that other studies need not spend
+        # And with it PyTorch and SciPy, seconds that other studies need not spend.
+        from activation_study import claims
 
         claims.of_study(STUDY.config)
 except StudyError as error:

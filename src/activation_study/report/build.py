@@ -21,17 +21,33 @@ from activation_study.report.sections import (
     gaps,
     gradients,
     guide,
+    ledger,
     portraits,
     profiles,
     provenance,
     ranking,
     rates,
     units,
+    validity,
 )
 from activation_study.report.tables import Table
 from activation_study.report.theme import themed
 
-SECTIONS = (guide, ranking, convergence, gradients, units, rates, cost, portraits, profiles, gaps, provenance)
+SECTIONS = (
+    guide,
+    ledger,
+    ranking,
+    convergence,
+    gradients,
+    units,
+    rates,
+    cost,
+    portraits,
+    profiles,
+    validity,
+    gaps,
+    provenance,
+)
 """In reading order, after the answer. Each module has `section(StudyData) -> Section | None`."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000

@@ -47,14 +47,54 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with an id, and its blocks; sections nest."""
+    """A heading with an id, and its blocks; sections nest.
+
+    One with a `brief` starts folded, for looking things up: its title and brief show.
+    """
 
     id: str
     title: str
     blocks: Sequence[Block] = field(default_factory=tuple)
+    brief: str = ""
 
 
-Block = Paragraph | Items | Facts | Figure | Table | Section
+@dataclass(frozen=True)
+class ClaimRow:
+    """One test of a claim: its verdict with an icon, why, its numbers, and its cells as SVG ("" without any)."""
+
+    id: str
+    row: str
+    test: str
+    type: str
+    verdict: str
+    icon: str
+    reason: str
+    facts: Sequence[tuple[str, str]]
+    picture: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim with its rows; `badges` are the distinct (verdict, icon) of those that are judged."""
+
+    id: str
+    name: str
+    quote: str
+    notes: Sequence[tuple[str, str]]
+    badges: Sequence[tuple[str, str]]
+    rows: Sequence[ClaimRow]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Claims that fold open, under the article's headings; `legend` has (verdict, icon, meaning)."""
+
+    id: str
+    groups: Sequence[tuple[str, Sequence[Claim]]]
+    legend: Sequence[tuple[str, str, str]]
+
+
+Block = Paragraph | Items | Facts | Figure | Table | Ledger | Section
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:

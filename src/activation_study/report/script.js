@@ -1,9 +1,10 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text
+// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value
 (() => {
   const tables = [...document.querySelectorAll(".table")];
-  const state = { anchor: "", sort: {}, filter: {} };
+  const ledger = document.querySelector(".ledger");
+  const state = { anchor: "", sort: {}, filter: {}, pick: {} };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -46,10 +47,43 @@
     if (status) status.textContent = text ? `${shown} of ${table.querySelectorAll("tbody tr").length} rows` : "";
   }
 
+  function pickClaims() {
+    const wanted = Object.entries(state.pick).filter(([, value]) => value);
+    const claims = [...ledger.querySelectorAll(".claim")];
+    for (const claim of claims) {
+      claim.hidden = !wanted.every(([key, value]) => claim.dataset[key].split("|").includes(value));
+    }
+    for (const group of ledger.querySelectorAll(".group")) group.hidden = !group.querySelector(".claim:not([hidden])");
+    const shown = claims.filter((claim) => !claim.hidden).length;
+    ledger.querySelector(".picks output").textContent = wanted.length ? `${shown} of ${claims.length} claims` : "";
+    for (const select of ledger.querySelectorAll(".picks select")) select.value = state.pick[select.name] ?? "";
+  }
+
+  function addPicks() {
+    const row = Object.assign(document.createElement("div"), { className: "picks" });
+    for (const key of ["verdict", "section", "type"]) {
+      const values = [...ledger.querySelectorAll(".claim")].flatMap((claim) => claim.dataset[key].split("|"));
+      const select = Object.assign(document.createElement("select"), { name: key });
+      select.append(new Option("any", ""), ...[...new Set(values)].map((value) => new Option(value, value)));
+      select.addEventListener("change", () => {
+        state.anchor = ledger.id;
+        state.pick[key] = select.value;
+        pickClaims();
+        writeAddress();
+      });
+      const label = document.createElement("label");
+      label.append(`${key[0].toUpperCase()}${key.slice(1)}`, select);
+      row.append(label);
+    }
+    row.append(document.createElement("output"));
+    ledger.prepend(row);
+  }
+
   function writeAddress() {
     const query = new URLSearchParams();
     for (const [id, [column, direction]] of Object.entries(state.sort)) query.append("sort", `${id}:${column}:${direction}`);
     for (const [id, text] of Object.entries(state.filter)) if (text) query.append("filter", `${id}:${text}`);
+    for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
     const suffix = query.size ? `?${query}` : "";
     guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
   }
@@ -71,9 +105,18 @@
       state.filter[id] = input.value = text;
       filterBy(document.getElementById(id), text);
     }
+    for (const entry of new URLSearchParams(query ?? "").getAll("pick")) {
+      const [key, text] = entry.split(/:(.*)/s);
+      const choices = ledger?.querySelectorAll(`.picks select[name="${CSS.escape(key)}"] option`) ?? [];
+      if (![...choices].some((one) => one.value === text)) continue;
+      state.pick[key] = text;
+      pickClaims();
+    }
     const target = document.getElementById(anchor);
-    if (target instanceof HTMLDetailsElement) target.open = true;
-    if (target && query) target.scrollIntoView();
+    // What the address points at opens: the target itself, what folds it, and a section's own fold.
+    const own = target?.querySelector(":scope > details");
+    for (let node = own ?? target; node; node = node.parentElement) if (node instanceof HTMLDetailsElement) node.open = true;
+    if (target && (query || own || target.closest("details"))) target.scrollIntoView();
   }
 
   for (const table of tables) {
@@ -103,6 +146,8 @@
       writeAddress();
     });
   }
+
+  if (ledger) addPicks();
 
   // A gzipped download becomes plain CSV where the browser can unzip; elsewhere the link works as it is.
   document.addEventListener("click", async (event) => {

@@ -29,7 +29,10 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
         title, message: what assistive technology reads out.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not axis.get_label_text():  # matplotlib would measure all tick labels to place it
+            axis.set_label_coords(0, 0)
+    figure.canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # savefig would draw it twice
     root = ElementTree.fromstring(buffer.getvalue())
     _strip(root)
     for element in root.iter():

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -57,6 +58,7 @@ _STYLE = {
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "axes.titlepad": 5,
+    "axes.titley": 1.0,  # a place of its own: else every title is measured against every tick
     "axes.labelsize": 8.5,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
@@ -92,6 +94,11 @@ class Series:
     colour: str
     dashes: str | tuple[float, ...]
     marker: str
+
+    @property
+    def line(self) -> str | tuple[int, tuple[float, ...]]:
+        """The dashes as matplotlib has them."""
+        return (0, self.dashes) if self.dashes else "-"
 
 
 def emphasis(names: Sequence[str]) -> dict[str, Series]:
@@ -148,20 +155,8 @@ def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, 
         axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, label=f"_{name}")
     for name in reversed([name for name in styles if name in set(frame[by])]):
         style = styles[name]
-        sns.lineplot(
-            frame[frame[by] == name],
-            x=x,
-            y=y,
-            ax=axis,
-            color=style.colour,
-            dashes=False,
-            linestyle=(0, style.dashes) if style.dashes else "-",
-            estimator=None,
-            errorbar=None,
-            legend=False,
-            zorder=3,
-        )
-    axis.set(xlabel="", ylabel="")
+        group = frame[frame[by] == name]
+        axis.plot(group[x], group[y], color=style.colour, linestyle=style.line, zorder=3)
 
 
 def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, Series]) -> None:
@@ -184,6 +179,64 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapp
             fontsize=8,
             annotation_clip=False,
         )
+
+
+def label_points(
+    axis: Axes,
+    points: Mapping[str, tuple[float, float]],
+    colours: Mapping[str, str] | None = None,
+    avoid: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Names beside points at (x, y) in data units of an axis whose limits are final, where they hide the least.
+
+    A name goes to the first of its places around the point that no earlier name or point takes, or else to the one with
+    the fewest; a thin line leads to one further off. `avoid` are other points to keep clear.
+    """
+    figure, grid = axis.get_figure(), axis.get_subplotspec().get_gridspec()
+    size = figure.get_size_inches() * 72 / [grid.ncols, grid.nrows] * [0.8, 0.72]  # points, about
+    inside = axis.transAxes.inverted()
+    at = {name: inside.transform(axis.transData.transform(point)) * size for name, point in points.items()}
+    marks = [*at.values(), *(inside.transform(axis.transData.transform(point)) * size for point in avoid)]
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in marks]
+    for name in sorted(at, key=lambda name: (-at[name][1], at[name][0])):
+        said = short(name, 16)
+        width, height = 4.5 * len(said), 8.5
+        boxes = []
+        for ring in (1, 2, 3):
+            beside, above = 5 * ring, 8.5 * ring
+            for dx in (beside, -beside - width, -width / 2):
+                for dy in (0, above, -above) if dx != -width / 2 else (above, -above):
+                    x, y = at[name][0] + dx, at[name][1] + dy - height / 2
+                    boxes.append((x, y, x + width, y + height))
+        hidden = [sum(_overlap(box, other) for other in taken) + _outside(box, size) for box in boxes]
+        best = int(np.argmin(hidden))
+        box = boxes[best]
+        taken.append(box)
+        line = {"arrowstyle": "-", "color": OTHERS, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        axis.annotate(
+            said,
+            points[name],
+            xytext=(box[0] - at[name][0], box[1] - at[name][1] + height / 2),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color=(colours or {}).get(name, MUTED),
+            arrowprops=line | {"relpos": (0.5, 0.5)} if best >= len(boxes) // 3 else None,
+            annotation_clip=False,
+            in_layout=False,
+        )
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    up = min(one[3], other[3]) - max(one[1], other[1])
+    return max(across, 0) * max(up, 0)
+
+
+def _outside(box: tuple[float, ...], size: np.ndarray) -> float:
+    """The part of a box that is not within the axis."""
+    within = _overlap(box, (0, 0, *size))
+    return (box[2] - box[0]) * (box[3] - box[1]) - within
 
 
 def spread(positions: np.ndarray, gap: float) -> np.ndarray:
@@ -219,6 +272,13 @@ def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> Non
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(label)
+
+
+def plain_log(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at 1, 2 and 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def rows_high(count: int) -> float:

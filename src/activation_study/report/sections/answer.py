@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import StudyData
+from activation_study.report.data import StudyData, overall
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
 from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
-from activation_study.report.words import NUMBERS, bounds, counted, listed, percent, plain_list, standing
+from activation_study.report.words import NUMBERS, bounds, code, counted, listed, percent, plain_list, standing
 from activation_study.verdicts import MIN_SEEDS
 
 FACTORS = {
@@ -22,11 +22,29 @@ FACTORS = {
 }
 
 
+NEAR = 0.01
+"""The difference of accuracy that the claims call the smallest that matters."""
+KINDS = {
+    "supported": "for",
+    "holds as stated": "for",
+    "little regret": "for",
+    "reversed": "against",
+    "wrong as stated": "against",
+    "costly": "against",
+    "negligible": "against",
+    "inconclusive": "open",
+}
+
+
 def section(data: StudyData) -> Section:
     """Always there: without scores it says that there are none."""
     blocks: list[Block] = [Paragraph(_answer(data), "lead")]
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
+    if depths := _by_depth(data):
+        blocks.append(Facts(depths))
+    if len(data.tables["ledger"]):
+        blocks.append(Paragraph(_claims(data.tables["ledger"])))
     blocks.append(Paragraph(_caveat(data), "note"))
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks.append(_differences(data))
@@ -48,14 +66,55 @@ def _answer(data: StudyData) -> Markup:
     if not data.gives_verdicts:
         behind = complete["activation"].iloc[1:4]
         return first + (Markup(" Next came {}.").format(listed(behind, "then")) if len(behind) else Markup(""))
-    tied = complete.loc[complete["tied"], "activation"].iloc[1:]
-    if len(tied):
-        share = "the two share the first place, and either" if len(tied) == 1 else "they share the first place, and any"
-        said = Markup(" {} cannot be told apart from it: {} is a fair choice here.").format(listed(tied), share)
-    else:
-        said = Markup(" Every other activation is told apart from it.")
-    told_of = {best["activation"], *tied}
+    tied = complete[complete["tied"]].iloc[1:]
+    said = _beside(tied) if len(tied) else Markup(" Every other activation is told apart from it.")
+    told_of = {best["activation"], *tied["activation"]}
     return first + said + (Markup(" ") + standing(data, "relu") if "relu" in set(data.order) - told_of else Markup(""))
+
+
+def _beside(tied: pd.DataFrame) -> Markup:
+    """Those not told apart from the best: as good within a point, or merely too scattered to tell."""
+    near = tied["difference_low"] >= -NEAR
+    said = Markup("")
+    if near.any():
+        verb = "is" if near.sum() == 1 else "are"
+        said += Markup(" {} {} as good, within a point.").format(listed(tied.loc[near, "activation"]), verb)
+    if (~near).any():
+        worst = decimals(-100 * tied.loc[~near, "difference_low"].min())
+        said += Markup(
+            " {} cannot be told apart from it either, but only as results scatter: up to {} points worse is possible."
+        ).format(listed(tied.loc[~near, "activation"]), worst)
+    return said
+
+
+def _claims(ledger: pd.DataFrame) -> Markup:
+    """The verdicts in a sentence: a claim counts by what its judged rows say, all alike or mixed."""
+    judged = ledger[~ledger["verdict"].isin(["exploratory", "not tested"])]
+    kinds = judged.groupby(["family", "claim"])["verdict"].agg(lambda verdicts: {KINDS[word] for word in verdicts})
+    count = {kind: int(sum(found == {kind} for found in kinds)) for kind in ("for", "against", "open")}
+    mixed = len(kinds) - sum(count.values())
+    return Markup(
+        "<strong>And the article’s reasons?</strong> Of the {} claims that were tested, {} hold up, {} do not, {} stay "
+        'undecided, and {} hold in part: <a href="#ledger">each with its verdict and its numbers</a>.'
+    ).format(len(kinds), count["for"], count["against"], count["open"], mixed)
+
+
+def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
+    """Which activations lead at each number of layers, where there are several."""
+    depths = sorted({depth for _, depth, _ in data.cells})
+    if len(depths) < 2 or not data.gives_verdicts:
+        return []
+    facts = []
+    for depth in depths:
+        table = overall(data.evaluation[data.evaluation["depth"] == depth])
+        complete = table[table["accuracy"].notna()]
+        best, tied = complete.iloc[0], complete[complete["tied"]].iloc[1:]
+        said = Markup("{} with {} of {} activations.").format(
+            code(best["activation"]), percent(best["accuracy"]), len(complete)
+        )
+        said += _beside(tied) if len(tied) else " Every other is told apart from it."
+        facts.append((f"First at {depth} layers", said))
+    return facts
 
 
 def _no_verdicts(data: StudyData) -> Markup:

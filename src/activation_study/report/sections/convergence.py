@@ -76,7 +76,9 @@ def _curves(data: StudyData) -> Figure:
         "validation_loss",
         "train_loss",
     ]
-    return Figure("figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept]))
+    return Figure(
+        "figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept], digits=5)
+    )
 
 
 def _curve_message(data: StudyData) -> str:

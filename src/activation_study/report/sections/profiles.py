@@ -1,29 +1,45 @@
-"""One section per activation, with all that the study knows of it."""
+"""One folded section per activation, with all that the study knows of it."""
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
-from activation_study.report.sections import portraits
-from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, figures, interval, number, text
-from activation_study.report.theme import BAND, INK, MUTED, SERIES, log_steps, panels, short
-from activation_study.report.words import code, counted, plain_list, standing
-from activation_study.summaries import POOLED
+from activation_study.experiment_summaries import scores, unit_balance, without
+from activation_study.report.data import CELL, StudyData, cell_name
+from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.report.tables import (
+    Cell,
+    Column,
+    Table,
+    decimals,
+    download,
+    figures,
+    interval,
+    number,
+    significant,
+    text,
+)
+from activation_study.report.words import code, counted, percent, plain_list, standing
+from activation_study.summaries import moved_factors
+
+BUDGET = ("steps", "rates", "select", "evaluation_seeds", "seed_stream")
+"""Factors that say how a run was made, not what it asks."""
 
 
 def section(data: StudyData) -> Section | None:
-    if not data.order:
+    trained = data.tables["runs"]["activation"].drop_duplicates().sort_values().tolist()
+    names = [*data.order, *(name for name in trained if name not in data.order)]
+    if not names:
         return None
-    ids = identifiers(data.order)
-    about = [_one(data, name, ids[name]) for name in data.order]
-    lead = Markup("In the order of the ranking. ") + Markup(" · ").join(
-        Markup('<a href="#{}">{}</a>').format(one.id, name) for one, name in zip(about, data.order, strict=True)
+    ids = identifiers(names)
+    core, others = _core(data), _others(data)
+    about = [_one(data, name, ids[name], core, others) for name in names]
+    lead = Markup("In the order of the ranking; each folds open, and has an address of its own. ") + Markup(" · ").join(
+        Markup('<a href="#{}">{}</a>').format(one.id, name) for one, name in zip(about, names, strict=True)
     )
     return Section("profiles", "Activation by activation", [Paragraph(lead), *about])
 
@@ -37,16 +53,58 @@ def identifiers(names: list[str]) -> dict[str, str]:
     return ids
 
 
-def _one(data: StudyData, name: str, ident: str) -> Section:
-    rows = data.ranking[data.ranking["activation"] == name]
-    constants = data.tables["activations"]
-    blocks: list[Block] = [Paragraph(standing(data, name)), *_gaps(data, name, rows)]
-    blocks.append(_figure(data, name, ident))
-    found = constants[constants["activation"] == name]
-    if len(found):
-        blocks.append(Facts(_facts(found.iloc[0])))
-    blocks.append(_table(data, name, ident, rows))
-    return Section(ident, name, blocks)
+def _core(data: StudyData) -> pd.DataFrame:
+    """One row per run of the ranking, with its units and gradients."""
+    layers = data.tables["layers"]
+    balance = unit_balance(layers[layers["run"].isin(data.ranking["run"])], data.runs).sort_values("step")
+    units = balance.groupby("run", as_index=False)[["dead", "unusable_01"]].last()
+    first = data.gradients.sort_values("step").drop_duplicates("run")
+    slope = pd.DataFrame({"run": first["run"], "slope": -first["gradient_slope"]})
+    fields = data.ranking.groupby(CELL)["activation"].size().rename("field").reset_index()
+    frame = data.ranking.merge(fields, on=CELL, how="left").merge(units, on="run", how="left")
+    return frame.merge(slope, on="run", how="left").sort_values(CELL, ignore_index=True)
+
+
+def _others(data: StudyData) -> pd.DataFrame:
+    """One row per run outside the ranking, with the experiments that asked for it and what it asks."""
+    runs = data.tables["runs"]
+    table = scores(runs[~runs["run"].isin(data.runs["run"])])
+    asked = data.tables["experiments"].groupby("run")["experiment"].agg(lambda names: ", ".join(sorted(set(names))))
+    return table.assign(
+        experiments=table["run"].map(asked).fillna(""), condition=[_condition(run) for run in table["run"]]
+    ).sort_values(["experiments", "condition", "dataset"], ignore_index=True)
+
+
+def _condition(run: str) -> str:
+    """The factors that are not at their default, in words: "5 layers, initial_bias −1"."""
+    depth = re.search(r"depth=(\d+)", run)[1]
+    for factor in BUDGET:
+        run = without(run, factor)
+    return ", ".join([f"{depth} layers", *(f"{factor} {value}" for factor, value in moved_factors(run).items())])
+
+
+def _one(data: StudyData, name: str, ident: str, core: pd.DataFrame, others: pd.DataFrame) -> Section:
+    rows, elsewhere = core[core["activation"] == name], others[others["activation"] == name]
+    compared = name in data.order
+    said = standing(data, name) if compared else Markup("{} was trained in single experiments only.").format(code(name))
+    blocks: list[Block] = [Paragraph(said), *(_gaps(data, name, rows) if compared else [])]
+    facts = [*_constants(data, name), *_costs(data, name)]
+    if facts:
+        blocks.append(Facts(facts))
+    if len(rows):
+        blocks.append(_table(name, ident, rows))
+    if len(elsewhere):
+        blocks.append(_other_table(name, ident, elsewhere))
+    return Section(ident, name, blocks, brief=_brief(data, name))
+
+
+def _brief(data: StudyData, name: str) -> str:
+    place = data.order.index(name) if name in data.order else None
+    if place is None:
+        return "single experiments only"
+    accuracy = data.overall["accuracy"].iloc[place]
+    complete = int(data.overall["accuracy"].notna().sum())
+    return "no place" if pd.isna(accuracy) else f"place {place + 1} of {complete}, {percent(accuracy)}"
 
 
 def _gaps(data: StudyData, name: str, rows: pd.DataFrame) -> list[Paragraph]:
@@ -56,80 +114,40 @@ def _gaps(data: StudyData, name: str, rows: pd.DataFrame) -> list[Paragraph]:
     return [Paragraph(said, "gap")] if lacking else []
 
 
-def _facts(constants: pd.Series) -> list[tuple[str, str]]:
-    chaos = constants["sigma_w2"]
-    edge = "none" if pd.isna(chaos) else f"σ_w² = {figures(chaos, 4)}, σ_b² = {figures(constants['sigma_b2'])}"
+def _constants(data: StudyData, name: str) -> list[tuple[str, str]]:
+    found = data.tables["activations"]
+    found = found[found["activation"] == name]
+    if found.empty:
+        return []
+    own = found.iloc[0]
+    chaos = own["sigma_w2"]
+    edge = "none" if pd.isna(chaos) else f"σ_w² = {figures(chaos, 4)}, σ_b² = {figures(own['sigma_b2'])}"
+    nature = [word for word, true in (("learns", own["learnable"]), ("random in training", own["stochastic"])) if true]
     return [
-        ("Definition", str(constants["definition"])),
-        ("Mean output for standard normal input", figures(constants["mean"])),
-        ("Gain, and χ there", f"{figures(constants['gain'], 4)}, {figures(constants['chi'])}"),
+        ("Definition", str(own["definition"]) + (f" ({', '.join(nature)})" if nature else "")),
+        ("Mean output for standard normal input", figures(own["mean"])),
+        ("Gain, and χ there", f"{figures(own['gain'], 4)}, {figures(own['chi'])}"),
+        ("Steepest slope", figures(own["slope_max"])),
         ("Edge of chaos", edge),
     ]
 
 
-def _figure(data: StudyData, name: str, ident: str) -> Figure:
-    """Its portrait, then its learning curve on each dataset's deepest networks, within the range of all."""
-    cells = _deepest(data, name)[:3]
-    portrait = data.tables["portraits"]
-    portrait = portrait[portrait["activation"] == name]
-    title = f"{name}: graph and learning curves"
-    message = (
-        f"Left: {name} (solid) and its derivative (dashed). Then its mean validation accuracy over seeds with a 95% "
-        "interval (thin lines); dashed: relu; grey band: the middle half of all activations; steps on a log scale. "
-        + _ends(data, name, cells)
-    )
-    with panels(1 + len(cells), 1 + len(cells), 1.9, share=False) as (figure, axes):
-        portraits.draw(axes[0], portrait)
-        axes[0].set_title("graph")
-        for axis, cell in zip(axes[1:], cells, strict=True):
-            rows = in_cell(data.curves, cell)
-            rows = rows[rows["step"] > 0]
-            every = rows.groupby("step")["validation_accuracy"].quantile([0.25, 0.75]).unstack() * 100
-            axis.fill_between(every.index, every[0.25], every[0.75], color=BAND, linewidth=0)
-            if name != "relu":
-                relu = rows[rows["activation"] == "relu"]
-                axis.plot(
-                    relu["step"], relu["validation_accuracy"] * 100, color=INK, linewidth=1, linestyle=(0, (4, 2))
-                )
-            own = rows[rows["activation"] == name]
-            for end in ("_low", "_high"):
-                axis.plot(own["step"], own[f"validation_accuracy{end}"] * 100, color=SERIES[0], linewidth=0.6)
-            axis.plot(own["step"], own["validation_accuracy"] * 100, color=SERIES[0])
-            axis.set(title=short(cell_name(cell), 36), ylim=(0, 100))
-            axis.title.set_fontsize(8)
-            log_steps(axis, rows["step"].max(), "training step")
-            if own.empty:
-                axis.text(0.5, 0.5, "no data", transform=axis.transAxes, ha="center", color=INK)
-        if len(axes) > 1:
-            axes[1].set_ylabel("validation accuracy (%)", color=MUTED)
-        picture = svg(figure, f"figure-{ident}", title, message)
-    own = data.curves[data.curves["activation"] == name]
-    kept = [*CELL, "step", "n", "validation_accuracy", "validation_accuracy_low", "validation_accuracy_high"]
-    return Figure(f"figure-{ident}", title, message, picture, download(f"curves-{ident}", own[kept]))
+def _costs(data: StudyData, name: str) -> list[tuple[str, str]]:
+    cost = data.tables["cost"]
+    steps = cost[(cost["activation"] == name) & (cost["quantity"] == "step")].sort_values("width")
+    said = [
+        f"{decimals(row['ratio_to_relu'], 2)} at width {row['width']:,}"
+        + (
+            ""
+            if pd.isna(row["ratio_low"])
+            else f" ({decimals(row['ratio_low'], 2)} to {decimals(row['ratio_high'], 2)})"
+        )
+        for row in steps.to_dict("records")
+    ]
+    return [("Time of a training step over ReLU's", "; ".join(said))] if said else []
 
 
-def _deepest(data: StudyData, name: str) -> list[CellKey]:
-    """Its own deepest cell of each dataset (and condition) that has curves."""
-    cells = data.curves.loc[data.curves["activation"] == name, CELL].drop_duplicates()
-    depths = cells.groupby(["dataset", "condition"], as_index=False)["depth"].max()
-    return [(row.dataset, row.depth, row.condition) for row in depths.itertuples()]
-
-
-def _ends(data: StudyData, name: str, cells: list[CellKey]) -> str:
-    said = []
-    for cell in cells:
-        rows = in_cell(data.curves, cell)
-        own = rows[rows["activation"] == name].sort_values("step")
-        if len(own):
-            said.append(f"{decimals(own['validation_accuracy'].iloc[-1] * 100)}% on {cell_name(cell)}")
-    return f"It ends at {plain_list(said)}." if said else "It has no curves."
-
-
-def _table(data: StudyData, name: str, ident: str, rows: pd.DataFrame) -> Table:
-    frame = rows.sort_values(CELL)
-    frame = frame.merge(_dead(data, name), on="run", how="left").merge(_slope(data, name), on="run", how="left")
-    fields = data.ranking.groupby(CELL)["activation"].size().rename("field").reset_index()
-    frame = frame.merge(fields, on=CELL, how="left")
+def _table(name: str, ident: str, rows: pd.DataFrame) -> Table:
     columns = [
         Column(
             "Dataset and depth",
@@ -143,26 +161,31 @@ def _table(data: StudyData, name: str, ident: str, rows: pd.DataFrame) -> Table:
         Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
         number("Restricted mean time (steps)", "restricted_time"),
         number("Dead units (%)", "dead", 1, 100),
+        number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
         number("Gradient slope (decades/layer)", "slope", 3, signed=True),
-        number("Learning rate", "learning_rate", 4),
-        text("On the edge", "on_edge"),
+        significant("Learning rate", "learning_rate"),
+        Column("On the edge", lambda row: Cell("! yes" if row["edge"] else "no"), numeric=False),
         number("Diverged", "diverged"),
     ]
-    frame["on_edge"] = ["! yes" if edge else "no" for edge in frame["edge"]]
     kept = [*CELL, "rank", "field", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "reached", "n"]
-    kept += ["restricted_time", "dead", "slope", "learning_rate", "edge", "diverged"]
-    caption = f"{name} in every combination of dataset and depth ({counted(len(frame), 'run')})"
-    return Table(f"table-{ident}", caption, columns, frame, download(ident, frame[kept]))
+    kept += ["restricted_time", "dead", "unusable_01", "slope", "learning_rate", "edge", "diverged"]
+    caption = f"{name} in every combination of dataset and depth ({counted(len(rows), 'run')})"
+    return Table(f"table-{ident}", caption, columns, rows, download(ident, rows[kept]))
 
 
-def _dead(data: StudyData, name: str) -> pd.DataFrame:
-    health = data.health
-    pooled = health[(health["activation"] == name) & (health["layer"] == POOLED)]
-    return pooled.sort_values("step").groupby("run", as_index=False).last()[["run", "dead"]]
-
-
-def _slope(data: StudyData, name: str) -> pd.DataFrame:
-    """Negative where gradients shrink towards the input."""
-    flow = data.gradients[data.gradients["activation"] == name].sort_values("step")
-    first = flow.groupby("run", as_index=False).first()
-    return pd.DataFrame({"run": first["run"], "slope": -first["gradient_slope"]})
+def _other_table(name: str, ident: str, rows: pd.DataFrame) -> Table:
+    columns = [
+        text("Experiment", "experiments", heads_row=True),
+        text("Condition", "condition"),
+        text("Dataset", "dataset"),
+        number("Test accuracy (%)", "test_accuracy", 2, 100),
+        interval("95% interval (%)", "test_accuracy", 2),
+        Column("Mean time (steps)", lambda row: Cell(decimals(np.exp(row["log_time"]), 0), float(row["log_time"]))),
+        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        significant("Learning rate", "learning_rate"),
+        number("Diverged", "diverged"),
+    ]
+    kept = ["experiments", "condition", "dataset", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    kept += ["log_time", "reached", "n", "learning_rate", "diverged"]
+    caption = f"{name} in the single experiments; times are geometric means, at most the budget"
+    return Table(f"table-{ident}-elsewhere", caption, columns, rows, download(f"{ident}-elsewhere", rows[kept]))

@@ -1,0 +1,93 @@
+"""How test accuracy and over-fitting depend on the number of training samples."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from activation_study.experiment_summaries import data_sizes
+from activation_study.report.data import StudyData
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, text
+from activation_study.report.theme import MUTED, emphasis, label_ends, lines, panels, plain_log, short
+from activation_study.report.words import plain_list
+
+
+def section(data: StudyData) -> Section | None:
+    sizes = data_sizes(data.tables["runs"])
+    if sizes.empty:
+        return None
+    lead = (
+        "The same networks with fewer training samples, and with all of them where an activation's run with all "
+        "differs in nothing else. The gap is training minus test accuracy: what a network has learnt of its samples alone."
+    )
+    return Section("data-size", "The number of training samples", [Paragraph(lead), _figure(sizes), _table(sizes)])
+
+
+def _figure(sizes: pd.DataFrame) -> Figure:
+    datasets = sorted(sizes["dataset"].unique())
+    names = sizes["activation"].value_counts().sort_index().index.tolist()
+    learning = [name for name in names if name.startswith(("relu", "elu", "prelu", "rrelu"))]
+    styles = emphasis(list(dict.fromkeys([*learning, *names]))[:5])
+    fewest = sizes[sizes["train_samples"] == sizes.groupby("dataset")["train_samples"].transform("min")]
+    title = "Test accuracy and over-fitting against the number of training samples"
+    message = (
+        "Above: test accuracy, mean over seeds; below: training minus test accuracy; samples on a log scale. "
+        "With the fewest samples " + "; ".join(_extremes(fewest, dataset) for dataset in datasets) + "."
+    )
+    frame = sizes.assign(percent=sizes["test_accuracy"] * 100, gap=sizes["accuracy_gap"] * 100)
+    with panels(2 * len(datasets), len(datasets), 2.2, share=False) as (figure, axes):
+        for place, dataset in enumerate(datasets):
+            rows = frame[frame["dataset"] == dataset].sort_values("train_samples")
+            for axis, column in ((axes[place], "percent"), (axes[place + len(datasets)], "gap")):
+                lines(axis, rows, "train_samples", column, styles, "activation")
+                for name, style in styles.items():
+                    own = rows[rows["activation"] == name]
+                    axis.plot(own["train_samples"], own[column], style.marker, color=style.colour, markersize=3.5)
+                axis.set_xscale("log")
+                plain_log(axis.xaxis)
+                if place == len(datasets) - 1:
+                    last = rows.groupby("activation").last()
+                    label_ends(
+                        axis,
+                        {name: (0, last.loc[name, column]) for name in styles if name in last.index},
+                        styles,
+                    )
+            axes[place].set_title(short(dataset, 36))
+        axes[0].set_ylabel("test accuracy (%)")
+        axes[len(datasets)].set_ylabel("gap (points)")
+        figure.supxlabel("training samples", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-data-size", title, message)
+    return Figure("figure-data-size", title, message, picture, download("data_size", sizes[_kept()]))
+
+
+def _kept() -> list[str]:
+    kept = ["dataset", "activation", "depth", "train_samples", "n", "diverged", "reached", "learning_rate"]
+    return [*kept, *(f"{name}{end}" for name in ("test_accuracy", "accuracy_gap") for end in ("", "_low", "_high"))]
+
+
+def _extremes(fewest: pd.DataFrame, dataset: str) -> str:
+    rows = fewest[fewest["dataset"] == dataset].set_index("activation")
+    gap, score = rows["accuracy_gap"] * 100, rows["test_accuracy"] * 100
+    return (
+        f"({rows['train_samples'].iloc[0]:,}) on {dataset} {score.idxmax()} scores highest ({decimals(score.max())}%), "
+        f"and the gap is smallest with {gap.idxmin()} ({decimals(gap.min())} points) and largest with {gap.idxmax()} "
+        f"({decimals(gap.max())})"
+    )
+
+
+def _table(sizes: pd.DataFrame) -> Table:
+    frame = sizes.sort_values(["dataset", "train_samples", "accuracy_gap"], ignore_index=True)
+    columns = [
+        text("Dataset", "dataset"),
+        number("Training samples", "train_samples"),
+        text("Activation", "activation", heads_row=True),
+        number("Test accuracy (%)", "test_accuracy", 2, 100),
+        interval("95% interval (%)", "test_accuracy", 2),
+        number("Training minus test accuracy (points)", "accuracy_gap", 2, 100, signed=True),
+        interval("95% interval (points)", "accuracy_gap", 2, signed=True),
+        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        number("Diverged", "diverged"),
+    ]
+    caption = "Test accuracy and gap by number of training samples, " + plain_list(sorted(frame["dataset"].unique()))
+    return Table("table-data-size", caption, columns, frame, download("data_size", sizes[_kept()]))

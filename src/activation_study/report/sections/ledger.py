@@ -1,0 +1,263 @@
+"""Every claim with its verdicts; each opens its tests, cells, numbers and corrections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Claim, ClaimRow, Ledger, Paragraph, Section
+from activation_study.report.forest import Mark, forest
+from activation_study.report.tables import (
+    ABSENT,
+    Cell,
+    Column,
+    Table,
+    decimals,
+    download,
+    figures,
+    number,
+    significant,
+    text,
+)
+from activation_study.report.words import code, counted
+from activation_study.verdicts import ALPHA
+
+ICONS = {
+    "supported": "✓",
+    "holds as stated": "✓",
+    "little regret": "✓",
+    "reversed": "✗",
+    "wrong as stated": "✗",
+    "costly": "✗",
+    "negligible": "≈",
+    "inconclusive": "?",
+    "exploratory": "○",
+    "not tested": "–",
+}
+MEANINGS = {
+    "supported": "shown in the claimed direction, at least as large as the smallest effect that matters, of the same "
+    "sign on every dataset (a rule about the estimate, no proof that the true effect is so large); an equivalence: "
+    "shown to lie within that margin",
+    "reversed": "the opposite is shown",
+    "negligible": "shown to be smaller than the smallest effect that matters",
+    "inconclusive": "neither is shown; what could have been found, and how many seeds would settle it, stands there",
+    "holds as stated": "follows by computation, whatever the seeds",
+    "wrong as stated": "refuted by computation; the right statement stands there",
+    "little regret": "a way to choose that loses no more than the smallest loss that matters, on every dataset",
+    "costly": "a way to choose that loses more than that, on some dataset",
+    "exploratory": "estimated and shown, not judged",
+    "not tested": "this study has no runs for it",
+}
+TESTS = ("difference", "equivalence", "trend", "threshold")
+
+
+def section(data: StudyData) -> Section | None:
+    rows = data.tables["ledger"]
+    if rows.empty:
+        return None
+    cells = dict(tuple(data.tables["ledger_cells"].groupby(["family", "row"])))
+    several = rows["family"].nunique() > 1
+    groups: dict[str, list[Claim]] = {}
+    for (family, _), of in rows.groupby(["family", "claim"], sort=False):
+        heading = of["section"].iloc[0] or "Other"
+        groups.setdefault(heading, []).append(_claim(family, of, cells, several))
+    blocks: list[Block] = [
+        Paragraph(_lead(rows)),
+        Paragraph(_files(rows), "note"),
+        Ledger("ledger-claims", list(groups.items()), [(word, ICONS[word], MEANINGS[word]) for word in _present(rows)]),
+        _table(rows),
+    ]
+    return Section("ledger", "The article's claims, one by one", blocks)
+
+
+def _present(rows: pd.DataFrame) -> list[str]:
+    found = set(rows["verdict"])
+    return [word for word in ICONS if word in found]
+
+
+def _lead(rows: pd.DataFrame) -> Markup:
+    counts = rows["verdict"].value_counts()
+    said = ", ".join(f"{counts[word]} {word}" for word in _present(rows))
+    return Markup(
+        "{} in {}: {}. Open one for its tests, its numbers and, where its wording is wrong, the correction."
+    ).format(counted(rows.groupby(["family", "claim"]).ngroups, "claim"), counted(len(rows), "row"), said)
+
+
+def _files(rows: pd.DataFrame) -> Markup:
+    files = rows.drop_duplicates("family")
+    judged = rows[rows["type"].isin(TESTS)].groupby("family").size()
+    named = Markup("; ").join(
+        Markup("{} ({} tests, SHA-256 {})").format(
+            code(f"{r['family']}.yaml"), int(judged.get(r["family"], 0)), code(r["claims_sha256"])
+        )
+        for _, r in files.iterrows()
+    )
+    return Markup(
+        "<strong>How it is judged.</strong> Claims, contrasts and smallest effects are written down in {}. All tests "
+        "of a file are one family: p-values are Holm's, at {:g}. A test compares paired seeds within each dataset and "
+        "depth, and averages those cells with equal weight. Cells in which every arm is at chance, or never reaches "
+        "the target, say nothing and are counted apart. Inference is over seeds only."
+    ).format(named, ALPHA)
+
+
+def _claim(family: str, rows: pd.DataFrame, cells: dict[tuple[str, str], pd.DataFrame], several: bool) -> Claim:
+    first = rows.iloc[0]
+    prefix = f"{family}-" if several else ""
+    notes = [
+        (term, first[column] + (f" ({first['source']})" if column == "known" and first["source"] else ""))
+        for term, column in (("Right is", "correction"), ("Known before", "known"))
+        if first[column]
+    ]
+    parts = [_row(row, cells.get((family, row["row"])), f"claim-{prefix}{row['row']}") for _, row in rows.iterrows()]
+    judged = [part for part in parts if part.type != "exploratory"] or parts
+    badges = list(dict.fromkeys((part.verdict, part.icon) for part in judged))
+    name = f"claim-{prefix}{first['claim']}"
+    return Claim(name, first["claim"], first["quote"], notes, badges, parts)
+
+
+def _row(row: pd.Series, cells: pd.DataFrame | None, name: str) -> ClaimRow:
+    scale = Scale.of(row)
+    picture = Markup("")
+    if cells is not None and len(cells):
+        marks = [
+            Mark(_cell_label(c, row), c["estimate"], c["low"], c["high"], faint=not c["informative"])
+            for _, c in cells.iterrows()
+        ]
+        whole = Mark("all, equal weight", row["estimate"], row["low"], row["high"], whole=True)
+        margin = row["smallest"] if row["smallest"] > 0 else 0.0
+        lines = [0.0] + [margin] * bool(margin) + [-margin] * bool(margin and row["type"] == "equivalence")
+        title = f"{row['row']}: {row['test']}"
+        message = f"{scale.long(row['estimate'])} over all; "
+        message += ", ".join(f"{mark.name} {scale.short(mark.estimate)}" for mark in marks)
+        picture = forest([*marks, whole], f"{name}.cells", title, message, scale.short, scale.name, lines)
+    return ClaimRow(
+        id=name,
+        row=row["row"],
+        test=row["test"],
+        type=row["type"],
+        verdict=row["verdict"],
+        icon=ICONS[row["verdict"]],
+        reason=row["reason"],
+        facts=_facts(row, scale),
+        picture=picture,
+    )
+
+
+def _cell_label(cell: pd.Series, row: pd.Series) -> str:
+    label = cell["cell"].replace("/depth=", ", ")
+    label += " layers" if cell["dataset"] else ""
+    return label if cell["informative"] else f"{label} (no information)"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a row's estimates are shown: shares as points, differences of logarithms as factors."""
+
+    unit: str
+
+    @classmethod
+    def of(cls, row: pd.Series) -> Scale:
+        return cls("number" if row["type"] == "exact" else row["unit"])
+
+    def short(self, value: float) -> str:
+        """Without the unit, but for the sign that makes a factor."""
+        if pd.isna(value):
+            return ABSENT
+        if self.unit == "fraction":
+            return decimals(100 * value, 2, signed=True)
+        if self.unit.startswith("log "):
+            return f"× {figures(math.exp(min(value, 700)), 3)}"
+        return figures(value, 3)
+
+    @property
+    def name(self) -> str:
+        if self.unit == "fraction":
+            return "points"
+        return "factor" if self.unit.startswith("log ") else self.unit
+
+    def long(self, *values: float) -> str:
+        """With the unit, once."""
+        said = " to ".join(map(self.short, values))
+        return said if self.name == "factor" else f"{said} {self.name}"
+
+
+def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
+    if row["type"] == "exact":
+        return [("Computed", f"{figures(row['estimate'], 4)} ({row['unit']})")]
+    facts = []
+    if not pd.isna(row["estimate"]):
+        said = scale.long(row["estimate"])
+        if not pd.isna(row["low"]):
+            said += f", 95% interval {scale.long(row['low'], row['high'])}"
+        what = {"policy": "Mean regret", "threshold": "Beyond the threshold by"}.get(row["type"], "Estimated effect")
+        facts.append((what, said))
+    if not pd.isna(row["smallest"]):
+        facts.append(("Smallest that matters", f"{scale.long(row['smallest'])}: {row['smallest_reason']}"))
+    if row["type"] in TESTS and not pd.isna(row["p_superior"]):
+        facts.append(("p (Holm)", _ps(row)))
+    if row["cells"] > 0:
+        facts.append(("Rests on", _evidence(row)))
+    if not pd.isna(row["clustered_low"]):
+        facts.append(("Seeds as clusters", f"95% interval {scale.long(row['clustered_low'], row['clustered_high'])}"))
+    if not pd.isna(row["standardised"]):
+        ahead = decimals(100 * row["superiority_probability"])
+        facts.append(("In seed deviations", f"{figures(row['standardised'], 2)}; above zero in {ahead}% of pairs"))
+    if row["verdict"] == "inconclusive" and not pd.isna(row["minimum_detectable"]):
+        found = f"{scale.long(row['minimum_detectable'])} with a power of 80%"
+        facts.append(("Smallest that could be found", f"{found}; {_settles(row['seeds_to_settle'])}"))
+    source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
+    facts.append(("From", f"{source}, {row['metric']} ({row['type']})"))
+    return facts
+
+
+def _settles(seeds: int | None) -> str:
+    return "no feasible number of seeds settles it" if pd.isna(seeds) else f"{int(seeds):,} seeds would settle it"
+
+
+def _ps(row: pd.Series) -> str:
+    parts = {
+        "for the claim": row["p_superior"],
+        "for too small to matter": row["p_negligible"],
+        "for the opposite": row["p_reversed"],
+    }
+    return "; ".join(f"{_p(value)} {what}" for what, value in parts.items() if not pd.isna(value))
+
+
+def _p(value: float) -> str:
+    return "below 0.0001" if value < 1e-4 else figures(value, 2)
+
+
+def _evidence(row: pd.Series) -> str:
+    if not row["experiment"]:
+        return f"{int(row['n'])} timed pairs over {int(row['cells'])} widths"
+    said = f"{int(row['n'])} paired values in {counted(int(row['cells']), 'cell')}"
+    if pd.isna(row["seeds"]):
+        return said
+    informative = (
+        "" if row["informative_cells"] == row["cells"] else f", of which {int(row['informative_cells'])} informative"
+    )
+    return f"{said}{informative}; at least {int(row['seeds'])} seeds in each; {int(row['diverged'])} networks diverged"
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    columns = [
+        text("Row", "row", heads_row=True),
+        text("Test", "test"),
+        Column("Verdict", lambda row: Cell(f"{ICONS[row['verdict']]} {row['verdict']}"), numeric=False),
+        significant("Estimate", "estimate"),
+        significant("95% from", "low"),
+        significant("to", "high"),
+        significant("Smallest that matters", "smallest"),
+        text("Unit", "unit"),
+        significant("p (Holm)", "p_superior", 2),
+        number("n", "n"),
+        number("Cells", "cells"),
+        number("Seeds", "seeds"),
+        number("Diverged", "diverged"),
+    ]
+    caption = "All rows; estimates are positive in the direction of the claim, logarithms are natural"
+    return Table("table-ledger", caption, columns, rows, download("ledger", rows))

@@ -1,0 +1,149 @@
+"""Where the pre-activations lie, layer by layer, before and after training and on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from activation_study.experiment_summaries import preactivation_bands
+from activation_study.report.data import StudyData
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, columns_for, panels, short
+from activation_study.report.words import plain_list
+from activation_study.summaries import of_experiment
+
+BANDS = ["q05", "q50", "q95", "mean", "sd"]
+FAR = 10
+"""Where the axes end: what lies beyond is saturated for every activation that saturates."""
+
+
+def section(data: StudyData) -> Section | None:
+    layers = data.tables["layers"]
+    layers = of_experiment(layers, data.tables["experiments"], data.experiment) if data.experiment else layers
+    bands = preactivation_bands(layers, data.runs)
+    if bands["q50"].notna().sum() == 0:
+        return None
+    depth = max(depth for _, depth, _ in data.common)
+    deep = bands[bands["depth"] == depth]
+    lead = (
+        "A layer's pre-activations are what its activation function is given. Shown are the 5%, 50% and 95% quantiles "
+        "over a layer's units and samples: the median over seeds, averaged over datasets. A band that widens with the "
+        "layers or over training says that the scale is not held; one off zero, that the layer is not centred."
+    )
+    blocks = [Paragraph(lead)]
+    if len(deep):
+        blocks += [_by_layer(data, deep, depth), _over_time(data, deep, depth)]
+    return Section("preactivations", "What reaches the activations", [*blocks, _table(data, bands)])
+
+
+def _ends(bands: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first and the last look of every run."""
+    first, last = (bands.groupby("run")["step"].transform(end) for end in ("min", "max"))
+    ends = bands[(bands["step"] == first) | (bands["step"] == last)]
+    return ends.assign(when=np.where(ends["step"] == first[ends.index], "start", "end"))
+
+
+def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
+    by_layer = (
+        _ends(deep)
+        .groupby(["activation", "when", "layer"], as_index=False)
+        .agg(**{band: (band, "mean") for band in BANDS}, n=("n", "sum"), diverged=("diverged", "sum"))
+    )
+    names = [name for name in data.order if name in set(by_layer["activation"])]
+    spread = by_layer.groupby(["activation", "when"])["sd"].mean().unstack("when")
+    growth = (spread["end"] / spread["start"]).dropna().sort_values()
+    title = f"Pre-activations before and after training, {depth} layers"
+    message = (
+        "From the input at the left to the output: the 5% to 95% range, with the median as a line; grey: before "
+        "training; blue: at its end. "
+        f"Training widens the standard deviation most with {growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean "
+        f"over layers) and least with {growth.index[0]} (× {decimals(growth.iloc[0])}). "
+        f"The axis ends at ±{FAR}."
+    )
+    with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
+        for axis, name in zip(axes, names, strict=True):
+            for when, colour in (("start", OTHERS), ("end", SERIES[0])):
+                rows = by_layer[(by_layer["activation"] == name) & (by_layer["when"] == when)]
+                _band(axis, rows["layer"], rows, colour)
+            axis.set_title(short(name))
+        axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
+        figure.supxlabel("layer", fontsize=8.5, color=MUTED)
+        figure.supylabel("pre-activation", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-preactivations", title, message)
+    return Figure("figure-preactivations", title, message, picture, download("preactivations_by_layer", by_layer, 5))
+
+
+def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
+    """The emphasised activations: a column each; first, middle and last layer below each other."""
+    names = [name for name in data.emphasised if name in set(deep["activation"])]
+    shown = sorted({1, (depth + 1) // 2, depth})
+    rows = deep[deep["layer"].isin(shown) & deep["activation"].isin(names)]
+    rows = rows.groupby(["activation", "layer", "step"], as_index=False).agg(
+        **{band: (band, "mean") for band in BANDS}, n=("n", "sum"), diverged=("diverged", "sum")
+    )
+    last = rows[rows["step"] == rows.groupby("activation")["step"].transform("max")]
+    widest = last.loc[(last["q95"] - last["q05"]).idxmax()]
+    title = f"Pre-activations over training, {depth} layers"
+    message = (
+        "The 5% to 95% range and the median of a layer's pre-activations; steps from left to right on a log scale, "
+        f"step 0 first. Rows: layers {plain_list([str(layer) for layer in shown])}. Widest at the end: "
+        f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to {decimals(widest['q95'])}. "
+        f"The axis ends at ±{FAR}."
+    )
+    with panels(len(names) * len(shown), len(names), 1.35) as (figure, axes):
+        for place, axis in enumerate(axes):
+            layer, name = shown[place // len(names)], names[place % len(names)]
+            one = rows[(rows["activation"] == name) & (rows["layer"] == layer)].sort_values("step")
+            _band(axis, pd.Series(range(len(one))), one, SERIES[0])
+            ticks = sorted({0, len(one) // 2, len(one) - 1}) if len(one) else []
+            axis.set_xticks(ticks, [f"{one['step'].iloc[tick]:,}" for tick in ticks])
+            if place < len(names):
+                axis.set_title(short(name, 16))
+            if place % len(names) == 0:
+                axis.set_ylabel(f"layer {layer}")
+        axes[0].set(ylim=_limits(rows), xlim=(0, None))
+        figure.supxlabel("training step", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-preactivations-time", title, message)
+    return Figure(
+        "figure-preactivations-time", title, message, picture, download("preactivations_over_training", rows, 5)
+    )
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    low, high = np.nanmin(rows["q05"]), np.nanmax(rows["q95"])
+    return max(low * 1.05, -FAR), min(high * 1.05, FAR)
+
+
+def _band(axis: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> None:
+    axis.axhline(0, color=INK, linewidth=0.5)
+    axis.fill_between(x, rows["q05"], rows["q95"], color=colour, alpha=0.28, linewidth=0)
+    axis.plot(x, rows["q50"], color=colour, linewidth=1.4)
+
+
+def _table(data: StudyData, bands: pd.DataFrame) -> Table:
+    """The whole network's scale and mean, before and after."""
+    pooled = _ends(bands).groupby(["dataset", "depth", "activation", "when"])[["mean", "sd"]].mean().unstack("when")
+    counts = bands.groupby(["dataset", "depth", "activation"])[["n", "diverged"]].max()
+    pooled.columns = [f"{column}_{when}" for column, when in pooled.columns]
+    frame = pooled.join(counts).reset_index()
+    frame = frame.assign(growth=frame["sd_end"] / frame["sd_start"])
+    frame = frame.sort_values(["depth", "dataset", "growth"], ascending=[True, True, False], ignore_index=True)
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        text("Activation", "activation", heads_row=True),
+        number("Mean before", "mean_start", 2, signed=True),
+        number("Mean after", "mean_end", 2, signed=True),
+        number("Sd before", "sd_start", 2),
+        number("Sd after", "sd_end", 2),
+        number("Sd after over before", "growth", 2),
+        number("Seeds", "n"),
+        number("Diverged", "diverged"),
+    ]
+    caption = (
+        "Pre-activations over all hidden layers, before and after training: means over layers of medians over seeds"
+    )
+    return Table("table-preactivations", caption, columns, frame, download("preactivations", frame))

@@ -1,0 +1,211 @@
+"""When units die, whether they come back, and what a negative bias does to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from activation_study.experiment_summaries import bias_doses, scores, unit_balance
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, text
+from activation_study.report.theme import INK, MUTED, SERIES, emphasis, label_ends, panels, short
+from activation_study.report.words import percent, plain_list
+from activation_study.summaries import of_experiment
+
+RUN = ["run", "dataset", "activation", "depth"]
+FEW = 0.005
+"""Share of units from which an activation counts as one whose units die."""
+
+
+def section(data: StudyData) -> Section | None:
+    layers, runs = data.tables["layers"], data.tables["runs"]
+    if not len(layers):
+        return None
+    core = of_experiment(layers, data.tables["experiments"], data.experiment) if data.experiment else layers
+    balance = unit_balance(core, data.runs)
+    blocks: list[Block] = []
+    if len(balance):
+        fates = _fates(balance)
+        blocks.append(Paragraph(_lead(balance)))
+        most = fates.groupby("activation")["peak"].max()
+        if len(most) and most.max() >= FEW:
+            blocks.append(_history(balance[balance["activation"] == most.idxmax()], fates, most))
+        blocks.append(_fate_table(fates))
+    doses = bias_doses(layers, runs)
+    if len(doses):
+        blocks += [_doses(doses), _dose_table(doses, runs)]
+    return Section("unit-history", "Units that die and units that revive", blocks) if blocks else None
+
+
+def _lead(balance: pd.DataFrame) -> str:
+    return (
+        "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and was "
+        "not at the one before has died; one that lives again has revived. So the dead at the end are those born dead, "
+        "and those that died since, less those that revived: the final count alone hides who came back. Shares are of "
+        f"all hidden units, means over {int(balance['n'].max())} seeds at most."
+    )
+
+
+def _fates(balance: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: the shares before, during and after training."""
+    by_run = balance.sort_values("step").groupby(RUN, as_index=False)
+    fates = by_run.agg(
+        born_dead=("born_dead", "first"),
+        died=("died", "sum"),
+        revived=("revived", "sum"),
+        dead=("dead", "last"),
+        peak=("dead", "max"),
+        unusable_001=("unusable_001", "last"),
+        unusable_01=("unusable_01", "last"),
+        n=("n", "max"),
+        diverged=("diverged", "max"),
+    )
+    return fates.sort_values(["depth", "dataset", "dead"], ascending=[True, True, False], ignore_index=True)
+
+
+def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Figure:
+    """Dead units over training above, deaths and revivals below, of the activation that has most; a column per depth."""
+    name = balance["activation"].iloc[0]
+    depths = sorted(balance["depth"].unique())[:4]
+    styles = emphasis(sorted(balance["dataset"].unique())[:5])
+    own = fates[fates["activation"] == name]
+    sums = own.groupby("depth")[["born_dead", "died", "revived", "dead"]].mean()
+    others = most[most >= FEW].drop(name).index.tolist()
+    title = f"Dead units of {name} over training"
+    message = (
+        "Above: share of all hidden units that are dead; below: share that died (up) and revived (down) since the look "
+        "before, mean over datasets. "
+        + " ".join(
+            f"At {depth} layers {percent(row['born_dead'])} are born dead, {percent(row['died'])} die, "
+            f"{percent(row['revived'])} revive and {percent(row['dead'])} are dead at the end."
+            for depth, row in sums.iterrows()
+        )
+        + (f" Units die with {plain_list(others)} as well." if others else f" Of the others none loses {percent(FEW)}.")
+    )
+    with panels(2 * len(depths), len(depths), 1.9, share=False) as (figure, axes):
+        for place, depth in enumerate(depths):
+            rows = balance[balance["depth"] == depth]
+            steps = sorted(rows["step"].unique())
+            above, below = axes[place], axes[place + len(depths)]
+            ends = {}
+            for dataset, style in styles.items():
+                one = rows[rows["dataset"] == dataset].sort_values("step")
+                at = [steps.index(step) for step in one["step"]]
+                look = {"color": style.colour, "linestyle": style.line, "markersize": 3.5}
+                above.plot(at, one["dead"] * 100, marker=style.marker, **look)
+                ends |= {dataset: (at[-1], one["dead"].iloc[-1] * 100)} if at else {}
+            above.set(title=f"{depth} layers", ylim=(0, max(1.0, balance["dead"].max() * 105)))
+            moves = rows.groupby("step")[["died", "revived"]].mean() * 100
+            below.bar(range(len(steps)), moves["died"], color=SERIES[1], width=0.7)
+            below.bar(range(len(steps)), -moves["revived"], color=SERIES[2], width=0.7)
+            below.axhline(0, color=INK, linewidth=0.7)
+            for axis in (above, below):
+                _look_ticks(axis, steps)
+            label_ends(above, ends, styles) if place == len(depths) - 1 else None
+        reach = max(abs(end) for axis in axes[len(depths) :] for end in axis.get_ylim())
+        for axis in axes[len(depths) :]:
+            axis.set_ylim(-reach, reach)
+        for said, y, colour in (("died", 0.95, SERIES[1]), ("revived", 0.05, SERIES[2])):
+            place = {"transform": axes[len(depths)].transAxes, "va": "center", "fontsize": 8}
+            axes[len(depths)].text(0.03, y, said, color=colour, **place)
+        axes[0].set_ylabel("dead units (%)")
+        axes[len(depths)].set_ylabel("of all units (%)")
+        figure.supxlabel("training step", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-unit-history", title, message)
+    kept = [*RUN[1:], "step", "n", "diverged", "dead", "born_dead", "died", "revived", "unusable_001", "unusable_01"]
+    return Figure("figure-unit-history", title, message, picture, download("unit_history", balance[kept]))
+
+
+def _look_ticks(axis: Axes, steps: list[int]) -> None:
+    shown = sorted({0, len(steps) // 2, len(steps) - 1})
+    axis.set_xticks(shown, [f"{steps[place]:,}" for place in shown])
+    axis.set_xlim(-0.6, len(steps) - 0.4)
+
+
+def _fate_table(fates: pd.DataFrame) -> Table:
+    columns = [
+        text("Dataset", "dataset"),
+        number("Layers", "depth"),
+        text("Activation", "activation", heads_row=True),
+        number("Born dead (%)", "born_dead", 1, 100),
+        number("Died (%)", "died", 1, 100),
+        number("Revived (%)", "revived", 1, 100),
+        number("Dead at the end (%)", "dead", 1, 100),
+        number("Unusable at 0.001 (%)", "unusable_001", 1, 100),
+        number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
+        number("Seeds", "n"),
+        number("Diverged", "diverged"),
+    ]
+    caption = "Units that were born dead, died and revived, in percent of all hidden units; deaths are counted anew"
+    return Table("table-unit-history", caption, columns, fates, download("unit_fates", fates.drop(columns="run")))
+
+
+def _doses(doses: pd.DataFrame) -> Figure:
+    by_layer = doses.groupby(["activation", "initial_bias", "layer"], as_index=False).agg(
+        born_dead=("born_dead", "mean"), dead=("dead", "mean"), n=("n", "sum"), diverged=("diverged", "sum")
+    )
+    peak = by_layer.groupby("activation")["born_dead"].max().sort_values(ascending=False, kind="stable")
+    names = peak.index.tolist()
+    levels = sorted(by_layer["initial_bias"].unique(), reverse=True)[:5]
+    styles = emphasis([f"bias {decimals(level, 2)}" for level in levels])
+    worst = by_layer[by_layer["activation"] == names[0]].groupby("initial_bias")[["born_dead", "dead"]].mean()
+    spared = [name for name in names if peak[name] < FEW]
+    title = "Dead units under a negative initial bias, layer by layer"
+    message = (
+        "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds and "
+        "datasets; the bias is in standard deviations of the pre-activations. "
+        + f"With {names[0]}, before and after training: "
+        + "; ".join(
+            f"{percent(row['born_dead'])} and {percent(row['dead'])} at {decimals(level, 2)}"
+            for level, row in worst.sort_index(ascending=False).iterrows()
+        )
+        + "."
+        + (f" No unit dies with {plain_list(spared)}." if spared else "")
+    )
+    with panels(len(names), max(len(names), 2), 2.6) as (figure, axes):
+        for axis, name in zip(axes, names, strict=False):
+            ends = {}
+            for level, (label, style) in zip(levels, styles.items(), strict=True):
+                rows = by_layer[(by_layer["activation"] == name) & (by_layer["initial_bias"] == level)]
+                axis.plot(
+                    rows["layer"], rows["born_dead"] * 100, color=style.colour, linewidth=1, linestyle=(0, (3, 1.5))
+                )
+                axis.plot(rows["layer"], rows["dead"] * 100, color=style.colour, marker=style.marker, markersize=4)
+                ends |= {label: (rows["layer"].iloc[-1], rows["dead"].iloc[-1] * 100)} if len(rows) else {}
+            layers = sorted(by_layer["layer"].unique())
+            axis.set(
+                title=short(name), ylim=(-3, 103), xticks=layers if len(layers) < 8 else layers[::5], xlabel="layer"
+            )
+            if axis is axes[0]:
+                label_ends(axis, ends, styles)
+        axes[0].set_ylabel("dead units (%)")
+        picture = svg(figure, "figure-bias", title, message)
+    kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
+    return Figure("figure-bias", title, message, picture, download("dead_units_by_bias", kept))
+
+
+def _dose_table(doses: pd.DataFrame, runs: pd.DataFrame) -> Table:
+    """With what it does to learning: the other half of the question."""
+    units = doses.groupby("run", as_index=False)[["born_dead", "dead"]].mean()
+    frame = scores(runs[runs["run"].isin(units["run"])]).merge(units, on="run")
+    frame = frame.sort_values(
+        ["activation", "dataset", "initial_bias"], ascending=[True, True, False], ignore_index=True
+    )
+    columns = [
+        text("Activation", "activation", heads_row=True),
+        text("Dataset", "dataset"),
+        number("Initial bias (sd)", "initial_bias", 2),
+        number("Dead before training (%)", "born_dead", 1, 100),
+        number("Dead at the end (%)", "dead", 1, 100),
+        number("Test accuracy (%)", "test_accuracy", 1, 100),
+        interval("95% interval (%)", "test_accuracy"),
+        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        number("Diverged", "diverged"),
+    ]
+    kept = ["activation", "dataset", "initial_bias", "born_dead", "dead", "test_accuracy", "test_accuracy_low"]
+    kept += ["test_accuracy_high", "reached", "n", "diverged"]
+    caption = "A negative initial bias: dead units over all hidden layers, and what the networks learn"
+    return Table("table-bias", caption, columns, frame, download("negative_bias", frame[kept].replace(np.inf, np.nan)))

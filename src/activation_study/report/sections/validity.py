@@ -1,0 +1,98 @@
+"""What the study's own negative controls say of its tests: false alarms, and the power for planted effects."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Table, download, interval, number, significant, text
+from activation_study.report.theme import INK, MUTED, SERIES, at_right, panels
+from activation_study.report.words import counted, percent
+from activation_study.verdicts import ALPHA, MIN_CELLS
+
+SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
+"""The smallest effects that most claims name: one point, a tenth more steps."""
+CALLED = {"test_accuracy": "test accuracy", "log_time": "log steps to the target"}
+
+
+def section(data: StudyData) -> Section | None:
+    twins = control_twins(data.tables["runs"], data.tables["portraits"])
+    alarms = false_alarms(twins)
+    if alarms.empty or not alarms["comparisons"].sum():
+        return None
+    lead = Markup(
+        "The same function was trained under two names, with seeds that have nothing in common: whatever differs "
+        "between such twins is noise. Their seeds are cut into separate groups of {}, as many as a real comparison "
+        "has, and each group is put to the study's own two-sided test at {}. It should raise an alarm in {} of them."
+    ).format(counted(GROUP, "seed"), f"{ALPHA:g}", percent(ALPHA, 0))
+    blocks: list[Block] = [Paragraph(lead), _figure(alarms), _table(alarms)]
+    if power := _power(data, twins):
+        blocks.append(Paragraph(power))
+    return Section("validity", "Would the study cry wolf?", blocks)
+
+
+def _name(row: pd.Series) -> str:
+    return f"{row['first']} and {row['second']}, {CALLED[row['metric']]}"
+
+
+def _figure(alarms: pd.DataFrame) -> Figure:
+    frame = alarms.iloc[::-1].reset_index(drop=True)
+    total, raised = int(frame["comparisons"].sum()), int(frame["alarms"].sum())
+    outside = [_name(row) for _, row in frame.iterrows() if not row["rate_low"] <= ALPHA <= row["rate_high"]]
+    title = "False alarms between twins"
+    message = f"{raised} alarms in {total} comparisons of one function with itself ({percent(raised / total)}); " + (
+        f"the nominal {percent(ALPHA, 0)} lies outside the 95% Wilson interval of {', '.join(outside)}."
+        if outside
+        else f"the nominal {percent(ALPHA, 0)} lies within every 95% Wilson interval."
+    )
+    with panels(1, 1, 0.8 + 0.3 * len(frame)) as (figure, (axis,)):
+        axis.axvline(100 * ALPHA, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        for y, row in frame.iterrows():
+            axis.plot([100 * row["rate_low"], 100 * row["rate_high"]], [y, y], color=SERIES[0])
+            axis.plot(100 * row["rate"], y, "o", color=SERIES[0], markersize=6)
+            at_right(axis, 1.13, y, f"{row['alarms']} of {row['comparisons']}")
+        axis.set_yticks(range(len(frame)), [_name(row) for _, row in frame.iterrows()], color=INK)
+        axis.set(xlim=(0, None), ylim=(-0.6, len(frame) - 0.4))
+        axis.set_xlabel("false alarms (% of comparisons); dashed: nominal")
+        axis.grid(axis="y", visible=False)
+        picture = svg(figure, "figure-validity", title, message)
+    return Figure("figure-validity", title, message, picture, download("false_alarms", alarms))
+
+
+def _table(alarms: pd.DataFrame) -> Table:
+    columns = [
+        text("Function", "first", heads_row=True),
+        text("Its twin", "second"),
+        text("Metric", "metric"),
+        number("Seeds", "seeds"),
+        significant("Difference over all seeds", "difference"),
+        interval("95% interval", "difference", 4, 1, signed=True),
+        number("Comparisons", "comparisons"),
+        number("Alarms", "alarms"),
+        number("Rate (%)", "rate", 1, 100),
+        interval("95% interval (%)", "rate"),
+    ]
+    caption = "One function under two names: differences and false alarms"
+    return Table("table-validity", caption, columns, alarms, download("false_alarms", alarms))
+
+
+def _power(data: StudyData, twins: list[Twins]) -> Markup:
+    family = int(data.tables["ledger"]["p_superior"].notna().sum())
+    if not family:
+        return Markup("")
+    said = []
+    for metric, smallest in SMALLEST.items():
+        power = planted_power([pair for pair in twins if pair.metric == metric], smallest, family)
+        if power == power:
+            said.append(f"{percent(power, 0)} for {CALLED[metric]}")
+    if not said:
+        return Markup("")
+    return Markup(
+        "<strong>Power.</strong> An effect of {} times the smallest that matters, planted into this noise and tested "
+        "in {} of {} at the strictest level of Holm's correction for {} tests, is found with a probability of {}. Real "
+        "comparisons on noisier networks find less: each inconclusive row says what it could have found."
+    ).format(f"{PLANTED:g}", counted(MIN_CELLS, "cell"), counted(GROUP, "seed"), family, " and ".join(said))

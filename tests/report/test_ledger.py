@@ -1,0 +1,112 @@
+"""The ledger's page: every row with its verdict, its cells drawn where its numbers are."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from activation_study.report.data import StudyData
+from activation_study.report.forest import LABEL, NUMBER, WIDTH, Mark, forest
+from activation_study.report.sections import answer, ledger, validity
+from activation_study.report.sections.ledger import ICONS, MEANINGS, Scale
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def data(tables):
+    return StudyData.read("small", tables, {})
+
+
+def _claims(section):
+    (block,) = [block for block in section.blocks if hasattr(block, "groups")]
+    return [claim for _, claims in block.groups for claim in claims], block
+
+
+def test_every_row_is_there_once_with_its_verdict(data):
+    claims, block = _claims(ledger.section(data))
+    rows = {row.row: row.verdict for claim in claims for row in claim.rows}
+    assert rows == data.tables["ledger"].set_index("row")["verdict"].to_dict()
+    assert {word for word, _, _ in block.legend} == set(rows.values()) == set(ICONS) == set(MEANINGS)
+    ids = [row.id for claim in claims for row in claim.rows]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_claim_wears_the_verdicts_that_are_judged(data):
+    claims, _ = _claims(ledger.section(data))
+    badges = {claim.name: [verdict for verdict, _ in claim.badges] for claim in claims}
+    assert badges["C01"] == ["supported", "reversed"]
+    assert badges["C06"] == ["exploratory"]
+
+
+def test_the_page_holds_the_ledger(report):
+    html = report.read_text(encoding="utf-8")
+    for name in ("claim-C01", "claim-C01.1", "claim-C01.2", "claim-C04"):
+        assert len(re.findall(f'id="{re.escape(name)}"', html)) == 1, name
+    assert "e" * 64 in html, "the hash of the claims file"
+    assert "40 seeds would settle it" in html
+    assert "It is a quarter." in html
+
+
+def test_no_ledger_no_section(data):
+    empty = {name: table.iloc[:0] if name == "ledger" else table for name, table in data.tables.items()}
+    assert ledger.section(StudyData("small", empty, {})) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "short", "long"),
+    [
+        ("fraction", 0.0123, "+1.23", "+1.23 points"),
+        ("log steps (differences are log ratios)", math.log(2), "× 2", "× 2"),
+        ("log ratio", -math.log(4), "× 0.25", "× 0.25"),
+        ("decades per layer", 0.05, "0.05", "0.05 decades per layer"),
+        ("log10 of the product", 3.0, "× 20.1", None),
+    ],
+)
+def test_units(unit, value, short, long):
+    scale = Scale.of(pd.Series({"type": "difference", "unit": unit}))
+    if long is None:  # a decimal logarithm is no natural one
+        assert scale.short(value) != short
+    else:
+        assert (scale.short(value), scale.long(value)) == (short, long)
+
+
+def test_a_forest_stands_where_its_numbers_are():
+    marks = [Mark("a", 0.0, -1.0, 1.0), Mark("b <i>", 2.0, 1.5, 2.5), Mark("all", 1.0, 0.5, 1.5, whole=True)]
+    drawn = forest(marks, "x", "title", "message", "{:g}".format, "points", [0.0, 0.5])
+    root = ElementTree.fromstring(drawn)
+    first, second = (float(circle.get("cx")) for circle in root.iter(f"{SVG}circle"))
+    bars = [
+        [float(x) for x in re.fullmatch(r"M([\d.]+) [\d.]+H([\d.]+)", path.get("d")).groups()]
+        for path in root.iter(f"{SVG}path")
+        if path.get("stroke-width") == "2"
+    ]
+    lines = [path for path in root.iter(f"{SVG}path") if "V" in path.get("d")]
+    zero, smallest = (float(re.match(r"M([\d.]+)", line.get("d"))[1]) for line in lines)
+    assert zero == pytest.approx(first, abs=0.15)  # a's estimate is zero
+    unit = (second - zero) / 2
+    for (low, high), mark in zip(bars, marks, strict=True):
+        assert [low, high] == pytest.approx([zero + unit * mark.low, zero + unit * mark.high], abs=0.2)
+    assert smallest == pytest.approx(zero + unit / 2, abs=0.2)
+    assert all(LABEL <= x <= WIDTH - NUMBER for bar in bars for x in bar)
+    assert "b <i>" in [text.text for text in root.iter(f"{SVG}text")]
+
+
+def test_the_first_screen_counts_the_claims(data):
+    """By hand: C01 is mixed; C02 negligible, C04 wrong, C09 costly; C05 and C08 hold; C03 stays open."""
+    said = str(answer._claims(data.tables["ledger"]))
+    assert "Of the 7 claims that were tested, 2 hold up, 3 do not, 1 stay undecided, and 1 hold in part" in said
+
+
+def test_a_wide_interval_is_not_called_as_good():
+    tied = pd.DataFrame({"activation": ["a", "b"], "difference_low": [-0.004, -0.08]})
+    said = str(answer._beside(tied))
+    assert "<code>a</code> is as good, within a point" in said
+    assert "<code>b</code> cannot be told apart" in said
+    assert "8.0 points" in said
+
+
+def test_without_twins_there_is_no_validity_section(data):
+    assert validity.section(data) is None
