@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from activation_study import datasets
+from activation_study import datasets, devices
 from activation_study.prepared import Arrays, DatasetUnavailable
 from activation_study.splits import Split, make_split
 
@@ -59,7 +59,34 @@ def training_flops(depth: int, width: int, batch: int, features: int = 784, clas
     return 2 * batch * (3 * weights - features * width)
 
 
-def product_rate(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, seconds: float) -> float:
+def exact_product() -> str:
+    """The precision whose products the study takes, without setting it."""
+    kept = torch.get_float32_matmul_precision()
+    try:
+        return devices.fastest_exact_product()
+    finally:
+        torch.set_float32_matmul_precision(kept)
+
+
+def product_rates(seconds: float) -> dict[str, float]:
+    """FLOP/s of batched float32 products by precision and shape: large squares, and those of the training.
+
+    A precision at which products are no longer float32's is left out.
+    """
+    shapes = [(1, n, n, n) for n in (256, 512, 1024, 2048)]
+    shapes += [(8, 256, 128, 128), (8, 128, 64, 64), (8, 256, 784, 128)]
+    kept, rates = torch.get_float32_matmul_precision(), {}
+    for precision in sorted({"highest", exact_product()}):
+        torch.set_float32_matmul_precision(precision)
+        for replicas, m, k, n in shapes:
+            a, b = torch.randn(replicas, m, k), torch.randn(replicas, k, n)
+            name = f"{precision} {replicas}×[{m}, {k}]·[{k}, {n}]"
+            rates[name] = _product_rate(a, b, torch.empty(replicas, m, n), seconds)
+    torch.set_float32_matmul_precision(kept)
+    return rates
+
+
+def _product_rate(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, seconds: float) -> float:
     """FLOP/s of a batched product, repeated for about that much processor time."""
     torch.bmm(a, b, out=out)
     start, calls = time.process_time(), 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import data
 import torch
@@ -12,23 +12,19 @@ from activation_study.activations import from_entry
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
 from activation_study.convergence import log_spaced_steps
 from activation_study.networks import StackedMLP
-from activation_study.study import validated
+from activation_study.study import Study
 from activation_study.theory import constants
 
-REPLICAS = 8  # training.replicas_per_chunk.cpu by default; the run asserts it
+DEFAULT = Study.from_file(Path(__file__).resolve().parents[1] / "config.yaml")
+SETTINGS = DEFAULT.config["training"]
+REPLICAS = SETTINGS["replicas_per_chunk"]["cpu"]
+DEPTHS = (5, 20)  # at which the experiment `core` trains every activation
 
 
-def settings() -> dict[str, Any]:
-    """The defaults of the config's ``training``."""
-    smallest = {
-        "study": "defaults",
-        "activations": {"relu": {"class": "ReLU"}},
-        "datasets": {"digits": {"source": "digits", "target": 0.9}},
-        "experiments": {"core": {"depth": 1}},
-    }
-    found = validated(smallest)["training"]
-    assert found["replicas_per_chunk"]["cpu"] == REPLICAS, "benchmarks/study_side.py: REPLICAS is not the default"
-    return found
+def core_steps(depth: int) -> int:
+    """How many steps the default study's experiment ``core`` trains networks of that depth."""
+    core = (DEFAULT.runs[run].factors for experiment, run in DEFAULT.membership if experiment == "core")
+    return next(factors["steps"] for factors in core if factors["depth"] == depth)
 
 
 def chunk(
@@ -58,12 +54,26 @@ def chunk(
     rates = torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
     network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
-    plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), settings()["probe_samples"])
+    plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS["probe_samples"])
     return Chunk(network, records, factors, plan, Clock())
 
 
+def advance(chunk: Chunk, steps: int) -> float:
+    """Train that many steps and evaluate once; the seconds of the steps alone.
+
+    Raises:
+        RuntimeError: a replica diverged, so the chunk is smaller than what is measured.
+    """
+    replicas, before = len(chunk.records), chunk.clock.seconds.get("training", 0.0)
+    chunk.plan.evaluations = [chunk.step + steps]
+    chunk.train(chunk.step + steps)
+    if len(chunk.records) < replicas:
+        raise RuntimeError(f"{replicas - len(chunk.records)} of {replicas} replicas diverged")
+    return chunk.clock.seconds["training"] - before
+
+
 def default_looks(steps: int) -> tuple[list[int], list[int]]:
-    """The steps of the evaluations and of the probes with the default settings."""
-    found = settings()
-    evaluations = {*log_spaced_steps(steps, found["evaluations_per_decade"]), round(steps * found["pruning"]["after"])}
-    return sorted(evaluations), log_spaced_steps(steps, found["probes_per_decade"])
+    """The steps of the evaluations and of the probes with the default study's settings."""
+    pruned = max(1, round(steps * SETTINGS["pruning"]["after"]))
+    evaluations = {*log_spaced_steps(steps, SETTINGS["evaluations_per_decade"]), pruned}
+    return sorted(evaluations), log_spaced_steps(steps, SETTINGS["probes_per_decade"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 PROCESSES = 2
 CONTEXT = multiprocessing.get_context("spawn")
+Work = Callable[[], dict[str, Any]]
 
 
 class Timing(NamedTuple):
@@ -19,7 +21,7 @@ class Timing(NamedTuple):
 
     cpu: float
     wall: float
-    work: dict[str, float]
+    work: dict[str, Any]
 
 
 class Pair:
@@ -38,7 +40,8 @@ class Pair:
         """The task in both at once; ``each`` may hold the arguments that differ."""
         self._exchange([(task, arguments | own) for own in each or [{}] * PROCESSES])
         timings = self._exchange(["go"] * PROCESSES)
-        self.shares += [timing.cpu / timing.wall for timing in timings]
+        if not each:
+            self.shares += [timing.cpu / timing.wall for timing in timings]
         return timings
 
     def _exchange(self, messages: list[Any]) -> list[Any]:
@@ -66,6 +69,16 @@ def throughput(timings: list[Timing]) -> float:
     return sum(t.work["samples"] / t.cpu for t in timings)
 
 
+def training_flops(timings: list[Timing]) -> float:
+    """FLOP/s of one process's training steps, the mean of both."""
+    return sum(t.work["flops"] / (t.work["seconds"] * t.cpu / t.wall) for t in timings) / len(timings)
+
+
+def best_product(timings: list[Timing]) -> float:
+    """FLOP/s of one process at the best of the products, the mean of both."""
+    return max(sum(t.work[name] for t in timings) / len(timings) for name in timings[0].work)
+
+
 def _serve(end: Connection, side: str) -> None:
     import torch
 
@@ -87,32 +100,51 @@ def _serve(end: Connection, side: str) -> None:
             end.send(error)
 
 
+@contextlib.contextmanager
+def _arithmetic(precision: str | None, threads: int) -> Iterator[None]:
+    """A float32 product and a number of threads for a while."""
+    import torch
+
+    kept = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    torch.set_float32_matmul_precision(precision or kept[0])
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(kept[0])
+        torch.set_num_threads(kept[1])
+
+
 @functools.cache
-def _study_epoch(**shape: Any) -> Callable[[], dict[str, float]]:
-    """About an epoch of every replica and its evaluation; ``flops`` and ``seconds`` are those of the steps alone."""
+def _study_epoch(precision: str | None = None, threads: int = 1, **shape: Any) -> Work:
+    """About an epoch of every replica and its evaluation; ``flops`` and ``seconds`` are those of the steps alone.
+
+    No threads: nothing, so that the other process has the machine to itself.
+    """
+    if not threads:
+        return dict
     import data
     import study_side
 
     steps = data.TRAIN // shape["batch"]
-    chunk = study_side.chunk(**shape, evaluations=range(1, 1000 * steps, steps))
-    flops = data.training_flops(shape["depth"], shape["width"], shape["batch"])
-    chunk.train(1)
+    chunk = study_side.chunk(**shape)
+    replica_steps = steps * len(chunk.records)
+    flops = replica_steps * data.training_flops(shape["depth"], shape["width"], shape["batch"])
 
     def work() -> dict[str, float]:
-        before = chunk.clock.seconds["training"]
-        chunk.train(chunk.step + steps)
-        assert len(chunk.records) == study_side.REPLICAS, "a replica diverged"
-        replica_steps = steps * study_side.REPLICAS
-        seconds = chunk.clock.seconds["training"] - before
-        return {"samples": replica_steps * shape["batch"], "flops": replica_steps * flops, "seconds": seconds}
+        with _arithmetic(precision, threads):
+            seconds = study_side.advance(chunk, steps)
+        return {"samples": replica_steps * shape["batch"], "flops": flops, "seconds": seconds}
 
+    work()
     return work
 
 
-def _study_run(depth: int, probes: bool, steps: int = 1000) -> Callable[[], dict[str, float]]:
-    """A whole training of a chunk with the default evaluations, with or without the default probes."""
+def _study_run(depth: int, probes: bool) -> Work:
+    """A whole training of a chunk as in the default study's `core`, with or without its probes."""
     import study_side
 
+    steps = study_side.core_steps(depth)
     evaluations, probed = study_side.default_looks(steps)
     shape = {"depth": depth, "width": 64, "batch": 128, "optimiser": "momentum"}
     # The evaluations at the probes' steps take place either way.
@@ -127,48 +159,62 @@ def _study_run(depth: int, probes: bool, steps: int = 1000) -> Callable[[], dict
 
 
 @functools.cache
-def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: str) -> Callable[[], dict[str, float]]:
-    """An epoch and its evaluation of one network."""
+def _step_parts(**shape: Any) -> Work:
+    """About an epoch, with the seconds of each part of the steps."""
+    import data
+    import step_profile
+    import study_side
+
+    steps = data.TRAIN // shape["batch"]
+    chunk = study_side.chunk(**shape)
+    parts = step_profile.Parts(chunk)
+
+    def work() -> dict[str, Any]:
+        parts.seconds.clear()
+        seconds = study_side.advance(chunk, steps)
+        return {"parts": dict(parts.seconds), "seconds": seconds, "steps": steps}
+
+    work()
+    return work
+
+
+@functools.cache
+def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: str) -> Work:
+    """An epoch and its evaluation of one network: the ``usual`` loop, the ``fair`` one, or that one ``tuned``."""
     import baselines
     import data
     from torch import nn
 
     model = baselines.mlp(depth, width, getattr(nn, activation))
+    tuned = kind == "tuned"
+    precision = data.exact_product() if tuned else None
     if kind == "usual":
         loop = baselines.UsualLoop(model, Path(root), batch)
     else:
         split = data.split()
         parts = (split.train_x, split.train_y, split.validation_x, split.validation_y)
-        loop = baselines.FairLoop(model, *parts, batch)
-    loop.epoch()
+        loop = baselines.FairLoop(model, *parts, batch, fused=tuned)
 
     def work() -> dict[str, float]:
-        loop.epoch()
+        with _arithmetic(precision, 1):
+            loop.epoch()
         return {"samples": loop.samples}
 
+    work()
     return work
 
 
-def _products(seconds: float = 0.15) -> Callable[[], dict[str, float]]:
+def _products(seconds: float = 0.15) -> Work:
     """FLOP/s of float32 products by shape and library: large squares, and those of the training."""
     import data
-    import torch
 
-    shapes = [(1, n, n, n) for n in (256, 512, 1024, 2048)]
-    shapes += [(8, 256, 128, 128), (8, 128, 64, 64), (8, 256, 784, 128)]
-
-    def work() -> dict[str, float]:
-        kept, rates = torch.get_float32_matmul_precision(), {}
-        for library, precision in (("MKL", "highest"), ("oneDNN", "medium")):
-            torch.set_float32_matmul_precision(precision)
-            for replicas, m, k, n in shapes:
-                a, b = torch.randn(replicas, m, k), torch.randn(replicas, k, n)
-                name = f"{library} {replicas}×[{m}, {k}]·[{k}, {n}]"
-                rates[name] = data.product_rate(a, b, torch.empty(replicas, m, n), seconds)
-        torch.set_float32_matmul_precision(kept)
-        return rates
-
-    return work
+    return functools.partial(data.product_rates, seconds)
 
 
-TASKS = {"study_epoch": _study_epoch, "study_run": _study_run, "loop": _loop, "products": _products}
+TASKS = {
+    "study_epoch": _study_epoch,
+    "study_run": _study_run,
+    "step_parts": _step_parts,
+    "loop": _loop,
+    "products": _products,
+}

@@ -1,0 +1,181 @@
+"""The tables of docs/performance.md and README.md, from the files in results/bench/: no number is typed by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "results" / "bench"
+FIGURES = ROOT / "docs" / "figures"
+FILES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+
+
+def main() -> None:
+    fill()
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def fill() -> None:
+    """Put every measurement that there is between its markers in both files."""
+    for source, sections in SECTIONS.items():
+        path = BENCH / f"{source}.json"
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            for name, section in sections.items():
+                for file in FILES:
+                    replace_section(file, name, section(found))
+
+
+def replace_section(file: Path, name: str, text: str) -> None:
+    """Put the text between the markers, if the file has them."""
+    if file.exists():
+        old = file.read_text(encoding="utf-8")
+        section = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
+        file.write_text(section.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", old), encoding="utf-8")
+
+
+def bench(summary: Mapping[str, Any]) -> str:
+    """Every target, with a line on where it was measured."""
+    rows = ["| key | what | measured | spread | target | met |", "|---|---|---|---|---|---|"]
+    for key, entry in summary.items():
+        if not isinstance(entry, dict) or "target" not in entry:
+            continue
+        low, high = entry["spread"]
+        value = f"{entry['value']:.3g}" + (f" (ratio {entry['ratio']:.3g})" if "ratio" in entry else "")
+        sign, met = "≥" if entry["better"] == "more" else "≤", "yes" if entry["met"] else "**no**"
+        rows.append(
+            f"| `{key}` | {entry['what']} | {value} | {low:.3g}–{high:.3g} | {sign} {entry['target']} | {met} |"
+        )
+    rounds = summary["vs_fair_fanout"]["rounds"]
+    text = f"torch {summary['versions']['torch']}, {summary['date'][:10]}; medians of {rounds} rounds, their extremes."
+    return "\n".join([*rows, "", where(summary["machine"], text)])
+
+
+def where(machine: Mapping[str, Any], text: str) -> str:
+    line = f"{machine['cores']} cores of {machine['processor']} ({machine['capability']}), {text}"
+    if not machine["otherwise_idle"]:
+        line += (
+            f" Other programs were running: the measured processes got {machine['processor_share']:.0%} of their cores."
+        )
+    return line
+
+
+def gains(summary: Mapping[str, Any]) -> str:
+    rows = ["| trainer | samples/s | over the fair loop | spread |", "|---|---|---|---|"]
+    for entry in summary["gains"].values():
+        low, high = entry["spread"]
+        rows.append(
+            f"| {entry['what']} | {entry['samples_per_s']:,.0f} | {entry['value']:.2f} | {low:.2f}–{high:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def overheads(summary: Mapping[str, Any]) -> str:
+    """Probes by depth, and where the time of a whole study goes."""
+    absolute, jobs = summary["absolute"], summary["jobs"]
+    rows = ["| training | steps | probes add | evaluations add |", "|---|---|---|---|"]
+    for depth, steps in summary["steps"].items():
+        number = depth.removeprefix("depth ")
+        probes = absolute[f"probe_overhead_d{number}"]["value"]
+        evaluations = absolute[f"evaluation_over_training_d{number}"]["value"]
+        rows.append(f"| {depth} | {steps} | {probes:.1%} | {evaluations:.1%} |")
+    seconds = jobs["core_seconds"]
+    phases = ", ".join(f"{phase} {value / sum(seconds.values()):.1%}" for phase, value in seconds.items())
+    lines = [
+        *rows,
+        "",
+        f"In {jobs['study']}, {jobs['wall_s'] / 60:.0f} minutes: {summary['job_overhead']['value']:.1%} of the cores' "
+        f"time was no work of the study's ({jobs['outside_training_alone']:.1%} was no training step). The clock "
+        f"inside the jobs: {phases}.",
+    ]
+    if "cost_jobs_s" in jobs:
+        lines[-1] += (
+            f" The jobs that measure costs, {jobs['cost_jobs_s'] / 60:.1f} minutes alone on the machine, are left out; "
+            f"with them as overhead it would be {jobs['with_cost_jobs']:.1%}."
+        )
+    return "\n".join(lines)
+
+
+def profile(found: Mapping[str, Any]) -> str:
+    other = ("step_ms", "products_over_best_rate", "training_over_best_rate", "timing_overhead")
+    shapes = found["shapes"]
+    first = next(iter(shapes.values()))
+    parts = sorted((part for part in first if part not in other), key=lambda part: -first[part]["value"])
+    rows = ["| share of a step | " + " | ".join(shapes) + " |", "|---|" + "---|" * len(shapes)]
+    for part in parts:
+        rows.append(f"| {part} | " + " | ".join(f"{shape[part]['value']:.1%}" for shape in shapes.values()) + " |")
+    names = {
+        "step_ms": ("milliseconds per step of a chunk", ".1f"),
+        "products_over_best_rate": ("products' rate over the best", ".0%"),
+        "training_over_best_rate": ("training's rate over the best", ".0%"),
+        "timing_overhead": ("what the timing itself adds", ".1%"),
+    }
+    for part, (name, form) in names.items():
+        rows.append(f"| *{name}* | " + " | ".join(f"{shape[part]['value']:{form}}" for shape in shapes.values()) + " |")
+    return "\n".join([*rows, "", where(found["machine"], f"medians of {first['step_ms']['rounds']} rounds.")])
+
+
+def growth(found: Mapping[str, Any]) -> str:
+    rows = []
+    for name, points in found["points"].items():
+        first, last = points[0], points[-1]
+        rows += [
+            f"![Throughput and peak memory against {name}: from {first['at']} to {last['at']}, {first['value']:,.0f} "
+            f"to {last['value']:,.0f} replica-steps per second](figures/growth-{name}.svg)",
+            "",
+            f"| {name} | replica-steps/s | spread | of the roofline | peak MB |",
+            "|---|---|---|---|---|",
+        ]
+        for point in points:
+            low, high = point["spread"]
+            rows.append(
+                f"| {point['at']} | {point['value']:,.0f} | {low:,.0f}–{high:,.0f} | "
+                f"{point['value'] / point['bound']:.0%} | {point['peak_mb']:,.0f} |"
+            )
+        rows.append("")
+    best = found["best_product_flops"]
+    text = f"best product {best['value'] / 1e9:,.0f} GFLOP/s in {found['processes']} processes together."
+    return "\n".join([*rows, where(found["machine"], text)])
+
+
+def pruning(found: Mapping[str, Any]) -> str:
+    saved, ranks = found["savings"], found["early_ranks_of_best"]
+    steps = saved["replica_steps"]
+    places = ", ".join(f"{place} in {count}" for place, count in enumerate(ranks, 1) if count) + " runs."
+    return "\n".join(
+        [
+            f"In {found['compared']} unpruned pilot runs the rule would have discarded the rate that is best in the "
+            f"end {found['changed']} times; the largest loss of mean validation accuracy on the tuning seeds was "
+            f"{100 * found['largest_accuracy_lost']:.2f} points. The rank at the pruning step of the rate that was "
+            f"best in the end: {places}",
+            "",
+            "| saving | replica-steps without it, over those with it |",
+            "|---|---|",
+            f"| pruning | {saved['without_pruning'] / steps:.2f} |",
+            f"| runs shared by experiments ({saved['runs_asked_for']} asked for, {saved['runs']} trained) | "
+            f"{saved['without_sharing'] / steps:.2f} |",
+            f"| both | {saved['without_either'] / steps:.2f} |",
+            f"| dropping replicas that diverge ({found['diverged']} of {found['tuning_replicas']} in the pilot's "
+            f"tuning) | {1 / (1 - found['saved_by_dropping']):.2f} |",
+        ]
+    )
+
+
+SECTIONS = {
+    "summary": {"bench": bench, "gains": gains, "overheads": overheads},
+    "profile": {"profile": profile},
+    "growth": {"growth": growth},
+    "pruning": {"pruning": pruning},
+}
+
+
+if __name__ == "__main__":
+    main()
