@@ -3,7 +3,10 @@
 #   make demo                        a small study, from nothing to reports/demo.html
 #   make study CONFIG=my.yaml        a study of one's own; CORES=4 to leave some cores free
 #   make report CONFIG=my.yaml       its report alone
+#   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
+#   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
+#   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 
 CONFIG ?= config.yaml
@@ -20,7 +23,7 @@ REPORT = $$($(BIN)/python -c 'import sys, yaml; \
 # Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env demo study report test lint bench lock browser
+.PHONY: env demo study report verify test lint faults bench performance lock browser
 
 study: env
 	$(SNAKEMAKE)
@@ -33,6 +36,9 @@ report: env
 	@$(SNAKEMAKE) $(REPORT)
 	@echo "Report: $(REPORT)"
 
+verify: env
+	$(BIN)/python -m activation_study verify
+
 test: env browser
 	$(BIN)/pytest
 
@@ -42,8 +48,18 @@ lint: env
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+faults: env
+	$(BIN)/python tests/faults/run.py $(FAULTS)
+
 bench: env
 	$(BIN)/python benchmarks/run.py
+
+# A quarter of an hour, on a machine that does nothing else.
+performance: bench
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/step_profile.py
+	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/document.py
 
 env: $(LOCKED)
 

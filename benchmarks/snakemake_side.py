@@ -126,7 +126,8 @@ def _snakemake(config: dict[str, Any], *options: str) -> float:
     file = ROOT / "results" / f"{config['study']}.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), "--configfile", str(file), *options]
+    # --configfile takes every word that follows it, so it comes last.
+    command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), *options, "--configfile", str(file)]
     start = time.perf_counter()
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

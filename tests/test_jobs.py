@@ -81,7 +81,8 @@ def _outputs(folder):
 def test_the_collected_tables_hold_every_run(trained, tmp_path):
     study, inputs, _ = trained
     collecting.collect_tables(study, inputs, _outputs(tmp_path))
-    found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in (n for n in tables.TABLES if not n.startswith("ledger"))}
+    names = [name for name in tables.TABLES if not name.startswith("ledger")]
+    found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in names}
     for part in PARTS:
         parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
         pd.testing.assert_frame_equal(found[part], parts)

@@ -18,6 +18,7 @@ from activation_study.claim_computations import COMPUTATIONS
 from activation_study.claim_metrics import COST, KEY, METRICS, Tables
 from activation_study.claims import CELL, STATISTICAL, Arm, Claims, Row
 from activation_study.errors import StudyError
+from activation_study.guidelines import tried
 from activation_study.statistics import Interval, Test, stratified_interval, trend_weights
 from activation_study.verdicts import Contrast, Effect, Verdict, contrast, effect, judge
 
@@ -326,14 +327,10 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
         here = scored[np.logical_and.reduce([scored[k] == v for k, v in zip(CELL, cell, strict=True)])]
         test = here.groupby("activation")["test_accuracy"].mean().dropna()
         validation = validation[validation.index.isin(test.index)].dropna()
-        tried: list[str] = []
-        for stage in row.stages:
-            if tried and validation[tried].max() >= replicas["target"].iloc[0]:
-                break
-            tried += [name for name in stage if name in validation.index]
-        if not tried:
+        names = tried(row.stages, validation, replicas["target"].iloc[0])
+        if not names:
             continue
-        regret = float(test[validation.idxmax()] - test[validation[tried].idxmax()])
+        regret = float(test[validation.idxmax()] - test[validation[names].idxmax()])
         name = f"{cell[0]}/depth={cell[1]}"
         cells.append(
             {"cell": name, "dataset": cell[0], "estimate": regret, "low": NAN, "high": NAN}

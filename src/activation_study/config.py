@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -14,14 +15,40 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from activation_study import activation_entries, datasets
 from activation_study.errors import StudyError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+MAX_VALUES = 100_000  # aliases let a YAML file of one line stand for more values than there are atoms
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_CONTROL = re.compile(r"[^\S \n\t]|[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values. Of two equal keys YAML keeps the second without a word: here they are refused."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise StudyError(f"line {line}: the key {key.value!r} stands there twice; one of the two must go")
+                seen.add(key.value)
+        return node
+
+
+def _whole(validator: Any, pattern: str, value: Any, schema: Any) -> Any:
+    """JSON schema's `$` is the end of the text; Python's also matches before a last line break."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+_Validator = validators.extend(Draft202012Validator, {"pattern": _whole})
 
 
 @functools.cache
@@ -43,13 +70,19 @@ def _experiment_schema() -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A YAML file's mapping, not yet validated. Raises :class:`StudyError`."""
+    """A YAML file's mapping of plain values, not yet validated. Raises :class:`StudyError`."""
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        config = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise StudyError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(config, dict):
         raise StudyError(f"{path}: must hold a mapping of keys, not {type(config).__name__}")
+    try:
+        _check_plain(config)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
     return config
 
 
@@ -57,9 +90,11 @@ def validated(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with defaults filled in and every factor a list. Raises :class:`StudyError`."""
     _check_plain(config)
     config = _with_defaults(copy.deepcopy(dict(config)), schema())
-    faults = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    faults = sorted(_Validator(schema()).iter_errors(config), key=lambda e: list(map(str, e.path)))
     if faults:
         raise StudyError("\n".join(dict.fromkeys(map(_one_line, faults))))
+    if config["study"] == "reference":
+        raise StudyError("study: 'reference' is where reports/ keeps the published run; another name is needed")
     for name, entry in config["activations"].items():
         activation_entries.check(name, entry, allow_modules=config["allow_modules"])
     for name, entry in config["datasets"].items():
@@ -91,23 +126,35 @@ def _names(config: Mapping[str, Any], where: str, factor: str, chosen: list[str]
     return chosen
 
 
-def _check_plain(value: Any, path: tuple[str, ...] = ()) -> None:
+def _check_plain(value: Any) -> None:
     """YAML also has dates, infinities, keys that are no text, and lists that hold themselves: none has a place here."""
-    key = ".".join(path) or "config"
-    if len(path) > 20:
-        raise StudyError(f"{key[:60]}…: is nested too deeply")
-    if isinstance(value, Mapping):
-        for name, inside in value.items():
-            if not isinstance(name, str):
-                raise StudyError(f"{key}: the key {name!r} must be text; put it in quotes")
-            _check_plain(inside, (*path, name))
-    elif isinstance(value, list):
-        for index, inside in enumerate(value):
-            _check_plain(inside, (*path, str(index)))
-    elif isinstance(value, int | float) and not abs(value) < 1e18:
-        raise StudyError(f"{key}: {str(value)[:20]} must be a finite number below 1e18")
-    elif value is not None and not isinstance(value, str | int | float):
-        raise StudyError(f"{key}: {value!r} must be text, a number, true or false")
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    for seen in itertools.count(1):
+        if not waiting:
+            return
+        path, value = waiting.pop()
+        key = ".".join(path) or "config"
+        if len(path) > 20:
+            raise StudyError(f"{key[:60]}…: is nested too deeply")
+        if seen > MAX_VALUES:
+            raise StudyError(f"{key[:60]}: is one of more than {MAX_VALUES} values; a study has fewer")
+        if isinstance(value, Mapping):
+            for name in value:
+                if not isinstance(name, str):
+                    raise StudyError(f"{key}: the key {name!r} must be text; put it in quotes")
+                if _CONTROL.search(name) or "\n" in name:
+                    raise StudyError(f"{key}: the key {ascii(name)[:60]} holds a control character; remove it")
+            waiting += [((*path, name), inside) for name, inside in reversed(value.items())]
+        elif isinstance(value, list):
+            waiting += [((*path, str(index)), inside) for index, inside in reversed([*enumerate(value)])]
+        elif isinstance(value, str):
+            if _CONTROL.search(value):
+                raise StudyError(f"{key}: {ascii(value)[:60]} holds a control character; remove it")
+        elif isinstance(value, int | float):
+            if not abs(value) < 1e18:
+                raise StudyError(f"{key}: {str(value)[:20]} must be a finite number below 1e18")
+        elif value is not None:
+            raise StudyError(f"{key}: {value!r} must be text, a number, true or false")
 
 
 def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:

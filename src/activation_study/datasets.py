@@ -61,9 +61,13 @@ def fingerprint(entry: dict[str, Any]) -> str:
     """Names, sizes and times of the files that a `folder` or `npz` entry reads, as one hash; "" for other sources."""
     if "path" not in OWN_KEYS.get(entry["source"], set()):
         return ""
-    path = Path(entry["path"]).expanduser()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    try:
+        path = Path(entry["path"]).expanduser()
+        # Images lie two levels deep; whatever is below a path like / is not looked at.
+        files = sorted([*path.glob("*"), *path.glob("*/*")]) if path.is_dir() else [path]
+        stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    except (OSError, RuntimeError):  # the job that reads it says what is wrong
+        return ""
     listed = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(repr(listed).encode()).hexdigest()
 
@@ -88,15 +92,24 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
         case "mnist1d":
             raw = sources.mnist1d()
         case "folder":
-            raw = local_files.folder(Path(entry["path"]).expanduser(), f"{key}.path")
+            raw = local_files.folder(_path(entry, key), f"{key}.path")
         case "npz":
-            raw = local_files.npz(Path(entry["path"]).expanduser(), f"{key}.path")
+            raw = local_files.npz(_path(entry, key), f"{key}.path")
         case _ if entry["class"] == "FashionMNIST":
             raw = sources.fashion_mnist(cache)
         case _:
             arguments = {k: v for k, v in entry.items() if k not in COMMON_KEYS | {"class"}}
             raw = sources.torchvision_dataset(entry["class"], arguments, cache, key)
     return _arrays(raw, key)
+
+
+def _path(entry: dict[str, Any], key: str) -> Path:
+    try:
+        path = Path(entry["path"]).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # too long a name, no permission; no such user behind ~
+        raise StudyError(f"{key}.path: {entry['path'][:60]!r} cannot be read ({sources.one_line(error)})") from None
+    return path
 
 
 def prepare(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from activation_study.errors import StudyError
 
 CHECKPOINT = "checkpoint.pt"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""What is wrong with a disk, not with the program."""
+ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What PyTorch's RuntimeErrors say when there is no memory left."""
 
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
-    """Gives a function that logs a line with the time; a StudyError ends the job with its line and exit code 1."""
+    """Gives a function that logs a line with the time; a StudyError ends the job with its line and exit code 1.
+
+    So does a disk that is full or read-only, or a lack of memory: the same command goes on when there is room.
+    """
     start = time.monotonic()
     with Path(log_file).open("w", encoding="utf-8") as file:
 
@@ -31,9 +39,28 @@ def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
         except StudyError as error:
             log(f"error: {error}")
             sys.exit(f"error: {error}")
-        except Exception:
-            file.write(traceback.format_exc())
-            raise
+        except Exception as error:
+            if (line := _trouble(error)) is None:
+                file.write(traceback.format_exc())
+                raise
+            with suppress(OSError):  # the log may lie on the disk that is full
+                log(f"error: {line}")
+            sys.exit(f"error: {line}")
+
+
+def _trouble(error: Exception) -> str | None:
+    """The line for what the machine lacks; None for a bug."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        where = error.filename or "the results folder"
+        return f"{where}: cannot be written ({error.strerror}); make room for it and give the same command again"
+    if lacks_memory(error):
+        return "this job needs more memory than there is; run fewer jobs at a time (--cores), or on a larger machine"
+    return None
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether it is an allocator's: Python's, NumPy's, or PyTorch's on a CPU or a GPU."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATORS)
 
 
 def describe_activation(params: dict[str, Any], path: str | Path) -> None:
@@ -61,7 +88,11 @@ def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callabl
 
 
 def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str], None]) -> None:
-    """Train one run and write its tables; a run without data writes that."""
+    """Train one run and write its tables; a run without data writes that.
+
+    Raises:
+        StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
+    """
     from activation_study import files, outcomes, prepared, progress, provenance, tables
 
     began, where = time.time(), "none"
@@ -91,7 +122,15 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
             "arithmetic": where,
         }
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
-        rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+        try:
+            rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            raise StudyError(
+                f"training.replicas_per_chunk.{device.type}: {settings['replicas_per_chunk'][device.type]} networks at "
+                f"once need more memory than there is for {params['id']}; a smaller number needs less"
+            ) from None
     rows["jobs"] = [provenance.of_job(params, began, where)]
     for name, part in rows.items():
         tables.write_parquet(tables.from_rows(name, part), outputs[name])

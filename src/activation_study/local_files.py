@@ -43,16 +43,18 @@ def folder(path: Path, key: str) -> Raw:
     root = path.resolve()
     images: list[np.ndarray] = []
     labels: list[int] = []
-    classes = _visible(path)
+    classes = _visible(path, key)
     for label, class_folder in enumerate(classes):
         _check_inside(class_folder, root, key)
         if not class_folder.is_dir():
             raise StudyError(f"{key}: {class_folder} is not a folder; only sub-folders, one per class, are expected")
-        files = _visible(class_folder)
+        files = _visible(class_folder, key)
         if not files:
             raise StudyError(f"{key}: {class_folder} holds no image; remove the folder or fill it")
         for file in files:
             _check_inside(file, root, key)
+            if not file.is_file():  # opening a pipe would wait for ever
+                raise StudyError(f"{key}: {file} is not a readable image (it is no file)")
             images.append(_image(file, images[0].shape if images else None, key))
             labels.append(label)
             if len(images) * images[0].nbytes > MAX_BYTES:
@@ -88,8 +90,11 @@ def _npz_member(archive: zipfile.ZipFile, name: str, where: str) -> np.ndarray:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _visible(path: Path) -> list[Path]:
-    return sorted((entry for entry in path.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def _visible(path: Path, key: str) -> list[Path]:
+    try:
+        return sorted((file for file in path.iterdir() if not file.name.startswith(".")), key=lambda file: file.name)
+    except OSError as error:
+        raise StudyError(f"{key}: {path} cannot be read ({error.strerror})") from None
 
 
 def _check_inside(path: Path, root: Path, key: str) -> None:

@@ -21,11 +21,16 @@ def claim(study: Study) -> None:
     Snakemake's own lock outlives a killed process, and the next call would stop at it.
 
     Raises:
-        StudyError: another process works on this study.
+        StudyError: another process works on this study, or the folder cannot be written.
     """
     results = Path(study.results)
-    results.mkdir(parents=True, exist_ok=True)
-    file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
+    except OSError as error:
+        raise StudyError(
+            f"{results}: cannot be written ({error.strerror}); the study keeps its results there"
+        ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

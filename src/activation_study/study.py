@@ -17,7 +17,9 @@ from typing import Any
 
 from activation_study import activation_entries, datasets, dependencies
 from activation_study.config import factor_defaults, read, validated
+from activation_study.errors import StudyError
 
+MAX_RUNS = 100_000  # Snakemake takes a minute and a gigabyte for half of them
 _RUN_KEYS = ("target", "target_reason", "max_train", "max_test")
 
 
@@ -98,6 +100,9 @@ class Study:
         runs: dict[str, Run] = {}
         membership: dict[tuple[str, str], None] = {}
         for experiment, grids in config["experiments"].items():
+            asked = sum(math.prod(len(grid[name]) for name in factor_defaults()) for grid in grids)
+            if asked > MAX_RUNS:
+                raise StudyError(f"experiments.{experiment}: asks for {asked} runs; at most {MAX_RUNS} can be had")
             for grid in grids:
                 for run in _expand(config, grid):
                     measure = runs.setdefault(run.id, run).settings["measure"]

@@ -239,7 +239,7 @@ def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """`table` with each run's identity in front."""
     identity = runs.drop_duplicates("run")
-    moved = {run: _moved_factors(run) for run in identity["run"]}
+    moved = {run: moved_factors(run) for run in identity["run"]}
     candidates = sorted({name for factors in moved.values() for name in factors})
     varying = [name for name in candidates if identity[name].astype(str).nunique() > 1]
     # A budget that only follows the depth is no condition of its own: deeper networks may be given fewer steps.
@@ -252,7 +252,7 @@ def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return identity[["run", "dataset", "activation", "depth", "condition", *varying]].merge(table, on="run")
 
 
-def _moved_factors(run: str) -> dict[str, str]:
+def moved_factors(run: str) -> dict[str, str]:
     """The factors of a run's id that are not at their default, but for the depth, which is always there."""
     factors = re.split(r",(?=\w+=)", run.split("/", 2)[2])
     moved = dict(factor.split("=", 1) for factor in factors)

@@ -67,12 +67,14 @@ class Visit:
 def unreadable(page: Any, ranking: pd.DataFrame) -> list[str]:
     """What a reader should see and does not: headings in order, figures, captions, and the ranking's numbers.
 
-    Folded tables count by what they hold. `ranking` has activation and accuracy.
+    What is folded away counts by its summary. `ranking` has activation and accuracy.
     """
     faults = page.evaluate(
         """() => {
           const faults = [];
-          const seen = (node) => node.checkVisibility() && node.getBoundingClientRect().height > 0;
+          const shown = (node) => node.checkVisibility() && node.getBoundingClientRect().height > 0;
+          const fold = (node) => node.parentElement?.closest("details:not([open])");
+          const seen = (node) => (fold(node) ? seen(fold(node)) : shown(node));
           let last = -Infinity;
           for (const node of document.querySelectorAll("h1, h2, figure, figure svg, figcaption, .table")) {
             const name = node.id || node.textContent.trim().slice(0, 40);

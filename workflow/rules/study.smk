@@ -2,6 +2,7 @@ import sys
 
 from activation_study.dependencies import sources, sources_digest
 from activation_study import progress
+from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -10,6 +11,8 @@ configfile: "config.yaml"
 
 
 try:
+    for file in workflow.configfiles:
+        read(file)  # finds what Snakemake's own reader passes over, such as a key that stands there twice
     STUDY = Study.from_config(config)
     if STUDY.config["claims"]:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from activation_study import summaries
 from activation_study.errors import StudyError
+from activation_study.guidelines import policy_regret
 from activation_study.ranking import mean_ranks, score_table
 from activation_study.statistics import difference_test, holm, stratified_interval
 from activation_study.tables import TABLES, arrow_table
@@ -96,6 +97,11 @@ class StudyData:
     @cached_property
     def rates(self) -> pd.DataFrame:
         return summaries.learning_rate_sensitivity(self.runs)
+
+    @cached_property
+    def regret(self) -> pd.DataFrame:
+        """What following a policy costs, cell by cell."""
+        return policy_regret(self.runs, self.tables["cost"])
 
     @cached_property
     def cells(self) -> list[CellKey]:

@@ -1,10 +1,11 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value
+// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value
 (() => {
   const tables = [...document.querySelectorAll(".table")];
   const ledger = document.querySelector(".ledger");
-  const state = { anchor: "", sort: {}, filter: {}, pick: {} };
+  const chooser = document.getElementById("table-chooser");
+  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {} };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -79,11 +80,44 @@
     ledger.prepend(row);
   }
 
+  // The chooser's first four columns are the situation: one choice of each leaves one row.
+  function choose() {
+    for (const select of chooser.querySelectorAll(".picks select")) select.value = state.choose[select.name];
+    for (const row of chooser.querySelectorAll("tbody tr")) {
+      row.hidden = Object.entries(state.choose).some(([column, value]) => row.cells[column].textContent !== value);
+    }
+  }
+
+  function addChoices() {
+    const picks = Object.assign(document.createElement("div"), { className: "picks" });
+    const rows = [...chooser.querySelectorAll("tbody tr")];
+    for (const column of ["0", "1", "2", "3"]) {
+      const values = [...new Set(rows.map((row) => row.cells[column].textContent))];
+      const select = Object.assign(document.createElement("select"), { name: column });
+      select.append(...values.map((value) => new Option(value, value)));
+      select.addEventListener("change", () => {
+        state.anchor = chooser.id;
+        state.choose[column] = select.value;
+        choose();
+        writeAddress();
+      });
+      const label = document.createElement("label");
+      label.append(chooser.querySelectorAll("thead th")[column].textContent, select);
+      picks.append(label);
+      state.choose[column] = values[0];
+    }
+    chooser.querySelector(".scroll").before(picks);
+    chooser.open = true;
+    chooser.classList.add("chosen");
+    choose();
+  }
+
   function writeAddress() {
     const query = new URLSearchParams();
     for (const [id, [column, direction]] of Object.entries(state.sort)) query.append("sort", `${id}:${column}:${direction}`);
     for (const [id, text] of Object.entries(state.filter)) if (text) query.append("filter", `${id}:${text}`);
     for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
+    if (state.anchor === chooser?.id) for (const [column, value] of Object.entries(state.choose)) query.append("choose", `${column}:${value}`);
     const suffix = query.size ? `?${query}` : "";
     guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
   }
@@ -112,6 +146,13 @@
       state.pick[key] = text;
       pickClaims();
     }
+    for (const entry of new URLSearchParams(query ?? "").getAll("choose")) {
+      const [column, text] = entry.split(/:(.*)/s);
+      const choices = chooser?.querySelectorAll(`.picks select[name="${CSS.escape(column)}"] option`) ?? [];
+      if (![...choices].some((one) => one.value === text)) continue;
+      state.choose[column] = text;
+      choose();
+    }
     const target = document.getElementById(anchor);
     // What the address points at opens: the target itself, what folds it, and a section's own fold.
     const own = target?.querySelector(":scope > details");
@@ -119,7 +160,10 @@
     if (target && (query || own || target.closest("details"))) target.scrollIntoView();
   }
 
+  if (chooser) addChoices();
+
   for (const table of tables) {
+    if (table === chooser) continue; // one row shows: nothing to sort or search
     table.querySelectorAll("thead th").forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";

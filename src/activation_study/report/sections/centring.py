@@ -63,7 +63,8 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
     never = across[across["reached"] < across["n"]]
     title = f"Centredness and steps to the target, {depth} layers"
     message = (
-        "One mark per activation, named where it is emphasised or stands apart: the geometric mean over seeds of the steps to the target, against how far its layers "
+        "One mark per activation, named where it is emphasised or stands apart: the geometric mean over seeds of the "
+        "steps to the target, against how far its layers "
         "are off centre before training; both on log scales. Hollow triangles: some network never reached the target, "
         "and the true time is longer. Rank correlation, above 0 where off-centre activations are slower: "
         + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())

@@ -36,8 +36,8 @@ def section(data: StudyData) -> Section | None:
     complete = scores.loc[:, scores.notna().any()].dropna()
     if len(complete) > 5:
         lead = (
-            "Two descriptions of the same runs, over the combinations of dataset and depth that every activation was to "
-            "have. No verdict rests on them: seeds of one dataset are not independent datasets."
+            "Two descriptions of the same runs, over the combinations of dataset and depth that every activation was "
+            "to have. No verdict rests on them: seeds of one dataset are not independent datasets."
         )
         blocks += [Paragraph(lead), _ranks(complete), _pairs(complete)]
     times = task_times(replicas, tuple(CELL))
@@ -54,9 +54,10 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
     title = "Mean ranks, and which cannot be told apart"
     message = (
-        f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 best. A "
-        "bar joins activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after Holm's correction over "
-        f"all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
+        f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 "
+        f"best. "
+        "A bar joins activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after Holm's correction "
+        f"over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
         + (
             f"not told apart from it: {plain_list(first[1:])}."
             if len(first) > 1
@@ -143,13 +144,14 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     named = list(dict.fromkeys([*score.index[:2], *data.emphasised]))[:5]
     styles = emphasis(named)
     solved = np.isfinite(times).mean()
+    sure = solved[solved == 1].index.tolist()
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"
     message = (
         f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
         f"target. Higher and further left is better. By the area under its curve {score.index[0]} comes first "
         f"({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} ({decimals(score.iloc[1], 2)}); last is "
-        f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(solved[solved == 1].index.tolist()) or 'None'} "
-        "reached the target on every task."
+        f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
+        "on every task."
     )
     with panels(1, 1, 3.2) as (figure, (axis,)):
         for name in [*(other for other in profile if other not in named), *reversed(named)]:

@@ -19,7 +19,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "The same networks with fewer training samples, and with all of them where an activation's run with all "
-        "differs in nothing else. The gap is training minus test accuracy: what a network has learnt of its samples alone."
+        "differs in nothing else. The gap is training minus test accuracy: what a network has learnt of its samples "
+        "alone."
     )
     return Section("data-size", "The number of training samples", [Paragraph(lead), _figure(sizes), _table(sizes)])
 

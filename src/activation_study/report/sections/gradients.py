@@ -95,7 +95,7 @@ def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
 
 
 def _tile(axis: Axes, grid: pd.DataFrame, name: str, slope: float, place: tuple[int, int], limit: int) -> AxesImage:
-    """One activation's layers × steps. All share one pair of axes: sixteen of them take matplotlib ten times as long."""
+    """One activation's layers × steps. All share one pair of axes: sixteen pairs take matplotlib ten times as long."""
     left, bottom = place[1] * ACROSS, -place[0] * DOWN
     axis.add_patch(Rectangle((left, bottom), 1, 1, color=GAP, linewidth=0, zorder=-1))
     image = axis.imshow(

@@ -1,60 +1,66 @@
-"""The article's three steps, with what the ranking says beside each."""
+"""The article's three steps beside what the evidence supports."""
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
+from activation_study.advice import Sentence, by_step, sentences
+from activation_study.guidelines import by_dataset
 from activation_study.report.data import StudyData
-from activation_study.report.document import Items, Paragraph, Section
-from activation_study.report.tables import decimals
-from activation_study.report.words import code, standing
+from activation_study.report.document import Block, Items, Paragraph, Section
 
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
-STEPS = (
-    (
+STEPS = {
+    "relu_first": (
         "Try ReLU first.",
         "It is simple, cheap and easy to write, and it has served many people well.",
-        ("relu",),
     ),
-    (
+    "then_another": (
         "If ReLU disappoints, try Leaky ReLU or ELU.",
         "The article finds activations centred on zero much better. It prefers ELU where computing time allows, and "
         "Leaky ReLU for very large networks.",
-        ("leaky_relu", "elu"),
     ),
-    (
+    "with_time": (
         "With time to spare, compare PReLU and RReLU as well.",
         "RReLU where the network over-fits; PReLU, which learns its slopes, only with much training data.",
-        ("prelu", "rrelu"),
     ),
-)
+}
 
 
 def section(data: StudyData) -> Section | None:
-    if not len(data.overall):
+    """None where the study has neither scores nor verdicts."""
+    ledger = data.tables["ledger"]
+    if not len(data.overall) and ledger.empty:
         return None
-    steps = [
-        Markup('<strong>{}</strong> {} <span class="evidence"><em>In this study:</em> {}</span>').format(
-            step, why, Markup(" ").join(standing(data, name) for name in names) + _extra(data, names)
-        )
-        for step, why, names in STEPS
-    ]
+    said = by_step(sentences(ledger, by_dataset(data.regret), data.regret))
     lead = Markup(
-        'The <a href="{}">article that this study examines</a> ends on three steps. The order of the ranking stands '
-        "beside each; it is evidence on these networks, not on the reasons that the article gives."
+        'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
+        "evidence supports: sentences made from the verdicts of the ledger, which they name, and from <a "
+        'href="#regret">what following the step costs</a>. What to use instead is in <a href="#chooser">the '
+        "chooser</a>."
     ).format(ARTICLE)
-    return Section("guide", "The article's guide, and this ranking", [Paragraph(lead), Items(steps, numbered=True)])
+    blocks: list[Block] = [Paragraph(lead)]
+    if ledger.empty:
+        missing = "<strong>No verdicts:</strong> this study has no ledger, so the sentences rest on regrets alone."
+        blocks.append(Paragraph(Markup(missing), "gap"))
+    steps = [
+        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name]))
+        for name, (step, why) in STEPS.items()
+    ]
+    blocks.append(Items(steps, numbered=True))
+    if said["beyond"]:
+        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one) for one in said["beyond"]])]
+    return Section("guide", "The article’s guide, and what the evidence supports", blocks)
 
 
-def _extra(data: StudyData, names: tuple[str, ...]) -> Markup:
-    """What the ranking holds on the third step's two conditions."""
-    if "rrelu" not in names:
-        return Markup("")
-    gaps = data.ranking.groupby("activation")["generalisation_gap"].mean()
-    said = Markup("")
-    if {"rrelu", "relu"} <= set(gaps.index) and not pd.isna(gaps[["rrelu", "relu"]]).any():
-        said = Markup(" The mean gap between test and training loss is {} with {} and {} with {}.").format(
-            decimals(gaps["rrelu"], 2), code("rrelu"), decimals(gaps["relu"], 2), code("relu")
-        )
-    return said + Markup(" Every network here saw the same training set, so nothing tests “with much data”.")
+def _evidence(said: Sequence[Sentence]) -> Markup:
+    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence)) for sentence in said)
+    return Markup('<span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
+
+
+def _one(sentence: Sentence) -> Markup:
+    """A sentence with links to the rows that it rests on."""
+    links = Markup(", ").join(Markup('<a href="#claim-{}">{}</a>').format(row, row) for row in sentence.rows)
+    return Markup("{} ({})").format(sentence.text, links) if links else Markup("{}").format(sentence.text)

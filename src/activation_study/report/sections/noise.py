@@ -39,9 +39,8 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
     title = "Accuracy under noise on the inputs"
     message = (
         f"Above: validation accuracy, mean over seeds; below: points above or below the median of all activations. "
-        f"Named: {plain_list(data.emphasised)}; grey: the others. At the strongest noise ({decimals(noise['dose'].max())}) "
-        + "; ".join(_extremes(strongest, cell) for cell in cells)
-        + "."
+        f"Named: {plain_list(data.emphasised)}; grey: the others. At the strongest noise "
+        f"({decimals(noise['dose'].max())}) " + "; ".join(_extremes(strongest, cell) for cell in cells) + "."
     )
     frame = noise.assign(percent=noise["accuracy"] * 100, points=noise["above_median"] * 100)
     with panels(2 * len(cells), len(cells), 2.2, share=False) as (figure, axes):

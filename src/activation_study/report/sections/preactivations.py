@@ -90,7 +90,8 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     message = (
         "The 5% to 95% range and the median of a layer's pre-activations; steps from left to right on a log scale, "
         f"step 0 first. Rows: layers {plain_list([str(layer) for layer in shown])}. Widest at the end: "
-        f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to {decimals(widest['q95'])}. "
+        f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to "
+        f"{decimals(widest['q95'])}. "
         f"The axis ends at ±{FAR}."
     )
     with panels(len(names) * len(shown), len(names), 1.35) as (figure, axes):

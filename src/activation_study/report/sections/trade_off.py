@@ -19,7 +19,8 @@ def section(data: StudyData) -> Section | None:
     if points.empty:
         return None
     lead = (
-        "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the mean "
+        "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
+        "mean "
         "over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast and at "
         "least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
     )
@@ -44,7 +45,8 @@ def _figure(points: pd.DataFrame) -> Figure:
         )
         + "Most accurate: "
         + "; ".join(
-            f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times "
+            f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
+            f"times "
             "ReLU's step)"
             for row in tops.to_dict("records")
         )

@@ -42,8 +42,9 @@ def section(data: StudyData) -> Section | None:
 
 def _lead(balance: pd.DataFrame) -> str:
     return (
-        "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and was "
-        "not at the one before has died; one that lives again has revived. So the dead at the end are those born dead, "
+        "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and "
+        "was not at the one before has died; one that lives again has revived. So the dead at the end are those born "
+        "dead, "
         "and those that died since, less those that revived: the final count alone hides who came back. Shares are of "
         f"all hidden units, means over {int(balance['n'].max())} seeds at most."
     )
@@ -67,7 +68,8 @@ def _fates(balance: pd.DataFrame) -> pd.DataFrame:
 
 
 def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Figure:
-    """Dead units over training above, deaths and revivals below, of the activation that has most; a column per depth."""
+    """Above dead units over training, below deaths and revivals, of the activation that has most; a column per "
+    "depth."""
     name = balance["activation"].iloc[0]
     depths = sorted(balance["depth"].unique())[:4]
     styles = emphasis(sorted(balance["dataset"].unique())[:5])
@@ -83,7 +85,11 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             f"{percent(row['revived'])} revive and {percent(row['dead'])} are dead at the end."
             for depth, row in sums.iterrows()
         )
-        + (f" Units die with {plain_list(others)} as well." if others else f" Of the others none loses {percent(FEW)}.")
+        + (
+            f" Units die with {plain_list(others)} as well."
+            if others
+            else f" No other has {percent(FEW)} dead at any look."
+        )
     )
     with panels(2 * len(depths), len(depths), 1.9, share=False) as (figure, axes):
         for place, depth in enumerate(depths):
@@ -155,7 +161,8 @@ def _doses(doses: pd.DataFrame) -> Figure:
     spared = [name for name in names if peak[name] < FEW]
     title = "Dead units under a negative initial bias, layer by layer"
     message = (
-        "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds and "
+        "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds "
+        "and "
         "datasets; the bias is in standard deviations of the pre-activations. "
         + f"With {names[0]}, before and after training: "
         + "; ".join(

@@ -93,6 +93,7 @@ def _power(data: StudyData, twins: list[Twins]) -> Markup:
         return Markup("")
     return Markup(
         "<strong>Power.</strong> An effect of {} times the smallest that matters, planted into this noise and tested "
-        "in {} of {} at the strictest level of Holm's correction for {} tests, is found with a probability of {}. Real "
-        "comparisons on noisier networks find less: each inconclusive row says what it could have found."
+        "in {} of {} at the strictest level of Holm's correction for {} tests, is found with a probability of {}. "
+        "Twins share no seeds; the claims' comparisons do, and mostly scatter less. Each inconclusive row says what it "
+        "could have found."
     ).format(f"{PLANTED:g}", counted(MIN_CELLS, "cell"), counted(GROUP, "seed"), family, " and ".join(said))

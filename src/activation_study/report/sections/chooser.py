@@ -1,0 +1,108 @@
+"""What to use for a depth, a number of samples, a budget, and over-fitting or not."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.chooser import DEARER, NEAR, Evidence, Recommendation, table
+from activation_study.recommend import beside, budget_text, confidence_text, evidence_text, listed
+from activation_study.report.data import StudyData
+from activation_study.report.document import Facts, Paragraph, Section
+from activation_study.report.tables import Cell, Column, Row, Table, download, text
+from activation_study.report.words import code
+
+ALL = "all"
+"""All the training samples that the datasets have."""
+
+
+def section(data: StudyData) -> Section | None:
+    """None where nothing has a score, or too few seeds to say anything."""
+    if not data.gives_verdicts:
+        return None
+    evidence = Evidence.of(data.tables)
+    answers = table(evidence)
+    if not answers:
+        return None
+    frame = pd.DataFrame([_row(answer, evidence) for answer in answers])
+    plain = [a for a in answers if a.samples is None and a.budget == "high" and not a.overfitting]
+    lead = Markup(
+        "In short, by depth; the table below has every combination of depth, training samples, budget and "
+        "over-fitting, each with its evidence. For other numbers: <code>python -m activation_study recommend "
+        "--depth 50 --samples 2000 --budget low</code>."
+    )
+    rule = Markup(
+        "<strong>How to read it.</strong> The pick has the highest mean test accuracy over the datasets; with "
+        "over-fitting, of those as good within a point, the one with the smallest gap from training to test "
+        "accuracy. A low budget tunes that one activation, and leaves out those whose training step takes {}% or "
+        "more longer than ReLU’s; a high one tunes all that may be better. <strong>Confidence</strong> is high when "
+        "the situation itself was tested (three cells, five seeds), the pick is within a point of the best on every "
+        "dataset, and none that cannot be told apart may be better by a point; moderate when one of these fails, "
+        "low when more do. It is about these networks: three datasets say nothing of a fourth."
+    ).format(f"{100 * (DEARER - 1):.0f}")
+    rows = _table(frame)
+    facts = [(f"{answer.depth} layers", _short(answer)) for answer in plain]
+    return Section(
+        "chooser", "What to use, by situation", [Paragraph(lead), Facts(facts), Paragraph(rule, "note"), rows]
+    )
+
+
+def _short(answer: Recommendation) -> Markup:
+    near, open_ = beside(answer)
+    said = Markup("<strong>{}</strong>, confidence {}: {}").format(
+        code(answer.pick), answer.confidence, evidence_text(answer)
+    )
+    if near:
+        said += f" As good within a point: {listed(near)}."
+    if open_:
+        said += f" Undecided, as results scatter: {listed(open_)}."
+    return said if near or open_ else said + " All others are told apart from it, and worse."
+
+
+def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
+    near, open_ = beside(answer)
+    return {
+        "layers": answer.depth,
+        "samples": ALL if answer.samples is None else f"{answer.samples:,}",
+        "budget": answer.budget,
+        "overfitting": "yes" if answer.overfitting else "no",
+        "use": answer.pick,
+        "confidence": confidence_text(answer),
+        "near": listed(near),
+        "undecided": listed(open_),
+        "what_to_tune": budget_text(answer),
+        "evidence": evidence_text(answer),
+        "ledger": ", ".join(f"{row} {evidence.ledger.loc[row, 'verdict']}" for row in answer.rows) or "no row",
+        "accuracy": answer.accuracy.estimate,
+        "accuracy_low": answer.accuracy.low,
+        "accuracy_high": answer.accuracy.high,
+        "n": answer.n,
+        "cells": answer.cells,
+        "seeds": answer.seeds,
+        "diverged": answer.diverged,
+    }
+
+
+def _beside(row: Row) -> Cell:
+    near = f"as good within a point: {row['near']}" if row["near"] else "none is as good within a point"
+    return Cell(near + (f"; undecided, as results scatter: {row['undecided']}" if row["undecided"] else ""))
+
+
+def _table(frame: pd.DataFrame) -> Table:
+    columns = [
+        text("Layers", "layers"),
+        text("Training samples", "samples"),
+        text("Budget", "budget"),
+        text("Over-fitting", "overfitting"),
+        text("Use", "use", heads_row=True),
+        text("Confidence", "confidence"),
+        Column("Not told apart from it", _beside, numeric=False),
+        text("What to tune", "what_to_tune"),
+        text("Evidence", "evidence"),
+        text("Ledger", "ledger"),
+    ]
+    caption = (
+        "Which activation to use. In brackets: 95% intervals of the paired difference of test accuracy from the "
+        f"pick, in points; a point ({NEAR:g}) is the smallest difference that matters"
+    )
+    return Table("table-chooser", caption, columns, frame, download("chooser", frame))

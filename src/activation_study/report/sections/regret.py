@@ -1,0 +1,170 @@
+"""What following a guide costs: policy regret, dataset by dataset."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from activation_study.guidelines import (
+    COMPARED,
+    LOW_BUDGET,
+    MUCH_DATA,
+    OVERFITTING,
+    by_dataset,
+    conditional_regret,
+)
+from activation_study.report.data import StudyData
+from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.svg import svg
+from activation_study.report.tables import Cell, Column, Table, decimals, download, number, text
+from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
+from activation_study.report.words import plain_list
+
+NAMES = {
+    ("G1", "any"): "ReLU alone (step 1)",
+    ("G2", "low"): "ReLU, then Leaky ReLU (step 2)",
+    ("G2", "high"): "ReLU, then ELU (step 2)",
+    ("G3", "high"): "compare as step 3 says",
+    ("guide", "any"): "best of the other datasets at this depth",
+    ("guide, compared", "high"): f"the best {COMPARED} of them, compared",
+    ("best fixed", "any"): "best of the other datasets at all depths",
+    ("random", "any"): "any one, at random",
+    ("random pair", "low"): "any two, at random, compared",
+    ("reference", "high"): "all compared (the reference)",
+}
+"""Policies in the order of the figure, in words."""
+
+
+def section(data: StudyData) -> Section | None:
+    table = by_dataset(data.regret)
+    if table.empty:
+        return None
+    datasets = [name for name in table if name not in ("policy", "budget", "cells", "spent", "mean", "worst")]
+    table = table.assign(
+        said=[
+            NAMES.get((row["policy"], row["budget"]), row["policy"])
+            for row in table[["policy", "budget"]].to_dict("records")
+        ]
+    )
+    lead = (
+        "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds’ "
+        "validation samples. Its regret is the test accuracy of the best of all activations on tuning seeds, minus "
+        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a "
+        f"policy learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is "
+        "shown."
+        if len(datasets) > 1
+        else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
+    )
+    budget = (
+        "The cost counts networks tuned, in units of tuning ReLU: each activation by the time of its training step "
+        f"over ReLU’s. A low budget pays {LOW_BUDGET:g} units, ReLU and one other; a high one pays whatever the "
+        "policy asks."
+    )
+    blocks: list[Block] = [Paragraph(lead), Paragraph(budget), _figure(table, datasets), _table(table, datasets)]
+    conditions = conditional_regret(data.tables, [name for name in (data.experiment, "data_size") if name])
+    if len(conditions):
+        blocks += [Paragraph(_conditions_text(conditions)), _conditions(conditions)]
+    else:
+        missing = (
+            "The third step’s conditions, over-fitting and much data, cannot be judged: no cell has PReLU and RReLU."
+        )
+        blocks.append(Paragraph(missing, "gap"))
+    return Section("regret", "What following a guide costs", blocks)
+
+
+def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    names = {name: place for place, name in enumerate(NAMES)}
+    shown = table[[key in names for key in zip(table["policy"], table["budget"], strict=True)]]
+    shown = shown[shown["policy"] != "reference"]
+    order = [names[key] for key in zip(shown["policy"], shown["budget"], strict=True)]
+    shown = shown.assign(order=order).sort_values("order", ascending=False, ignore_index=True)
+    title = "Policy regret by dataset"
+    message = (
+        "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
+        "better. Blue: the article’s steps. " + "; ".join(_least(shown, name) for name in datasets) + "."
+    )
+    top = max(1.0, 100 * float(shown[datasets].max().max()))
+    with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
+        for axis, dataset in zip(axes, datasets, strict=True):
+            for y, row in enumerate(shown.to_dict("records")):
+                value, colour = 100 * row[dataset], SERIES[0] if row["policy"].startswith("G") else OTHERS
+                axis.plot([0, value], [y, y], color=colour, linewidth=1.2)
+                axis.plot(value, y, "o", color=colour, markersize=5)
+                at_right(axis, 1.18, y, decimals(value, 1), INK)
+            axis.axvline(0, color=MUTED, linewidth=0.8)
+            axis.set_yticks(range(len(shown)), [short(name, 44) for name in shown["said"]], color=INK)
+            axis.set(title=short(dataset, 24), xlim=(-0.06 * top, 1.04 * top), ylim=(-0.6, len(shown) - 0.4))
+            axis.tick_params(length=0)
+            axis.grid(axis="y", visible=False)
+            axis.spines["left"].set_visible(False)
+        figure.supxlabel("points of test accuracy lost", fontsize=8.5, color=MUTED)
+        picture = svg(figure, "figure-regret", title, message)
+    return Figure("figure-regret", title, message, picture, download("policy_regret", table.drop(columns="said")))
+
+
+def _least(shown: pd.DataFrame, dataset: str) -> str:
+    own = shown[shown["policy"] != "reference"].dropna(subset=dataset)
+    best, worst = own.loc[own[dataset].idxmin()], own.loc[own[dataset].idxmax()]
+    return (
+        f"on {dataset} least is lost by “{best['said']}” ({decimals(100 * best[dataset])}) and most by "
+        f"“{worst['said']}” ({decimals(100 * worst[dataset])})"
+    )
+
+
+def _table(table: pd.DataFrame, datasets: list[str]) -> Table:
+    columns = [
+        text("Policy", "said", heads_row=True),
+        text("Budget", "budget"),
+        number("Cost (of tuning ReLU)", "spent", 1),
+        *(number(f"{name} (points)", name, 1, 100, signed=True) for name in datasets),
+        number("Mean (points)", "mean", 1, 100, signed=True),
+        number("Worst dataset (points)", "worst", 1, 100, signed=True),
+        number("Cells", "cells"),
+    ]
+    caption = (
+        "Regret of every policy: points of test accuracy lost, mean over a dataset’s depths; “always” tunes one "
+        "activation. One with fewer cells was not trained everywhere and is not comparable"
+    )
+    return Table("table-regret", caption, columns, table, download("policy_regret", table.drop(columns="said")))
+
+
+def _conditions_text(rows: pd.DataFrame) -> str:
+    """What the two conditions of the third step buy, in numbers."""
+    said = [
+        _gain(rows, "much_data", "with_prelu", "PReLU", f"more than {MUCH_DATA:,} samples", "fewer"),
+        _gain(rows, "overfitting", "with_rrelu", "RReLU", "over-fitting", "no over-fitting"),
+    ]
+    return (
+        f"The third step’s conditions: much data means more than {MUCH_DATA:,} training samples, over-fitting that "
+        f"ReLU’s accuracy is more than {100 * OVERFITTING:.0f} points higher on training than on validation samples. "
+        + " ".join(said)
+    )
+
+
+def _gain(rows: pd.DataFrame, condition: str, column: str, name: str, held: str, not_held: str) -> str:
+    gain = 100 * (rows["without"] - rows[column])
+    parts = []
+    for value, words in ((True, held), (False, not_held)):
+        own = gain[rows[condition] == value]
+        parts.append(
+            f"{decimals(own.mean(), 1, signed=True)} points with {words} ({len(own)} cells)" if len(own) else ""
+        )
+    return f"Comparing {name} as well gains on average {plain_list(list(filter(None, parts)))}."
+
+
+def _conditions(rows: pd.DataFrame) -> Table:
+    frame = rows.sort_values(["dataset", "depth", "samples"], ignore_index=True)
+    columns = [
+        text("Dataset", "dataset", heads_row=True),
+        number("Layers", "depth"),
+        number("Training samples", "samples"),
+        Column("Much data", lambda row: Cell("yes" if row["much_data"] else "no"), numeric=False),
+        number("ReLU’s gap (points)", "gap", 1, 100, signed=True),
+        Column("Over-fitting", lambda row: Cell("yes" if row["overfitting"] else "no"), numeric=False),
+        number("ReLU, Leaky ReLU, ELU", "without", 1, 100, signed=True),
+        number("with PReLU", "with_prelu", 1, 100, signed=True),
+        number("with RReLU", "with_rrelu", 1, 100, signed=True),
+        number("as the article says", "article", 1, 100, signed=True),
+        number("Seeds", "n"),
+    ]
+    caption = "Regret (points of test accuracy) of comparing three activations, and of adding PReLU or RReLU to them"
+    return Table("table-regret-conditions", caption, columns, frame, download("policy_regret_conditions", frame))
