@@ -64,7 +64,8 @@ performance: bench
 env: $(LOCKED)
 
 # The copy of the lock is written last, so that an interrupted installation starts afresh; a lock with a new date
-# but the same text changes nothing. On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs
+# but the same text changes nothing. Bytecode is made by all cores at once, and in any case: many containers set
+# PYTHONDONTWRITEBYTECODE, and every job would compile PyTorch's Python anew, which takes twice as long as to import it. On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs
 # without a GPU. For the small CPU build, install that first; `make` then keeps it:
 #
 #   python3 -m venv .venv
@@ -83,6 +84,7 @@ $(LOCKED): requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv && \
 	$(BIN)/pip install --no-compile --require-hashes -r requirements.lock && \
 	$(BIN)/pip install --no-deps --no-build-isolation -e . && \
+	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib src || true; } && \
 	cp $< $@
 
 # The browser tests need a Chromium; Debian's is installed where that can be done without asking.

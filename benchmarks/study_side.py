@@ -10,7 +10,7 @@ import torch
 
 from activation_study.activations import from_entry
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
-from activation_study.convergence import log_spaced_steps
+from activation_study.convergence import log_spaced_steps, probe_steps
 from activation_study.networks import StackedMLP
 from activation_study.study import Study
 from activation_study.theory import constants
@@ -76,4 +76,4 @@ def default_looks(steps: int) -> tuple[list[int], list[int]]:
     """The steps of the evaluations and of the probes with the default study's settings."""
     pruned = max(1, round(steps * SETTINGS["pruning"]["after"]))
     evaluations = {*log_spaced_steps(steps, SETTINGS["evaluations_per_decade"]), pruned}
-    return sorted(evaluations), log_spaced_steps(steps, SETTINGS["probes_per_decade"])
+    return sorted(evaluations), probe_steps(steps, SETTINGS["probes_per_decade"])

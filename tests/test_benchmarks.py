@@ -19,7 +19,7 @@ import workers
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from activation_study.convergence import log_spaced_steps
+from activation_study.convergence import probe_steps
 from activation_study.prepared import Arrays
 
 TINY = {"depth": 2, "width": 8, "batch": 500}
@@ -102,7 +102,7 @@ def test_the_looks_are_those_of_a_run_of_the_default_study():
         steps = study_side.core_steps(depth)
         evaluations, probes = study_side.default_looks(steps)
         assert run.settings["replicas_per_chunk"]["cpu"] == study_side.REPLICAS
-        assert probes == log_spaced_steps(steps, run.settings["probes_per_decade"])
+        assert probes == probe_steps(steps, run.settings["probes_per_decade"])
         assert {0, steps // 4, steps} <= set(evaluations)
 
 

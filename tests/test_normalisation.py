@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study.normalisation import NOISE_MEAN, NOISE_SCALE, BatchNorm
+from activation_study.normalisation import BatchNorm
 
 R, B, W = 2, 9, 5
 
@@ -93,19 +93,25 @@ def test_noise_differs_by_unit_sample_step_layer_and_seed_and_is_repeatable():
 
 
 def test_the_noise_has_the_law_it_should():
-    """A unit's m ~ U(±.5) and s ~ U(0, 1.25); per sample m + s·U(±1); for the scale e^(half of it)."""
+    """A unit's shift is U(±.5) and its scale 1 + U(±.25); each sample adds U(±.1) of its own to either."""
     norm = _norm(noisy=True, width=2000)
     scale, shift = _noise(norm, 0, 400, width=2000)
-    for draws in (shift, 2 * scale.log()):
+    for draws, centre, half_range in ((shift, 0.0, 0.5), (scale, 1.0, 0.25)):
         middle = (draws.amax(1) + draws.amin(1)) / 2
-        half_range = (draws.amax(1) - draws.amin(1)) / 2
-        for found, low, high in ((middle, -NOISE_MEAN, NOISE_MEAN), (half_range, 0, NOISE_SCALE)):
-            quantiles = torch.quantile(found[0], torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64))
-            even = torch.linspace(low, high, 5, dtype=torch.float64)
-            torch.testing.assert_close(quantiles, even, rtol=0, atol=0.06)
-        within = ((draws - middle.unsqueeze(1)) / half_range.unsqueeze(1))[0]
-        assert within.square().mean().item() == pytest.approx(1 / 3, abs=0.01)
+        quantiles = torch.quantile(middle[0], torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64))
+        even = torch.linspace(centre - half_range, centre + half_range, 5, dtype=torch.float64)
+        torch.testing.assert_close(quantiles, even, rtol=0, atol=0.03)
+        within = (draws - middle.unsqueeze(1))[0]
+        assert within.abs().max().item() == pytest.approx(0.1, abs=0.002)
+        assert within.square().mean().item() == pytest.approx(0.1**2 / 3, rel=0.02)
         assert abs(torch.corrcoef(within[:2])[0, 1]) < 0.1
+
+
+def test_little_of_the_noise_hides_what_tells_samples_apart():
+    """A layer's signal, of variance 1, against what each sample's noise adds to it."""
+    norm = _norm(noisy=True, width=2000)
+    _, shift = _noise(norm, 0, 400, width=2000)
+    assert shift.var(1).mean().item() < 0.01
 
 
 def test_noise_is_for_training_only():

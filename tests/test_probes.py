@@ -326,7 +326,7 @@ def test_sign_agreement_of_one_sample_is_total_for_a_relu_layer():
 
 
 def test_gradient_views_need_no_activation_gradient_at_the_output():
-    view = GradientView(None, torch.ones(2, 3, 4).double(), torch.ones(2, 3, 4).double())
+    view = GradientView(torch.full((2,), torch.nan), torch.ones(2, 3, 4).double(), torch.ones(2, 3, 4).double())
     assert GRADIENT_METRICS["gradient_norm_log10"](view).isnan().all()
     assert GRADIENT_METRICS["weight_norm_log10"](view).tolist() == pytest.approx([math.log10(12) / 2] * 2)
 

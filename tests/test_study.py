@@ -398,9 +398,11 @@ def test_each_optimiser_has_its_grid():
     }
 
 
-def test_evaluation_seeds_are_the_studys_unless_asked_for():
+def test_seeds_are_the_studys_unless_asked_for():
     runs = Study.from_config(_with("experiments.core.evaluation_seeds", [None, 7])).runs.values()
     assert [run.settings["evaluation_seeds"] for run in runs] == [2, 7]
+    runs = Study.from_config(_with("experiments.core.tuning_seeds", [None, 5])).runs.values()
+    assert [run.settings["tuning_seeds"] for run in runs] == [2, 5]
 
 
 def test_settings_hold_what_the_result_depends_on_and_no_more():

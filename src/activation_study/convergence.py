@@ -9,6 +9,10 @@ LOSS_FLOOR = 1e-7
 """Losses below this count as this: float32 softmax cannot resolve less, and log 0 would swamp every mean."""
 
 
+FIRST_PROBE = 5
+"""Of the first steps none is probed but step 0: a probe costs as much as ten steps or more."""
+
+
 def log_spaced_steps(steps: int, per_decade: int) -> list[int]:
     """The evaluation steps 0, 1, …, `steps`: distinct, and a factor of at most 10^(1/per_decade) apart.
 
@@ -22,6 +26,11 @@ def log_spaced_steps(steps: int, per_decade: int) -> list[int]:
     while spaced[-1] < steps:
         spaced.append(min(max(spaced[-1] + 1, int(spaced[-1] * ratio)), steps))
     return spaced
+
+
+def probe_steps(steps: int, per_decade: int) -> list[int]:
+    """The steps of the probes: step 0, then those of ``log_spaced_steps`` from ``FIRST_PROBE`` on, and the last."""
+    return [step for step in log_spaced_steps(steps, per_decade) if step in (0, steps) or step >= FIRST_PROBE]
 
 
 def time_to_target(steps: ArrayLike, accuracy: ArrayLike, target: float) -> float:

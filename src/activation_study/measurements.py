@@ -121,7 +121,9 @@ def sign_agreement(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """
     per_neuron = GRADIENT_METRICS["sign_agreement"]
     one_neuron = gradient.flatten(1).unsqueeze(2)
-    return per_neuron(GradientView(None, gradient, gradient)), per_neuron(GradientView(None, one_neuron, one_neuron))
+    unknown = gradient.new_full((len(gradient),), torch.nan)
+    views = (GradientView(unknown, part, part) for part in (gradient, one_neuron))
+    return per_neuron(next(views)), per_neuron(next(views))
 
 
 def sign_agreements(

@@ -10,18 +10,18 @@ from torch import Tensor
 from activation_study.seeds import generator
 
 EPS, MOMENTUM = 1e-5, 0.1
-NOISE_MEAN, NOISE_SCALE = 0.5, 1.25
+NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
+"""Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""
 
 
 class BatchNorm:
     """nn.BatchNorm1d for R replicas of one layer (Ioffe & Szegedy 2015): normalise over the batch, scale, shift.
 
-    With ``noisy``, each unit of each sample is then scaled and shifted at random, with a mean and a scale that
-    change at every step: the distributions that the next layer sees are unstable by design (Santurkar et al. 2018,
-    section 2.2).
-    Here a unit's noise at a step is m + s·u, with m ~ U(±0.5), s ~ U(0, 1.25) and u ~ U(±1) for each sample, for
-    the shift and e^(half of such a draw) for the scale; it is a pure function of seed, layer and step, and absent
-    in evaluation.
+    With ``noisy``, each unit is then scaled and shifted at random, anew at every step and a little otherwise for each
+    sample: the distributions that the next layer sees are unstable by design (after Santurkar et al. 2018, section
+    2.2). Here a unit's shift is U(±0.5) and its scale 1 + U(±0.25), and a sample adds U(±0.1) to either: most of
+    the noise moves whole distributions, and little of it hides what tells samples apart. It is a pure function of
+    seed, layer and step, and absent in evaluation.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class BatchNorm:
         return weight_gradient, bias_gradient
 
     def _noise(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        draws = []
+        draws, half_range = [], torch.tensor([NOISE_SCALE, NOISE_SHIFT], dtype=torch.float64).view(2, 1, 1)
         for seed in self.seeds:
             source = generator(seed, "batch norm noise", self.layer, self.step)
-            unit = torch.rand(4, 1, h.shape[2], generator=source, dtype=torch.float64)
+            unit = torch.rand(2, 1, h.shape[2], generator=source, dtype=torch.float64) * 2 - 1
             sample = torch.rand(2, *h.shape[1:], generator=source, dtype=torch.float64) * 2 - 1
-            draws.append((unit[:2] * 2 - 1) * NOISE_MEAN + unit[2:] * NOISE_SCALE * sample)
+            draws.append(half_range * unit + NOISE_SAMPLE * sample)
         noise = torch.stack(draws).to(h.device, h.dtype)
-        return torch.exp(noise[:, 0] / 2), noise[:, 1]
+        return 1 + noise[:, 0], noise[:, 1]

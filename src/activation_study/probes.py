@@ -7,6 +7,7 @@ noise, training samples, float64).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +44,7 @@ class LayerView:
     @cached_property
     def steepest(self) -> Tensor:
         """max over samples of |φ′(h)| per unit [R, W]."""
-        return torch.linalg.vector_norm(self.slope, torch.inf, dim=1)
+        return self.slope.abs().amax(1)  # vector_norm gives the same, five times as slowly
 
     @cached_property
     def dead_units(self) -> Tensor:
@@ -53,7 +54,7 @@ class LayerView:
     @cached_property
     def unit_size(self) -> Tensor:
         """Mean |x| per unit [R, W]."""
-        return torch.linalg.vector_norm(self.x, 1, dim=1) / self.x.shape[1]
+        return self.x.abs().mean(1)
 
     @cached_property
     def quantiles(self) -> Tensor:
@@ -179,12 +180,13 @@ ACTIVATION_METRICS: dict[str, Callable[[LayerView], Tensor]] = {
 
 @dataclass
 class GradientView:
-    """One layer's gradients, in float64. ``delta`` [R, N, W] is ∂(sum of the losses)/∂h (None for the output layer).
+    """One layer's gradients, in float64.
 
-    ``weight`` and ``weight_gradient`` are [R, fan-in, fan-out], the gradient that of the mean loss.
+    ``delta_norm`` [R] is √(mean over samples of ‖δ‖²), δ the gradient of a sample's own loss by its h; NaN for the
+    output layer. ``weight`` and ``weight_gradient`` are [R, fan-in, fan-out], the gradient that of the mean loss.
     """
 
-    delta: Tensor | None
+    delta_norm: Tensor
     weight: Tensor
     weight_gradient: Tensor
 
@@ -192,13 +194,6 @@ class GradientView:
 def _log10(norm: Tensor) -> Tensor:
     """NaN where the norm is exactly zero: a logarithm does not exist there, and ``gradient_zero`` says so."""
     return torch.where(norm > 0, norm.log10(), torch.nan)
-
-
-def _delta_norm(view: GradientView) -> Tensor:
-    """√(mean over samples of ‖δ‖²), δ the gradient of a sample's own loss."""
-    if view.delta is None:
-        return torch.full((len(view.weight),), torch.nan, dtype=view.weight.dtype, device=view.weight.device)
-    return (view.delta.square().sum((1, 2)) / view.delta.shape[1]).sqrt()
 
 
 def _sign_agreement(view: GradientView) -> Tensor:
@@ -209,8 +204,8 @@ def _sign_agreement(view: GradientView) -> Tensor:
 
 
 GRADIENT_METRICS: dict[str, Callable[[GradientView], Tensor]] = {
-    "gradient_norm_log10": lambda view: _log10(_delta_norm(view)),
-    "gradient_zero": lambda view: (_delta_norm(view) == 0).to(view.weight.dtype),
+    "gradient_norm_log10": lambda view: _log10(view.delta_norm),
+    "gradient_zero": lambda view: (view.delta_norm == 0).to(view.weight.dtype),
     "weight_gradient_norm_log10": lambda view: _log10(view.weight_gradient.flatten(1).norm(dim=1)),
     "weight_norm_log10": lambda view: _log10(view.weight.flatten(1).norm(dim=1)),
     "sign_agreement": _sign_agreement,
@@ -231,6 +226,7 @@ class Probe:
         shape = (network.replicas, network.depth, network.width)
         self.born_dead = torch.zeros(shape, dtype=torch.bool, device=network.device)
         self.dead_before = self.born_dead.clone()
+        self._doubles: dict[int, tuple[Tensor, Tensor]] = {}
 
     def taken(self, replicas: Sequence[int], network: StackedMLP) -> Probe:
         """The probe of the chosen replicas, which ``network`` now holds, with their memory."""
@@ -262,10 +258,15 @@ class Probe:
             for name, metric in ACTIVATION_METRICS.items():
                 values[name].append(metric(view))
 
-        doubles = {id(x): x[:SAMPLES].double() for x in inputs}  # replicas may share their samples
-        exact.logits([doubles[id(x)] for x in inputs], visit)
+        exact.logits([self._double(x) for x in inputs], visit)
         metrics = {name: torch.stack(column, 1) for name, column in values.items()}
         return *network.evaluate(inputs, labels), metrics
+
+    def _double(self, x: Tensor) -> Tensor:
+        """The first samples in float64, converted once: replicas share theirs, and they stay the same."""
+        if id(x) not in self._doubles:
+            self._doubles[id(x)] = x, x[:SAMPLES].double()  # x stays alive, so that its id stays its own
+        return self._doubles[id(x)][1]
 
     def _exact_copy(self, network: StackedMLP) -> StackedMLP:
         self.exact.load(network.parameters + network.buffers)
@@ -278,17 +279,17 @@ class Probe:
         """
         exact = self._exact_copy(network)
         exact.draw(PROBE_STEP)
-        deltas: list[Tensor | None] = [None] * (exact.depth + 1)
-        values: list[dict[str, Tensor]] = [{} for _ in deltas]
+        norms = [torch.full_like(exact.biases[0][:, 0, 0], torch.nan) for _ in exact.weights]
+        values: list[dict[str, Tensor]] = [{} for _ in norms]
 
         def on_delta(layer: int, delta: Tensor) -> None:
-            deltas[layer - 1] = delta * self.inputs.shape[1]
+            # A sample's own gradient is N times its part of the mean loss's.
+            norms[layer - 1] = delta.flatten(1).norm(dim=1) * math.sqrt(delta.shape[1])
 
         def update(index: int, gradient: Tensor) -> None:
             if index <= exact.depth:
-                view = GradientView(deltas[index], exact.weights[index], gradient)
+                view = GradientView(norms[index], exact.weights[index], gradient)
                 values[index] = {name: metric(view) for name, metric in GRADIENT_METRICS.items()}
-                deltas[index] = None
 
         exact.loss_and_gradients(self.inputs, self.labels, update, on_delta)
         return {name: torch.stack([layer[name] for layer in values], 1) for name in GRADIENT_METRICS}

@@ -223,7 +223,7 @@ def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[R
                 "evaluation_seeds": run["evaluation_seeds"] or config["seeds"]["evaluation"],
                 "measure": [],
                 "learning_rates": rates if run["rates"] == "all" else rates[1::2] or rates,
-                "tuning_seeds": config["seeds"]["tuning"],
+                "tuning_seeds": run["tuning_seeds"] or config["seeds"]["tuning"],
                 **training,
             },
         )

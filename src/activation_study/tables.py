@@ -58,6 +58,7 @@ FACTORS = {
     "rates": Column("str", "all or coarse: how much of the learning-rate grid was tried"),
     "select": Column("str", "accuracy or speed: what the learning rate was selected for"),
     "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
+    "tuning_seeds": Column("int", "tuning seeds asked for; missing means the study's", nullable=True, low=1),
 }
 
 LAYER_METRICS = {

@@ -11,7 +11,7 @@ import torch
 from activation_study.activations import Activation
 from activation_study.checkpoints import Checkpoint
 from activation_study.chunks import Chunk, Clock, Plan, Record, Replica, joined
-from activation_study.convergence import log_spaced_steps
+from activation_study.convergence import log_spaced_steps, probe_steps
 from activation_study.networks import StackedMLP
 from activation_study.outcomes import Outcome, Rows, rows_of, timing_rows
 from activation_study.prepared import Arrays
@@ -98,7 +98,7 @@ class RunTraining:
     def _plan(self, *, probes: bool) -> Plan:
         settings = self.settings
         looks = log_spaced_steps(self.steps, settings["evaluations_per_decade"])
-        probed = log_spaced_steps(self.steps, settings["probes_per_decade"]) if probes else []
+        probed = probe_steps(self.steps, settings["probes_per_decade"]) if probes else []
         looks = sorted({*looks, *probed, self._pruning_step})
         measure = settings["measure"] if probes else []
         return Plan(looks, frozenset(probed), settings["probe_samples"], frozenset(measure))

@@ -26,7 +26,7 @@ from activation_study.report.tables import (
 from activation_study.report.words import code, counted, percent, plain_list, standing
 from activation_study.summaries import moved_factors
 
-BUDGET = ("steps", "rates", "select", "evaluation_seeds", "seed_stream")
+BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_stream")
 """Factors that say how a run was made, not what it asks."""
 
 
