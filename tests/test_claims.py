@@ -376,7 +376,8 @@ def one_replica():
         ]
     )  # fmt: skip
     curves = pd.DataFrame(
-        [key | {"step": s, "validation_loss": x * math.log(10)} for s, x in ((0, 1.1), (10, 1), (20, 0.8), (40, 0.5))]
+        [key | {"step": s, "train_loss": x * math.log(10), "validation_loss": 9.0}
+         for s, x in ((0, np.nan), (10, 1), (20, 0.8), (40, 0.5))]
     )
     taken = [("saturation", 0, 0, None, 0.9), ("saturation", 4, 0, None, 0.6), ("saturation", 8, 0, None, 0.2)]
     taken += [("noise_accuracy", 1000, 0, dose, 0.9 - dose / 2) for dose in (0, 0.1, 0.25, 0.5, 1)]
@@ -424,24 +425,59 @@ def test_a_gradient_of_zero_counts_as_float32s_least(one_replica):
 
 def test_who_never_gets_there_counts_as_the_budget(one_replica):
     runs, tables = one_replica
-    tables["curves"]["validation_loss"] = 9.0
+    tables["curves"]["train_loss"] = 9.0
     never = METRICS["plateau_time"].values(Tables(tables), runs, {})
     assert (never["value"].item(), never["reached"].item()) == (pytest.approx(math.log(1000)), False)
     diverged = METRICS["saturation_time"].values(Tables(tables), runs.assign(status="diverged"), {})
     assert diverged["value"].item() == pytest.approx(math.log(1000))
 
 
-def test_metrics_of_the_tuning_seeds():
+def test_a_network_without_any_gradient_has_no_slope(one_replica):
+    """All of it dead at step 20: only the steps before count, and nothing where that was so from the start."""
+    runs, tables = one_replica
+    expected = METRICS["gradient_decay"].values(Tables(tables), runs, {"step": "mean"})["value"].item()
+    dead = tables["layers"]["step"] == 20
+    tables["layers"].loc[dead, ["gradient_norm_log10", "gradient_zero"]] = [np.nan, True]
+    found = METRICS["gradient_decay"].values(Tables(tables), runs, {"step": "mean"})
+    assert found["value"].item() == pytest.approx(expected)
+    tables["layers"][["gradient_norm_log10", "gradient_zero"]] = [np.nan, True]
+    for name in ("gradient_decay", "update_decay"):
+        assert METRICS[name].values(Tables(tables), runs, {}).empty
+
+
+@pytest.fixture
+def tuned():
+    """Six rates of one tuning seed; 0.1 is selected, and those that are stopped end at step 25."""
     key = {"run": "d/a/depth=3", "role": "tuning", "replicate": 0, "classes": 10}
+    rates = [
+        # rate, status, steps done, validation accuracy at step 25, at step 100
+        (0.001, "pruned", 25, 0.10, None),  # slow
+        (0.03, "pruned", 25, 0.40, None),
+        (0.1, "finished", 100, 0.70, 0.90),
+        (0.3, "finished", 100, 0.11, 0.50),  # at chance where rates are compared
+        (1.0, "diverged", 7, None, None),
+        (3.0, "pruned", 25, 0.13, None),  # more than two points above guessing
+    ]
     runs = pd.DataFrame(
-        [key | {"learning_rate": rate, "status": status, "steps_done": done}
-         for rate, status, done in ((0.1, "finished", 100), (0.3, "pruned", 25), (1.0, "diverged", 7))]
+        [key | {"learning_rate": r, "status": status, "steps_done": done, "selected": r == 0.1}
+         for r, status, done, _, _ in rates]
     )  # fmt: skip
-    points = [(0.1, 25, 0.7), (0.1, 100, 0.9), (0.3, 25, 0.4), (1.0, 5, 0.2)]
-    curves = pd.DataFrame([key | {"learning_rate": r, "step": s, "validation_accuracy": a} for r, s, a in points])
-    tables = Tables({"curves": curves})
-    assert METRICS["divergence_rate"].values(tables, runs, {})["value"].tolist() == pytest.approx([1 / 3])
-    assert METRICS["rate_sensitivity"].values(tables, runs, {})["value"].tolist() == pytest.approx([0.7 - 0.4])
+    points = [(r, 25, early) for r, _, _, early, _ in rates] + [(r, 100, late) for r, _, _, _, late in rates]
+    curves = pd.DataFrame(
+        [key | {"learning_rate": r, "step": s, "validation_accuracy": a} for r, s, a in points if a is not None]
+    )
+    return runs, Tables({"curves": curves})
+
+
+def test_lost_are_rates_that_diverge_and_those_above_the_best_that_are_left_at_chance(tuned):
+    runs, tables = tuned
+    assert METRICS["instability"].values(tables, runs, {})["value"].tolist() == pytest.approx([2 / 6])
+
+
+def test_sensitivity_to_the_rate_takes_a_diverged_one_at_chance(tuned):
+    runs, tables = tuned
+    mean = (0.10 + 0.40 + 0.70 + 0.11 + 0.10 + 0.13) / 6
+    assert METRICS["rate_sensitivity"].values(tables, runs, {})["value"].tolist() == pytest.approx([0.7 - mean])
 
 
 # The article's own

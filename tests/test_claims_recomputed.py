@@ -43,6 +43,7 @@ def probed(t, runs, table="layers"):
 
 def mean_decay(t, runs):
     rows = probed(t, runs)
+    rows = rows[~rows["gradient_zero"].eq(True).groupby([rows[k] for k in (*SEED, "step")]).transform("all")]
     rows["y"] = rows["gradient_norm_log10"].mask(rows["gradient_zero"] == True, -45)  # noqa: E712
     rows = rows.dropna(subset="y")
     return rows.groupby([*SEED, "step"]).apply(lambda g: np.polyfit(g["layer"], g["y"], 1)[0]).groupby(SEED).mean()
@@ -86,7 +87,7 @@ def c09(t):
 
 
 def c10_2(t):
-    return mean_decay(t, of(t, "core", activation="relu"))
+    return mean_decay(t, of(t, "plain_sgd", activation="relu"))
 
 
 def c12_1(t):
@@ -117,13 +118,12 @@ def c27(t):
 
 def c28_1(t):
     def plateau(runs):
-        rows = probed(t | {"curves": t["curves"].assign(layer=0)}, runs, "curves").sort_values("step")
-        rows["below"] = rows["validation_loss"] < 0.9 * math.log(10)
-        before = rows[~rows.groupby(SEED)["below"].cummax()].groupby(SEED)[["step", "validation_loss"]].last()
-        after = rows[rows["below"]].groupby(SEED)[["step", "validation_loss"]].first()
-        share = (before["validation_loss"] - 0.9 * math.log(10)) / (
-            before["validation_loss"] - after["validation_loss"]
-        )
+        rows = probed(t | {"curves": t["curves"].assign(layer=0)}, runs, "curves").dropna(subset="train_loss")
+        rows = rows.sort_values("step")
+        rows["below"] = rows["train_loss"] < 0.9 * math.log(10)
+        before = rows[~rows.groupby(SEED)["below"].cummax()].groupby(SEED)[["step", "train_loss"]].last()
+        after = rows[rows["below"]].groupby(SEED)[["step", "train_loss"]].first()
+        share = (before["train_loss"] - 0.9 * math.log(10)) / (before["train_loss"] - after["train_loss"])
         step = before["step"] + share * (after["step"] - before["step"])
         return np.log(step.mask(runs["status"] == "diverged").fillna(np.inf).clip(1, runs["horizon"]))
 
@@ -132,18 +132,23 @@ def c28_1(t):
 
 
 def c34(t):
-    runs = of(t, "centring")
+    runs = of(t, "convergence")
     runs["loss"] = np.log(runs["train_loss"].clip(lower=1e-7))
     loss = runs.groupby([*SEED, "activation"])["loss"].mean().unstack()
     return (loss["very_leaky_relu"] + loss["leaky_0_25"]) / 2 - loss["relu"]
 
 
 def c35_2(t):
-    diverged = [
-        (of(t, "core", "tuning", activation=name)["status"] == "diverged").groupby(SEED).mean()
-        for name in ("relu", "elu")
-    ]
-    return (diverged[0] - diverged[1]).dropna()
+    runs = t["runs"].merge(t["experiments"].query("experiment == 'stability'"), on="run").query("role == 'tuning'")
+    stop = runs[runs["status"] != "diverged"].groupby("run")["steps_done"].min().rename("step").reset_index()
+    key = ["run", "replicate", "learning_rate", "step"]
+    points = t["curves"].query("role == 'tuning'")[[*key, "validation_accuracy"]]
+    runs = runs.drop(columns="validation_accuracy").merge(stop, on="run").merge(points, on=key, how="left")
+    best = runs["run"].map(runs[runs["selected"] == True].groupby("run")["learning_rate"].first())  # noqa: E712
+    chance = (runs["validation_accuracy"] <= 0.12) & (runs["learning_rate"] > best)
+    runs["lost"] = chance | (runs["status"] == "diverged")
+    lost = runs.groupby([*SEED, "activation"])["lost"].mean().unstack()
+    return (lost["relu"] - lost["elu"]).dropna()
 
 
 def c38(t):

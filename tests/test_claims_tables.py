@@ -45,8 +45,8 @@ def _effect(*names: object) -> float:
 def _run(study: Study, run, random: np.random.Generator) -> pd.DataFrame:
     factors, rates = dict(run.factors), run.settings["learning_rates"]
     cell = np.random.default_rng(zlib.crc32(f"{factors['dataset']}{factors['depth']}".encode()))
-    shared = cell.normal(0, 0.05, SEEDS)
-    replicas = [("tuning", seed, rate) for rate in rates for seed in range(3)]
+    shared = cell.normal(0, 0.05, 20)  # more than either role has seeds
+    replicas = [("tuning", seed, rate) for rate in rates for seed in range(run.settings["tuning_seeds"])]
     replicas += [("evaluation", seed, rates[len(rates) // 2]) for seed in range(SEEDS)]
     table = pd.DataFrame(replicas, columns=["role", "replicate", "learning_rate"])
     table = table.assign(run=run.id, **{name: [value] * len(table) for name, value in factors.items()})

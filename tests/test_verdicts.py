@@ -72,6 +72,9 @@ def test_each_rule(rng, means, sd, outcome, reason):
 
 def test_few_seeds_are_named(rng):
     assert "too few seeds: 3" in verdict_on([[-1.0, 2.5, 0.5]] * 3).reason
+    clear = verdict_on([[1.0, 1.1, 1.05]] * 3)
+    assert (clear.outcome, clear.p_superior < 0.05) == ("inconclusive", True)
+    assert "too few seeds: 3" in clear.reason
     assert "too few seeds: 1" in verdict_on([[2.0]] * 3).reason
 
 
@@ -148,7 +151,7 @@ def test_verdicts_exclude_each_other(rows):
 def test_verdicts_exclude_each_other_over_many_scales(rng):
     """One family of 500 effects of every size and noise: small p-values in all three tests."""
     noise = 10 ** rng.uniform(-6, 1, (500, 1, 1))
-    values = rng.normal(0, noise, (500, 3, 4)) + rng.normal(0, 1, (500, 1, 1))
+    values = rng.normal(0, noise, (500, 3, 5)) + rng.normal(0, 1, (500, 1, 1))
     values[::7] = np.round(values[::7])
     family = {str(i): effect(of_values(v), [0.0, 0.5][i % 2]) for i, v in enumerate(values)}
     results = judge(family)

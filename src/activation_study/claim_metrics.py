@@ -19,6 +19,7 @@ import pandas as pd
 from activation_study.convergence import LOSS_FLOOR, time_to_target
 from activation_study.statistics import log_restricted_time
 from activation_study.tables import LAYER_METRICS, TABLES, arrow_table
+from activation_study.verdicts import CHANCE_MARGIN
 
 KEY = ["run", "replicate"]
 NO_GRADIENT = -45.0
@@ -86,10 +87,13 @@ def _log_loss(replicas: pd.DataFrame) -> pd.Series:
 
 
 def plateau_time(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """Log steps until the validation loss is below 0.9 ln K."""
-    points = tables.of_runs("curves", replicas["run"], "evaluation")
+    """Log steps until the training loss, a mean since the evaluation before, is below 0.9 ln K.
+
+    Not the validation loss: in evaluation mode a randomised slope is its mean, by which the logits start smaller.
+    """
+    points = tables.of_runs("curves", replicas["run"], "evaluation").dropna(subset="train_loss")
     limits = -PLATEAU * np.log(replicas.set_index(KEY)["classes"].astype(float))
-    return _log_crossing(points.assign(rising=-points["validation_loss"].astype(float)), replicas, limits)
+    return _log_crossing(points.assign(rising=-points["train_loss"].astype(float)), replicas, limits)
 
 
 def saturation_time(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
@@ -125,13 +129,13 @@ def layer_column(column: str, tables: Tables, replicas: pd.DataFrame, options: O
 
 def gradient_decay(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Decades per layer that ‖dL/dh‖ loses towards the input: the least-squares slope over the hidden layers."""
-    rows = _hidden(tables, replicas)
+    rows = _with_gradient(_hidden(tables, replicas))
     return _slope(rows.assign(value=_gradient(rows, rows["gradient_norm_log10"])), options)
 
 
 def update_decay(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
     """The same of ‖dL/dW‖/‖W‖, which a step of plain SGD changes the weights by, relatively."""
-    rows = _hidden(tables, replicas)
+    rows = _with_gradient(_hidden(tables, replicas))
     gradient = _gradient(rows, rows["weight_gradient_norm_log10"])
     return _slope(rows.assign(value=gradient - rows["weight_norm_log10"].astype(float)), options)
 
@@ -174,6 +178,12 @@ def _hidden(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
 
 def _depth(rows: pd.DataFrame, replicas: pd.DataFrame) -> pd.Series:
     return rows["run"].map(replicas.drop_duplicates("run").set_index("run")["depth"]).astype(float)
+
+
+def _with_gradient(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the probes at which no hidden layer has a gradient: a network that is dead as a whole has no slope."""
+    zero = rows["gradient_zero"].eq(True)
+    return rows[~zero.groupby([rows[name] for name in (*KEY, "step")], observed=True).transform("all")]
 
 
 def _gradient(rows: pd.DataFrame, logs: pd.Series) -> pd.Series:
@@ -248,25 +258,34 @@ def _measured(tables: Tables, replicas: pd.DataFrame, name: str) -> pd.DataFrame
 # Tuning: what the learning rate does.
 
 
-def divergence_rate(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """Share of the learning rates of the grid at which a tuning seed diverges."""
-    diverged = replicas["status"].eq("diverged").astype(float)
-    return diverged.groupby([replicas[name] for name in KEY]).mean().rename("value").reset_index()
+def instability(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Share of the grid's learning rates at which a tuning seed is lost: it diverges, or sits at chance at a rate
+    above the selected one where the worse rates are stopped. (Below it, chance may only mean slowness.)"""
+    found = _where_rates_stop(tables, replicas)
+    chosen = replicas[replicas["selected"].eq(True)].drop_duplicates("run").set_index("run")["learning_rate"]
+    fast = found["learning_rate"] > found["run"].map(chosen).astype(float)
+    collapsed = found["accuracy"] <= 1 / found["classes"] + CHANCE_MARGIN
+    lost = (fast & collapsed | found["status"].eq("diverged")).astype(float)
+    return lost.groupby([found[name] for name in KEY]).mean().rename("value").reset_index()
 
 
 def rate_sensitivity(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Validation accuracy of the best rate minus the grid's mean, where the worse rates are stopped; diverged: 1/K."""
+    found = _where_rates_stop(tables, replicas)
+    by_seed = found["accuracy"].groupby([found[name] for name in KEY])
+    return (by_seed.max() - by_seed.mean()).rename("value").reset_index()
+
+
+def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
+    """The tuning replicas with their validation `accuracy` at the step at which the worse rates stop; diverged: 1/K."""
     points = tables.of_runs("curves", replicas["run"], "tuning")
     stop = replicas[replicas["status"] != "diverged"].groupby("run")["steps_done"].min()
     at_stop = points[points["step"] == points["run"].map(stop)]
-    accuracy = replicas[[*KEY, "learning_rate", "status", "classes"]].merge(
+    found = replicas[[*KEY, "learning_rate", "status", "classes"]].merge(
         at_stop[[*KEY, "learning_rate", "validation_accuracy"]], how="left", on=[*KEY, "learning_rate"]
     )
-    value = (
-        accuracy["validation_accuracy"].astype(float).mask(accuracy["status"] == "diverged", 1 / accuracy["classes"])
-    )
-    by_seed = value.groupby([accuracy[name] for name in KEY])
-    return (by_seed.max() - by_seed.mean()).rename("value").reset_index()
+    chance = 1 / found["classes"]
+    return found.assign(accuracy=found["validation_accuracy"].astype(float).mask(found["status"] == "diverged", chance))
 
 
 _TIME = "log steps (differences are log ratios)"
@@ -320,7 +339,7 @@ METRICS: dict[str, Metric] = {
         ("layers",),
         measure="noise",
     ),
-    "divergence_rate": Metric(divergence_rate, "fraction", divergence_rate.__doc__, role="tuning"),
+    "instability": Metric(instability, "fraction", instability.__doc__, role="tuning"),
     "rate_sensitivity": Metric(rate_sensitivity, "fraction", rate_sensitivity.__doc__, role="tuning"),
 }
 METRICS |= {

@@ -243,6 +243,8 @@ def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed:
     if effect.informative_cells < MIN_CELLS:
         counted = f"{effect.informative_cells} of {effect.cells}"
         return "inconclusive", f"too few cells: {counted} are informative, {MIN_CELLS} are needed"
+    if effect.seeds < MIN_SEEDS:
+        return "inconclusive", f"too few seeds: {effect.seeds} in some cell, {MIN_SEEDS} are the least"
     if supported:
         return "supported", "equivalent within the margin" if effect.kind == "equivalence" else "as claimed"
     if backwards:
@@ -254,8 +256,6 @@ def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed:
     if shown:
         against = ", ".join(name for name, mean in effect.by_dataset.items() if not mean > 0)
         return "inconclusive", f"heterogeneous: not the same sign in {against}"
-    if effect.seeds < MIN_SEEDS:
-        return "inconclusive", f"too few seeds: {effect.seeds} in some cell, {MIN_SEEDS} are the least"
     return "inconclusive", "too wide: neither an effect nor its absence is shown"
 
 
