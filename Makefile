@@ -23,16 +23,16 @@ REPORT = $$($(BIN)/python -c 'import sys, yaml; \
 # Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env demo study report verify test lint faults bench performance lock browser
+.PHONY: env config demo study report verify test lint faults bench performance lock browser
 
-study: env
+study: config env
 	$(SNAKEMAKE)
 	@echo "Report: $(REPORT)"
 
 demo: override CONFIG = config/demo.yaml
 demo: study
 
-report: env
+report: config env
 	@$(SNAKEMAKE) $(REPORT)
 	@echo "Report: $(REPORT)"
 
@@ -60,6 +60,11 @@ performance: bench
 	$(BIN)/python benchmarks/step_profile.py
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/document.py
+
+# Snakemake's own answer to a file that is not there is a traceback.
+config:
+	@[ -f "$(CONFIG)" ] && [ -r "$(CONFIG)" ] || \
+	{ echo "error: CONFIG: $(CONFIG) cannot be read; name a config, as in make study CONFIG=config.yaml" >&2; exit 1; }
 
 env: $(LOCKED)
 

@@ -376,8 +376,10 @@ def one_replica():
         ]
     )  # fmt: skip
     curves = pd.DataFrame(
-        [key | {"step": s, "train_loss": x * math.log(10), "validation_loss": 9.0}
-         for s, x in ((0, np.nan), (10, 1), (20, 0.8), (40, 0.5))]
+        [
+            key | {"step": s, "train_loss": x * math.log(10), "validation_loss": 9.0}
+            for s, x in ((0, np.nan), (10, 1), (20, 0.8), (40, 0.5))
+        ]
     )
     taken = [("saturation", 0, 0, None, 0.9), ("saturation", 4, 0, None, 0.6), ("saturation", 8, 0, None, 0.2)]
     taken += [("noise_accuracy", 1000, 0, dose, 0.9 - dose / 2) for dose in (0, 0.1, 0.25, 0.5, 1)]

@@ -158,7 +158,7 @@ def _check_plain(value: Any) -> None:
 
 
 def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
-    """Fill defaults, turn a lone factor into a list, and read numbers that YAML takes for text (1e-3)."""
+    """Fill defaults, turn a lone factor into a list, and read what came as text: 1e-3, true."""
     if "$ref" in spec:
         spec = {**schema()["$defs"][spec["$ref"].rsplit("/", 1)[1]], **spec}
     types = spec.get("type", [])
@@ -178,6 +178,8 @@ def _with_defaults(value: Any, spec: Mapping[str, Any]) -> Any:
         return value
     if isinstance(value, str) and ("number" in types or "integer" in types) and _NUMBER.fullmatch(value.strip()):
         value = float(value)
+    if types == "boolean" and value in ("true", "false"):  # as Snakemake's --config hands them on
+        return value == "true"
     if "integer" in types and isinstance(value, float) and value.is_integer():
         return int(value)
     if types == "number" and isinstance(value, int) and not isinstance(value, bool):

@@ -67,13 +67,21 @@ def main(arguments: argparse.Namespace) -> None:
 
 def compare(tables: Path, reference: Path) -> list[Finding]:
     """One finding per table of the reference. Raises :class:`StudyError` as :func:`main` does."""
-    names = sorted(file.stem for file in reference.glob("*.parquet"))
-    if "runs" not in names:
-        raise StudyError(f"--reference: {reference} has no runs.parquet; the folder of a finished study is needed")
-    if not (tables / "runs.parquet").exists():
-        raise StudyError(f"--tables: {tables} has no runs.parquet; the folder of a finished study is needed")
+    names = _names(reference, "--reference")
+    _names(tables, "--tables")
     expected = _same_machine(tables, reference)
     return [_finding(name, tables, reference, expected) for name in names]
+
+
+def _names(folder: Path, option: str) -> list[str]:
+    """Of the folder's tables; ``runs`` must be one."""
+    try:
+        names = sorted(file.stem for file in folder.iterdir() if file.suffix == ".parquet")
+    except OSError as error:
+        raise StudyError(f"{option}: {str(folder)[:100]} cannot be read ({error.strerror})") from None
+    if "runs" not in names:
+        raise StudyError(f"{option}: {folder} has no runs.parquet; the folder of a finished study is needed")
+    return names
 
 
 def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding:
@@ -101,7 +109,7 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Arrow and pandas have errors of many kinds for damaged files
         raise StudyError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from None
 
 
@@ -112,8 +120,9 @@ def _same_machine(tables: Path, reference: Path) -> str:
     """What may be expected, in words: ``SAME``, or what differs."""
     if not all((folder / "jobs.parquet").exists() for folder in (tables, reference)):
         return "no jobs table: the machines are unknown, and statistics are compared"
-    here, there = (_read(folder / "jobs.parquet").set_index("run").sort_index() for folder in (tables, reference))
-    other = [column for column in MACHINE if not here[column].equals(there[column])]
+    jobs = [_read(folder / "jobs.parquet").reindex(columns=["run", *MACHINE]) for folder in (tables, reference)]
+    here, there = (frame.set_index("run").sort_index() for frame in jobs)
+    other = [column for column in MACHINE if here[column].isna().any() or not here[column].equals(there[column])]
     return f"other {', '.join(other)}: statistics are compared" if other else SAME
 
 
@@ -138,10 +147,10 @@ def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
         return False, text
     here, there = (frame[frame["role"] == "evaluation"] for frame in (here, there))
     rates = [frame.groupby("run")["learning_rate"].first() for frame in (here, there)]
-    same = float((rates[0] == rates[1]).mean()) if len(rates[0]) else 1.0
+    same = float((rates[0].reindex(rates[1].index) == rates[1]).mean()) if len(rates[1]) else 1.0
     agrees, text = _means(here, there, ["run"], ["test_accuracy"])
     return agrees and same >= SAME_CHOICE, (
-        f"{same:.1%} of {len(rates[0])} runs select the same learning rate (at least {SAME_CHOICE:.0%}); {text}"
+        f"{same:.1%} of {len(rates[1])} runs select the same learning rate (at least {SAME_CHOICE:.0%}); {text}"
     )
 
 
@@ -172,22 +181,23 @@ def _other_runs(here: pd.DataFrame, there: pd.DataFrame) -> str:
 def _means(here: pd.DataFrame, there: pd.DataFrame, keys: list[str], values: list[str]) -> tuple[bool, str]:
     """Means over seeds: their difference in standard errors of it, s² / n of both added.
 
-    Where all seeds give one value, float32's last digits count as the error.
+    Where all seeds give one value, float32's last digits count as the error. A mean that one side lacks is outside.
     """
     parts = [frame.groupby(keys, dropna=False)[values].agg(["mean", "var", "count"]) for frame in (here, there)]
     parts = [part.stack(level=0, future_stack=True) for part in parts]
     parts = [part[part["count"] > 0] for part in parts]
-    both = parts[0].join(parts[1], how="inner", lsuffix="_a", rsuffix="_b")
+    both = parts[0].add_suffix("_a").join(parts[1].add_suffix("_b"), how="inner")
     if both.empty:
         return not (len(parts[0]) or len(parts[1])), "no value in common"
     squared = sum(both[f"var_{side}"].fillna(0) / both[f"count_{side}"] for side in "ab")
     least = 1e-5 * (1 + both["mean_b"].abs())
     off = (both["mean_a"] - both["mean_b"]).abs() / np.maximum(np.sqrt(squared), least)
-    within = float((off <= STANDARD_ERRORS).mean())
+    count = max(map(len, parts))
+    within = float((off <= STANDARD_ERRORS).sum() / count)
     worst = off.idxmax()
     named = ", ".join(str(part) for part in (worst if isinstance(worst, tuple) else (worst,)))
     text = (
-        f"{within:.1%} of {len(both)} means within {STANDARD_ERRORS:g} standard errors (at least {SHARE:.0%}); "
+        f"{within:.1%} of {count} means within {STANDARD_ERRORS:g} standard errors (at least {SHARE:.0%}); "
         f"the largest difference: {off.max():.1f}, {named}"
     )
     return within >= SHARE, text

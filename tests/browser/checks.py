@@ -198,7 +198,11 @@ def differing(downloaded: pd.DataFrame, expected: pd.DataFrame) -> list[str]:
 
 
 def overflowing(page: Any) -> list[str]:
-    """What sticks out of the window and does not scroll in a region that keyboard and screen reader reach."""
+    """What sticks out of the window and does not scroll in a region that keyboard and screen reader reach.
+
+    What folds is opened first.
+    """
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     return page.evaluate(
         """() => {
           const faults = [];
@@ -227,13 +231,15 @@ def print_faults(page: Any) -> list[str]:
         """() => {
           const faults = [];
           const width = document.documentElement.clientWidth;
-          for (const node of document.querySelectorAll("table, figure svg")) {
+          for (const node of document.querySelectorAll("table, figure svg, .claim svg")) {
             const box = node.getBoundingClientRect();
             const name = node.closest("[id]").id;
             const seen = node.checkVisibility({ contentVisibilityAuto: true });
             if (box.height === 0 || !seen) faults.push(`hidden: ${name}`);
             if (box.right > width + 1) faults.push(`cut off: ${name} at ${box.right}`);
           }
+          const chosen = document.querySelectorAll("#table-chooser tbody tr");
+          if ([...chosen].some((row) => !row.checkVisibility())) faults.push("a situation is not printed");
           for (const node of document.querySelectorAll(".scroll")) {
             if (getComputedStyle(node).overflowX !== "visible") faults.push("a region still scrolls");
           }
@@ -249,7 +255,7 @@ def keyboard_faults(page: Any) -> list[str]:
     """Controls that the tab key does not reach, or that do not show that they have the focus."""
     wanted = page.evaluate(
         """() => {
-          const all = [...document.querySelectorAll("a[href], button, input, summary, .scroll")];
+          const all = [...document.querySelectorAll("a[href], button, input, select, summary, .scroll")];
           const seen = all.filter((node) => node.checkVisibility({ contentVisibilityAuto: true }));
           seen.forEach((node, i) => { node.dataset.stop = i; });
           return document.querySelectorAll("[data-stop]").length;

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from activation_study.report.svg import svg
-from activation_study.report.theme import SERIES, VARIABLES, panels, spread, themed
+from activation_study.report.theme import DIVERGING, SERIES, VARIABLES, panels, spread, themed
 
 
 def _draw(name: str) -> str:
@@ -49,6 +49,22 @@ def test_every_reference_resolves_and_every_id_has_the_prefix():
 def test_two_figures_share_no_id():
     one, two = (set(re.findall(r'\bid="([^"]+)"', _draw(name))) for name in ("a", "b"))
     assert not one & two
+
+
+@pytest.mark.parametrize(
+    ("low", "message", "fault"),
+    [
+        (0.5, "all of it", "a log scale that the message does not mention"),
+        (-3, "on a log scale", "diverging colours from -3 to 2"),
+    ],
+)
+def test_a_figure_that_misleads_is_refused(low: float, message: str, fault: str):
+    with panels(2, 2, 1.5, share=False) as (figure, (left, right)):
+        left.plot([1, 10], [1, 10])
+        left.set_xscale("log")
+        right.imshow(np.arange(6).reshape(2, 3), cmap=DIVERGING, vmin=-2 if low > 0 else low, vmax=2)
+        with pytest.raises(ValueError, match=fault):
+            svg(figure, "a", "a title", message)
 
 
 def test_texts_stay_text():

@@ -13,6 +13,10 @@ configfile: "config.yaml"
 try:
     for file in workflow.configfiles:
         read(file)  # finds what Snakemake's own reader passes over, such as a key that stands there twice
+    if not workflow.overwrite_configfiles:
+        # --config alone changes keys of config.yaml; by the profile it would stand for the whole file.
+        for key, value in read("config.yaml").items():
+            config.setdefault(key, value)
     STUDY = Study.from_config(config)
     if STUDY.config["claims"]:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -43,32 +44,36 @@ from activation_study.report.sections import (
 from activation_study.report.tables import Table
 from activation_study.report.theme import themed
 
-SECTIONS = (
-    guide,
-    chooser,
-    regret,
-    ledger,
-    ranking,
-    comparisons,
-    convergence,
-    centring,
-    gradients,
-    decay,
-    units,
-    unit_history,
-    preactivations,
-    rates,
-    cost,
-    trade_off,
-    noise,
-    data_size,
-    portraits,
-    profiles,
-    validity,
-    gaps,
-    provenance,
-)
-"""In reading order, after the answer. Each module has `section(StudyData) -> Section | None`."""
+PARTS: Mapping[str, Mapping[ModuleType, str]] = {
+    "The answer": {
+        guide: "The article’s guide",
+        chooser: "What to use",
+        regret: "What a guide costs",
+        ledger: "The claims",
+    },
+    "How good, how fast": {
+        ranking: "Ranking",
+        comparisons: "Pair by pair",
+        convergence: "Convergence",
+        rates: "Learning rates",
+        cost: "Computing cost",
+        trade_off: "Accuracy against cost",
+    },
+    "Why": {
+        gradients: "Gradient flow",
+        decay: "Theory of gradients",
+        units: "Dead units",
+        unit_history: "Death and revival",
+        preactivations: "Pre-activations",
+        centring: "Zero-centring",
+    },
+    "Single questions": {noise: "Noise", data_size: "Training samples"},
+    "To look up": {portraits: "The activations", profiles: "One by one"},
+    "How far to trust it": {validity: "False alarms", gaps: "What is missing", provenance: "Provenance"},
+}
+"""The page's parts in reading order: their sections, by the names that the contents give them. Each module has
+`section(StudyData) -> Section | None`."""
+SECTIONS = tuple(module for part in PARTS.values() for module in part)
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
 SMALL_STUDY = 40
@@ -93,8 +98,9 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
     """
     data = StudyData.read(study, Path(tables), provenance)
     first = answer.section(data)
-    sections = [section for module in SECTIONS if (section := module.section(data)) is not None]
-    html = _render(data, first, sections, now or datetime.now(UTC))
+    made = {module: section for module in SECTIONS if (section := module.section(data)) is not None}
+    sections = list(made.values())
+    html = _render(data, first, sections, _contents(made), now or datetime.now(UTC))
     out = Path(out)
     _hold_to_size(html, data)
     _write_beside(data, [first, *sections], out.parent / study)
@@ -102,7 +108,17 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
     return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
 
 
-def _render(data: StudyData, first: Section, sections: Sequence[Section], now: datetime) -> str:
+Contents = Mapping[str, Sequence[tuple[str, str]]]
+"""The page's parts, each with the ids and names of its sections."""
+
+
+def _contents(made: Mapping[ModuleType, Section]) -> Contents:
+    there = {part: [(made[one].id, name) for one, name in of.items() if one in made] for part, of in PARTS.items()}
+    there["The answer"].insert(0, ("answer", "In short"))
+    return {part: entries for part, entries in there.items() if entries}
+
+
+def _render(data: StudyData, first: Section, sections: Sequence[Section], contents: Contents, now: datetime) -> str:
     package = PackageLoader("activation_study.report", "templates")
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -115,6 +131,7 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], now: d
         study=data.name,
         first=first,
         sections=sections,
+        contents=contents,
         style=Markup((folder / "style.css").read_text(encoding="utf-8") + themed()),
         script=Markup((folder / "script.js").read_text(encoding="utf-8")),
         summary=_summary(data),

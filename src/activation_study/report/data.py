@@ -13,6 +13,7 @@ import pandas as pd
 
 from activation_study import summaries
 from activation_study.errors import StudyError
+from activation_study.experiment_summaries import starting_decay
 from activation_study.guidelines import policy_regret
 from activation_study.ranking import mean_ranks, score_table
 from activation_study.statistics import difference_test, holm, stratified_interval
@@ -89,6 +90,13 @@ class StudyData:
         """Hidden layers only: the output layer has no activation."""
         flow = summaries.gradient_flow(self._cut("layers"), self.runs)
         return flow[flow["layer"] <= flow["depth"]]
+
+    @cached_property
+    def decay(self) -> pd.DataFrame:
+        """Before training, the gradients of the networks of all experiments: measured, and by mean-field theory."""
+        tables = self.tables
+        runs = tables["runs"][tables["runs"]["activation"].isin(self.order)]
+        return starting_decay(tables["layers"], runs, tables["activations"], tables["portraits"], tables["datasets"])
 
     @cached_property
     def health(self) -> pd.DataFrame:

@@ -5,7 +5,8 @@ Text is `markupsafe.Markup`, or a plain string that the template escapes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from activation_study.report.tables import Download, Table
@@ -95,6 +96,26 @@ class Ledger:
 
 
 Block = Paragraph | Items | Facts | Figure | Table | Ledger | Section
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """A stable part of an id for each name: letters, digits and hyphens, with a number where two would be the same."""
+    found: dict[str, str] = {}
+    for name in sorted(set(names)):
+        stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+        found[name] = stem if stem not in found.values() else f"{stem}-{len(found)}"
+    return found
+
+
+def one_open(ident: str, drawn: Sequence[tuple[str, Figure]]) -> list[Block]:
+    """The same figure of several datasets: those of the first are open, the others in a section that folds."""
+    open_ = [figure for dataset, figure in drawn if dataset == drawn[0][0]]
+    others = [(dataset, figure) for dataset, figure in drawn if dataset != drawn[0][0]]
+    if not others:
+        return list(open_)
+    brief = ", ".join(dict.fromkeys(dataset for dataset, _ in others))
+    folded = [figure for _, figure in others]
+    return [*open_, Section(f"{ident}-others", "The same on the other datasets", folded, brief)]
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -106,6 +106,8 @@
       picks.append(label);
       state.choose[column] = values[0];
     }
+    const heads = [...chooser.querySelectorAll("thead th")].map((head) => head.textContent);
+    for (const row of rows) [...row.cells].forEach((cell, column) => { cell.dataset.label = heads[column]; });
     chooser.querySelector(".scroll").before(picks);
     chooser.open = true;
     chooser.classList.add("chosen");

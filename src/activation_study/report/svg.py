@@ -14,6 +14,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
+DIVERGING = ("RdBu", "RdBu_r", "coolwarm", "vlag", "icefire", "seismic", "bwr", "PiYG", "PRGn")
 PIXELS_PER_POINT = 4 / 3
 _COORDINATES = ("d", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "transform")
 _FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
@@ -27,7 +28,11 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
     Args:
         name: prefix of every id, so that no two figures of a page collide.
         title, message: what assistive technology reads out.
+
+    Raises:
+        ValueError: a log scale that the message does not mention, or diverging colours that are not about zero.
     """
+    _hold_to_the_rules(figure, name, message)
     buffer = io.BytesIO()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         if not axis.get_label_text():  # matplotlib would measure all tick labels to place it
@@ -42,6 +47,16 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
     _unwrap(root)
     _head(root, name, title, message)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _hold_to_the_rules(figure: MatplotlibFigure, name: str, message: str) -> None:
+    logs = any("log" in (axes.get_xscale(), axes.get_yscale()) for axes in figure.axes)
+    if logs and "log scale" not in message.lower():
+        raise ValueError(f"{name}: a log scale that the message does not mention")
+    for image in (image for axes in figure.axes for image in axes.get_images()):
+        low, high = image.get_clim()
+        if image.get_cmap().name in DIVERGING and low != -high:
+            raise ValueError(f"{name}: diverging colours from {low:g} to {high:g}, not about zero")
 
 
 def _strip(root: ElementTree.Element) -> None:

@@ -146,7 +146,7 @@ def themed() -> str:
 
 def columns_for(count: int) -> int:
     """Columns of small multiples that leave few places empty."""
-    return 3 if count < 4 or (count % 3 == 0 and count % 4) else 4
+    return 3 if count < 4 or (count < 12 and count % 3 == 0 and count % 4) else 4
 
 
 def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, Series], by: str) -> None:
@@ -274,9 +274,9 @@ def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> Non
     axis.set_xlabel(label)
 
 
-def plain_log(axis: Axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers, at 1, 2 and 5."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_log(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at these multiples of the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
 

@@ -41,15 +41,15 @@ def section(data: StudyData) -> Section:
     blocks: list[Block] = [Paragraph(_answer(data), "lead")]
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
-    if depths := _by_depth(data):
-        blocks.append(Facts(depths))
+    if len(data.overall):
+        blocks.append(Facts([*_by_depth(data), ("How sure it is", _confidence(data))]))
     if len(data.tables["ledger"]):
         blocks.append(Paragraph(_claims(data.tables["ledger"])))
     blocks.append(Paragraph(_caveat(data), "note"))
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks.append(_differences(data))
     blocks.append(Facts(_scope(data)))
-    return Section("answer", "Which activation function should I use?", blocks)
+    return Section("answer", "Which activation function should I use, and why?", blocks)
 
 
 def _answer(data: StudyData) -> Markup:
@@ -94,9 +94,9 @@ def _claims(ledger: pd.DataFrame) -> Markup:
     count = {kind: int(sum(found == {kind} for found in kinds)) for kind in ("for", "against", "open")}
     mixed = len(kinds) - sum(count.values())
     return Markup(
-        "<strong>And the article’s reasons?</strong> Of the {} claims that were tested, {} hold up, {} do not, {} stay "
-        'undecided, and {} hold in part: <a href="#ledger">each with its verdict and its numbers</a>.'
-    ).format(len(kinds), count["for"], count["against"], count["open"], mixed)
+        "<strong>And the article’s reasons?</strong> Of the {} that were tested, {} hold up, {} hold in part, {} do "
+        'not, and {} stay undecided: <a href="#ledger">each with its verdict and its numbers</a>.'
+    ).format(counted(len(kinds), "claim"), count["for"], mixed, count["against"], count["open"])
 
 
 def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
@@ -109,8 +109,8 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
         table = overall(data.evaluation[data.evaluation["depth"] == depth])
         complete = table[table["accuracy"].notna()]
         best, tied = complete.iloc[0], complete[complete["tied"]].iloc[1:]
-        said = Markup("{} with {} of {} activations.").format(
-            code(best["activation"]), percent(best["accuracy"]), len(complete)
+        said = Markup("{} with {}, first of {}.").format(
+            code(best["activation"]), percent(best["accuracy"]), counted(len(complete), "activation")
         )
         said += _beside(tied) if len(tied) else " Every other is told apart from it."
         facts.append((f"First at {depth} layers", said))
@@ -158,18 +158,19 @@ def _scope(data: StudyData) -> list[tuple[str, str]]:
             f"{data.seeds} fresh ones per run, the same for every activation, so that differences are paired",
         ),
     ]
+    return facts
+
+
+def _confidence(data: StudyData) -> str:
+    """What the numbers rest on, and what the words mean."""
     diverged = int((data.evaluation["status"] == "diverged").sum())
-    facts.append(
-        ("Evaluated networks", f"{len(data.evaluation):,}, of which {diverged:,} diverged and count at chance")
+    said = (
+        f"{len(data.evaluation):,} networks on {counted(data.seeds, 'fresh seed')} per run, of which {diverged:,} "
+        "diverged and count at chance; 95% t intervals over seeds"
     )
-    if data.gives_verdicts:
-        sure = (
-            "95% stratified t intervals over seeds; told apart means a Holm-adjusted p below 0.05 on the "
-            "paired difference"
-        )
-    else:
-        sure = "95% stratified t intervals over seeds, as a description; no tests"
-    return [*facts, ("Confidence", sure)]
+    if not data.gives_verdicts:
+        return f"{said}, as a description; no tests"
+    return f"{said}; “told apart”: a Holm-adjusted p below 0.05 on paired differences"
 
 
 def _differences(data: StudyData) -> Figure:

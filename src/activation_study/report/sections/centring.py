@@ -70,7 +70,7 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
         + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())
         + f". {counted(len(never), 'run').capitalize()} of {len(across)} are censored."
     )
-    with panels(len(datasets), min(len(datasets), 2), 3.1, share=False) as (figure, axes):
+    with panels(len(datasets), min(len(datasets), 3), 2.8, share=False) as (figure, axes):
         for place, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
             rows = across[across["dataset"] == dataset].dropna(subset=["of_units"])
             named = _worth_naming(data, rows)
@@ -91,7 +91,7 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
                 dict.fromkeys(named, SERIES[0]),
                 list(zip(others["of_units"], np.exp(others["log_time"]), strict=True)),
             )
-            if place % 2 == 0:
+            if place % 3 == 0:
                 axis.set_ylabel("steps to the target")
         figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", fontsize=8.5, color=MUTED)
         picture = svg(figure, "figure-centredness", title, message)
@@ -117,7 +117,7 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
     title = "The same networks with and without centring"
     message = (
         "Arrows run from the activation as it is to the one with its mean subtracted: rightwards is more centred, "
-        "downwards is faster. "
+        "downwards, on a log scale, is faster. "
         f"Centring shortens the time to the target in {len(faster)} of {len(pairs)} pairs (95% interval of the paired "
         f"ratio below 1) and lengthens it in {len(slower)}; most with {most['activation']} on {most['dataset']} under "
         f"{most['optimiser']}, to {decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -64,9 +66,10 @@ def _ranks(scores: pd.DataFrame) -> Figure:
             else "every other activation is told apart from it."
         )
     )
-    half = -(-len(ranks) // 2)
-    with panels(1, 1, 1.1 + 0.2 * half + 0.09 * len(groups)) as (figure, (axis,)):
-        top = 0.9 + 0.45 * len(groups)
+    half, levels = -(-len(ranks) // 2), _levels(groups)
+    deep = max(levels, default=-1) + 1
+    with panels(1, 1, 1.1 + 0.2 * half + 0.09 * deep) as (figure, (axis,)):
+        top = 0.9 + 0.45 * deep
         axis.set(xlim=(1 - 0.01 * len(ranks), len(ranks)), ylim=(-half - 0.4 - top + 0.9, 1.2))
         axis.xaxis.tick_top()
         axis.xaxis.set_label_position("top")
@@ -86,7 +89,7 @@ def _ranks(scores: pd.DataFrame) -> Figure:
             axis.annotate(
                 said, (end, y), (-4 if left else 4, 0), textcoords="offset points", ha="right" if left else "left", **at
             )
-        for level, (low, high) in enumerate(groups):
+        for level, (low, high) in zip(levels, groups, strict=True):
             _bar(axis, low, high, 0.7 - 0.45 * level)
         picture = svg(figure, "figure-ranks", title, message)
     frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
@@ -95,6 +98,17 @@ def _ranks(scores: pd.DataFrame) -> Figure:
 
 def _bar(axis: Axes, low: float, high: float, y: float) -> None:
     axis.plot([low - 0.06, high + 0.06], [y, y], color=INK, linewidth=3.2, solid_capstyle="round", zorder=4)
+
+
+def _levels(groups: Sequence[tuple[float, float]]) -> list[int]:
+    """The first level for each bar on which it touches no earlier one."""
+    ends: list[float] = []
+    levels = []
+    for low, high in groups:
+        level = next((place for place, end in enumerate(ends) if low - end > 0.3), len(ends))
+        ends[level : level + 1] = [high]
+        levels.append(level)
+    return levels
 
 
 def _alike(ranks: pd.Series, p: pd.DataFrame) -> list[tuple[float, float]]:
@@ -148,8 +162,9 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"
     message = (
         f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
-        f"target. Higher and further left is better. By the area under its curve {score.index[0]} comes first "
-        f"({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} ({decimals(score.iloc[1], 2)}); last is "
+        f"target. Higher and further left, on a log scale, is better. By the area under its curve "
+        f"{score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} "
+        f"({decimals(score.iloc[1], 2)}); last is "
         f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
         "on every task."
     )

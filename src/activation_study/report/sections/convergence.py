@@ -50,13 +50,17 @@ def _curves(data: StudyData) -> Figure:
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
     title = "Validation accuracy during training"
     message = (
-        f"Mean over seeds, each activation at its own learning rate; steps on a log scale. Named: "
-        f"{plain_list(data.emphasised)}; "
+        f"Mean over seeds with its 95% interval, each activation at its own learning rate; steps on a log scale. "
+        f"Named: {plain_list(data.emphasised)}; "
         "grey: the others; dashed: the target. " + _curve_message(data)
     )
     with panels(len(cells), columns, 2.3, share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(frame, cell)
+            for name, style in styles.items():
+                own = rows[rows["activation"] == name]
+                bounds = (own[f"validation_accuracy_{end}"] * 100 for end in ("low", "high"))
+                axis.fill_between(own["step"], *bounds, color=style.colour, alpha=0.2, linewidth=0)
             lines(axis, rows, "step", "percent", styles, "activation")
             target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
             axis.axhline(target, color=MUTED, linewidth=0.8, linestyle="--")

@@ -9,7 +9,7 @@ from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, significant, text
-from activation_study.report.theme import INK, MUTED, emphasis, panels, rows_high, short
+from activation_study.report.theme import INK, MUTED, emphasis, panels, short
 from activation_study.report.words import plain_list
 
 TIMED = {
@@ -43,7 +43,7 @@ def _figure(cost: pd.DataFrame) -> Figure:
         "Median of the paired ratios to ReLU with its 95% interval, by network width; the line at 1 is ReLU; log "
         "scale. " + _message(cost)
     )
-    with panels(len(shown), len(shown), 0.3 + rows_high(len(names)), share=False) as (figure, axes):
+    with panels(len(shown), len(shown), 1.0 + 0.26 * len(names), share=False) as (figure, axes):
         for axis, quantity in zip(axes, shown, strict=True):
             axis.axvline(1, color=MUTED, linewidth=0.8)
             for place, (width, style) in enumerate(styles.items()):
@@ -51,7 +51,7 @@ def _figure(cost: pd.DataFrame) -> Figure:
                 y = [names.index(name) + 0.22 * (place - (len(styles) - 1) / 2) for name in rows["activation"]]
                 axis.hlines(y, rows["ratio_low"], rows["ratio_high"], color=style.colour, linewidth=1)
                 axis.plot(
-                    rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3.5, label=f"width {width}"
+                    rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3, label=f"width {width}"
                 )
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))

@@ -34,7 +34,7 @@ def _figure(sizes: pd.DataFrame) -> Figure:
     title = "Test accuracy and over-fitting against the number of training samples"
     message = (
         "Above: test accuracy, mean over seeds; below: training minus test accuracy; samples on a log scale. "
-        "With the fewest samples " + "; ".join(_extremes(fewest, dataset) for dataset in datasets) + "."
+        + " ".join(_extremes(fewest, dataset) for dataset in datasets)
     )
     frame = sizes.assign(percent=sizes["test_accuracy"] * 100, gap=sizes["accuracy_gap"] * 100)
     with panels(2 * len(datasets), len(datasets), 2.2, share=False) as (figure, axes):
@@ -46,7 +46,7 @@ def _figure(sizes: pd.DataFrame) -> Figure:
                     own = rows[rows["activation"] == name]
                     axis.plot(own["train_samples"], own[column], style.marker, color=style.colour, markersize=3.5)
                 axis.set_xscale("log")
-                plain_log(axis.xaxis)
+                plain_log(axis.xaxis, (1, 3))
                 if place == len(datasets) - 1:
                     last = rows.groupby("activation").last()
                     label_ends(
@@ -71,9 +71,9 @@ def _extremes(fewest: pd.DataFrame, dataset: str) -> str:
     rows = fewest[fewest["dataset"] == dataset].set_index("activation")
     gap, score = rows["accuracy_gap"] * 100, rows["test_accuracy"] * 100
     return (
-        f"({rows['train_samples'].iloc[0]:,}) on {dataset} {score.idxmax()} scores highest ({decimals(score.max())}%), "
-        f"and the gap is smallest with {gap.idxmin()} ({decimals(gap.min())} points) and largest with {gap.idxmax()} "
-        f"({decimals(gap.max())})"
+        f"On {dataset} with {rows['train_samples'].iloc[0]:,} samples {score.idxmax()} scores highest "
+        f"({decimals(score.max())}%); the gap is smallest with {gap.idxmin()} ({decimals(gap.min())} points) and "
+        f"largest with {gap.idxmax()} ({decimals(gap.max())})."
     )
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from activation_study.experiment_summaries import starting_decay
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, number, text
-from activation_study.report.theme import MUTED, emphasis, label_ends, label_points, panels, short
+from activation_study.report.theme import MUTED, emphasis, label_points, panels, short
 from activation_study.report.words import plain_list
 
 INITIALISATIONS = {
@@ -23,14 +22,12 @@ CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
 NEAR = 0.1
 """Predicted decades per layer below which the points are drawn again, enlarged."""
+MOST_NAMES = 8
 KIND = ["initialisation", "activation", "depth"]
 
 
 def section(data: StudyData) -> Section | None:
-    tables = data.tables
-    runs = tables["runs"][tables["runs"]["activation"].isin(data.order)]
-    decay = starting_decay(tables["layers"], runs, tables["activations"], tables["portraits"], tables["datasets"])
-    decay = decay[decay["measured"].notna()]
+    decay = data.decay[data.decay["measured"].notna()]
     if decay["predicted"].notna().sum() == 0:
         return None
     kinds = _kinds(decay)
@@ -119,11 +116,16 @@ def _range(kinds: pd.DataFrame) -> tuple[float, float]:
 
 
 def _told(kinds: pd.DataFrame, ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
-    """The points that get a name: each activation's deepest, but for those that lie on top of each other at zero."""
+    """The points that get a name: each activation's deepest, but for those that lie on top of each other at zero.
+
+    Of many only those that are furthest from the line.
+    """
     deepest = kinds.sort_values("depth").groupby("activation").last()
     points = deepest[["predicted_per_layer", "measured_per_layer"]]
     apart = points.abs().max(axis=1) > 0.02 * (ends[1] - ends[0])
-    return {name: tuple(point) for name, point in points[apart | (len(points) < 6)].T.to_dict("list").items()}
+    points = points[apart | (len(points) < 6)]
+    far = points.diff(axis=1).iloc[:, 1].abs().sort_values(ascending=False, kind="stable").index[:MOST_NAMES]
+    return {name: tuple(points.loc[name]) for name in sorted(far)}
 
 
 def _by_layer(decay: pd.DataFrame) -> pd.DataFrame:
@@ -156,16 +158,14 @@ def _layers(layers: pd.DataFrame) -> Figure:
     )
     with panels(len(names), min(len(names), 4), 2.4) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
-            ends = {}
             for initialisation, style in styles.items():
                 rows = layers[(layers["activation"] == name) & (layers["initialisation"] == initialisation)]
                 axis.plot(rows["layer"], rows["predicted"], color=style.colour, linewidth=1.1, linestyle=style.line)
                 axis.plot(rows["layer"], rows["measured"], style.marker, color=style.colour, markersize=3)
-                ends |= {initialisation: (1, rows["measured"].iloc[0])} if len(rows) else {}
             axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="layer")
-            if axis is axes[-1]:
-                said = {INITIALISATIONS[key]: end for key, end in ends.items()}
-                label_ends(axis, said, {INITIALISATIONS[key]: style for key, style in styles.items()})
+        handles = [Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line) for s in styles.values()]
+        said = [INITIALISATIONS[key] for key in styles]
+        figure.legend(handles, said, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
         axes[0].set_ylabel("decades, against the last layer")
         picture = svg(figure, "figure-decay-layers", title, message)
     return Figure("figure-decay-layers", title, message, picture, download("gradient_decay_by_layer", layers, digits=5))

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from activation_study.experiment_summaries import NETWORK, PLAIN
 from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.document import Block, Figure, Paragraph, Section, one_open, slugs
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, interval, number, text
 from activation_study.report.theme import DIVERGING, GAP, MUTED, columns_for, panels, short
@@ -34,9 +35,9 @@ def section(data: StudyData) -> Section | None:
             "medians over seeds; a gradient of exactly zero has no logarithm and is left out and counted."
         )
     ]
-    blocks += [
-        _flow(data, number, cell) for number, cell in enumerate(data.deepest, 1) if len(in_cell(data.gradients, cell))
-    ]
+    cells = [cell for cell in data.deepest if len(in_cell(data.gradients, cell))]
+    ids = slugs(map(cell_name, cells))
+    blocks += one_open("gradients", [(cell[0], _flow(data, ids[cell_name(cell)], cell)) for cell in cells])
     return Section("gradients", "Gradient flow", [*blocks, _slopes(data)])
 
 
@@ -46,7 +47,7 @@ def _relative(rows: pd.DataFrame) -> pd.DataFrame:
     return grid - grid.iloc[-1]
 
 
-def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
+def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
     rows = in_cell(data.gradients, cell)
     grids = {
         name: _relative(rows[rows["activation"] == name]) for name in data.order if (rows["activation"] == name).any()
@@ -58,25 +59,26 @@ def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
     slopes = {name: _slope_at(rows[rows["activation"] == name], first=True) for name in grids}
     vanishing = [name for name, slope in slopes.items() if slope > VANISHING]
     exploding = [name for name, slope in slopes.items() if slope < -VANISHING]
+    theory = _theory(data, rows)
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
         "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Upwards: layers, the input at the "
-        "bottom; to the right: training steps. Beneath each name: the slope before "
-        f"training, in decades per layer. At the start gradients vanish by more than {VANISHING} decades per layer "
-        "towards the input with "
+        "bottom; to the right: training steps. Beneath each name: the change before "
+        "training in decades per layer towards the input, and in brackets what mean-field theory predicts. "
+        f"At the start gradients vanish by more than {VANISHING} decades per layer with "
         f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
         f"The colours end at ±{limit} decades."
     )
     columns = columns_for(len(grids))
     with panels(1, 1, 1.5 * -(-len(grids) // columns)) as (figure, (axis,)):
         for place, (name, grid) in enumerate(grids.items()):
-            image = _tile(axis, grid, name, slopes[name], divmod(place, columns), limit)
+            image = _tile(axis, grid, name, _rate(slopes[name], theory.get(name)), divmod(place, columns), limit)
         axis.set(xlim=(-0.1, columns * ACROSS), ylim=(-((len(grids) - 1) // columns) * DOWN - 0.1, 1.35))
         axis.set_axis_off()
         bar = figure.colorbar(image, ax=axis, shrink=0.6, aspect=30, pad=0.015, extend="both")
         bar.set_label("decades, against the last hidden layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = svg(figure, f"figure-gradients-{number}", title, message)
+        picture = svg(figure, f"figure-gradients-{ident}", title, message)
     kept = [
         *CELL,
         "activation",
@@ -89,12 +91,24 @@ def _flow(data: StudyData, number: int, cell: CellKey) -> Figure:
         "gradient_q75",
         "weight_gradient",
     ]
-    return Figure(
-        f"figure-gradients-{number}", title, message, picture, download(f"gradient_flow_{number}", rows[kept], digits=5)
-    )
+    held = download(f"gradient_flow_{ident.replace('-', '_')}", rows[kept], digits=5)
+    return Figure(f"figure-gradients-{ident}", title, message, picture, held)
 
 
-def _tile(axis: Axes, grid: pd.DataFrame, name: str, slope: float, place: tuple[int, int], limit: int) -> AxesImage:
+def _theory(data: StudyData, rows: pd.DataFrame) -> dict[str, float]:
+    """Predicted decades per layer towards the input, by activation, of the networks that theory is about."""
+    kinds = data.runs[data.runs["run"].isin(rows["run"])].drop_duplicates("run")
+    kinds = kinds[(kinds[list(PLAIN)] == list(PLAIN.values())).all(axis=1)][NETWORK]
+    first = data.decay[data.decay["layer"] == 1].merge(kinds, on=NETWORK).dropna(subset=["predicted"])
+    return dict(zip(first["activation"], first["predicted"] / (first["depth"] - 1), strict=True))
+
+
+def _rate(slope: float, predicted: float | None) -> str:
+    measured = "no slope" if np.isnan(slope) else decimals(-slope, 2, signed=True)
+    return measured if predicted is None else f"{measured} (theory {decimals(predicted, 2, signed=True)})"
+
+
+def _tile(axis: Axes, grid: pd.DataFrame, name: str, said: str, place: tuple[int, int], limit: int) -> AxesImage:
     """One activation's layers × steps. All share one pair of axes: sixteen pairs take matplotlib ten times as long."""
     left, bottom = place[1] * ACROSS, -place[0] * DOWN
     axis.add_patch(Rectangle((left, bottom), 1, 1, color=GAP, linewidth=0, zorder=-1))
@@ -108,7 +122,6 @@ def _tile(axis: Axes, grid: pd.DataFrame, name: str, slope: float, place: tuple[
         extent=(left, left + 1, bottom, bottom + 1),
     )
     axis.text(left, bottom + 1.21, short(name, 18), fontsize=9, weight="bold")
-    said = f"{decimals(-slope, 2, signed=True)} per layer" if not np.isnan(slope) else "no slope"
     axis.text(left, bottom + 1.04, said, fontsize=8, color=MUTED)
     layers, steps = grid.shape
     ends = {"va": "center", "ha": "right", "fontsize": 7.5, "color": MUTED}

@@ -20,7 +20,7 @@ def section(data: StudyData) -> Section | None:
     measured = data.tables["measurements"]
     if data.experiment:
         measured = of_experiment(measured, data.tables["experiments"], data.experiment)
-    noise = noise_robustness(measured, data.runs)
+    noise = noise_robustness(measured, data.runs).dropna(subset=["accuracy"])
     if noise.empty:
         return None
     lead = (

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, download, significant, text
+from activation_study.report.tables import Cell, Column, Table, download, figures, significant, text
 from activation_study.report.theme import MUTED, SERIES, columns_for, panels, short
+from activation_study.report.words import plain_list
 
 RANGE, BOTTOM, TOP = 4, -2, 4
 
@@ -26,15 +27,31 @@ def _figure(data: StudyData) -> Figure:
     portraits = data.tables["portraits"]
     names = portraits["activation"].drop_duplicates().tolist()
     title = "Every activation and its derivative"
+    constants = data.tables["activations"].set_index("activation")
     message = (
-        f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode."
+        f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode; "
+        "with the gain that keeps the second moment of standard normal input, and χ there. " + _slopes(portraits)
     )
     with panels(len(names), columns_for(len(names)), 1.45, share=True) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
             draw(axis, portraits[portraits["activation"] == name])
             axis.set_title(short(name))
+            if name in constants.index:
+                own = constants.loc[name]
+                said = f"gain {figures(own['gain'])}, χ {figures(own['chi'])}"
+                axis.text(0.03, 0.95, said, transform=axis.transAxes, va="top", fontsize=7.5, color=MUTED)
         picture = svg(figure, "figure-portraits", title, message)
     return Figure("figure-portraits", title, message, picture, download("portraits", portraits))
+
+
+def _slopes(portraits: pd.DataFrame) -> str:
+    """Who is steep, who is flat, and who has no slope below zero."""
+    steepest = portraits["derivative"].abs().groupby(portraits["activation"], sort=False).max()
+    below = portraits[portraits["x"] < 0]
+    flat = (below["derivative"] == 0).groupby(below["activation"], sort=False).all()
+    said = f"Steepest: {steepest.idxmax()}, slope {figures(steepest.max())}; "
+    said += f"flattest at its steepest: {steepest.idxmin()}, {figures(steepest.min())}. "
+    return said + f"No slope at all below zero: {plain_list(flat.index[flat].tolist()) or 'none'}."
 
 
 def draw(axis: Axes, portrait: pd.DataFrame) -> None:

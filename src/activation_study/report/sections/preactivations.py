@@ -11,7 +11,7 @@ from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, number, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, columns_for, panels, short
+from activation_study.report.theme import INK, MUTED, SERIES, columns_for, panels, short
 from activation_study.report.words import plain_list
 from activation_study.summaries import of_experiment
 
@@ -57,17 +57,20 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     growth = (spread["end"] / spread["start"]).dropna().sort_values()
     title = f"Pre-activations before and after training, {depth} layers"
     message = (
-        "From the input at the left to the output: the 5% to 95% range, with the median as a line; grey: before "
-        "training; blue: at its end. "
+        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the "
+        "end of training; dashed: the same range before it. "
         f"Training widens the standard deviation most with {growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean "
         f"over layers) and least with {growth.index[0]} (× {decimals(growth.iloc[0])}). "
         f"The axis ends at ±{FAR}."
     )
     with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
-            for when, colour in (("start", OTHERS), ("end", SERIES[0])):
-                rows = by_layer[(by_layer["activation"] == name) & (by_layer["when"] == when)]
-                _band(axis, rows["layer"], rows, colour)
+            start, end = (
+                by_layer[(by_layer["activation"] == name) & (by_layer["when"] == when)] for when in ("start", "end")
+            )
+            _band(axis, end["layer"], end, SERIES[0])
+            for bound in ("q05", "q95"):
+                axis.plot(start["layer"], start[bound], color=INK, linewidth=0.9, linestyle=(0, (3, 1.5)))
             axis.set_title(short(name))
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
         figure.supxlabel("layer", fontsize=8.5, color=MUTED)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from activation_study.experiment_summaries import scores, unit_balance, without
 from activation_study.report.data import CELL, StudyData, cell_name
-from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.report.document import Block, Facts, Paragraph, Section, slugs
 from activation_study.report.tables import (
     Cell,
     Column,
@@ -35,22 +35,11 @@ def section(data: StudyData) -> Section | None:
     names = [*data.order, *(name for name in trained if name not in data.order)]
     if not names:
         return None
-    ids = identifiers(names)
+    ids = {name: f"activation-{slug}" for name, slug in slugs(names).items()}
     core, others = _core(data), _others(data)
     about = [_one(data, name, ids[name], core, others) for name in names]
-    lead = Markup("In the order of the ranking; each folds open, and has an address of its own. ") + Markup(" · ").join(
-        Markup('<a href="#{}">{}</a>').format(one.id, name) for one, name in zip(about, names, strict=True)
-    )
+    lead = "In the order of the ranking; each folds open, and has an address of its own."
     return Section("profiles", "Activation by activation", [Paragraph(lead), *about])
-
-
-def identifiers(names: list[str]) -> dict[str, str]:
-    """A stable id for each name: letters, digits and hyphens, told apart by the position if they would collide."""
-    ids: dict[str, str] = {}
-    for name in sorted(names):
-        stem = "activation-" + (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed")
-        ids[name] = stem if stem not in ids.values() else f"{stem}-{len(ids)}"
-    return ids
 
 
 def _core(data: StudyData) -> pd.DataFrame:

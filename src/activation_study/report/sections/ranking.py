@@ -46,12 +46,12 @@ def _figure(data: StudyData) -> Figure:
             left = best - reach(best - rows["test_accuracy"] * 100)
             for _, row in rows.iterrows():
                 _dot(axis, row, places[row["activation"]], left)
-            absent = [name for name in names if name not in set(rows["activation"])]
-            for name in absent:
+            asked = set(data.runs.loc[(data.runs[["dataset", "depth"]] == list(cell[:2])).all(axis=1), "activation"])
+            for name in (name for name in names if name not in set(rows["activation"])):
                 axis.text(
                     0.5,
                     places[name],
-                    "no data",
+                    "no data" if name in asked else "not run",
                     transform=axis.get_yaxis_transform(),
                     color=MUTED,
                     va="center",

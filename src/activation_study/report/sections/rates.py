@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from activation_study.report.data import CELL, StudyData
-from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.document import Figure, Paragraph, Section, one_open, slugs
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, figures, number, significant, text
 from activation_study.report.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten, short
@@ -25,23 +25,29 @@ def section(data: StudyData) -> Section | None:
         "that fell behind after a first "
         "stretch of training were stopped early, and those runs have no score here."
     )
-    groups = list(data.rates.groupby(["dataset", "condition"]))
-    figures_ = [_figure(data, place, key, group) for place, (key, group) in enumerate(groups, 1)]
+    groups = {", ".join(filter(None, key)): rows for key, rows in data.rates.groupby(["dataset", "condition"])}
+    ids = slugs(groups)
+    figures_ = one_open(
+        "rates", [(rows["dataset"].iloc[0], _figure(data, ids[name], name, rows)) for name, rows in groups.items()]
+    )
     return Section("rates", "Learning rates", [Paragraph(lead), *figures_, _table(data)])
 
 
-def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFrame) -> Figure:
+def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figure:
     names = [name for name in data.order if name in set(rows["activation"])]
     depths = sorted(rows["depth"].unique())[:5]
     styles = emphasis([str(depth) for depth in depths])
     widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names)
-    title = f"Validation accuracy against learning rate, {', '.join(filter(None, key))}"
+    title = f"Validation accuracy against learning rate, {where}"
     message = (
         "Mean over tuning seeds; learning rate on a log scale; ring: the selected rate; cross: networks diverged; "
         "bar at the bottom: stopped early. " + _particular(widths)
     )
     columns = columns_for(len(names))
     with panels(len(names), columns, 1.5, share=True) as (figure, axes):
+        axes[0].set(ylim=(0, 108), xscale="log")  # for all of them: they share their axes
+        axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
+        axes[0].xaxis.set_minor_locator(NullLocator())
         for axis, name in zip(axes, names, strict=True):
             for depth, style in zip(depths, styles.values(), strict=False):
                 one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
@@ -76,18 +82,17 @@ def _figure(data: StudyData, place: int, key: tuple[str, str], rows: pd.DataFram
                     markersize=6,
                     markeredgewidth=1,
                 )
-            axis.set(title=short(name), ylim=(0, 108), xscale="log")
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
-            axis.xaxis.set_minor_locator(NullLocator())
+            axis.set_title(short(name))
         for axis in axes[::columns]:
             axis.set_ylabel("accuracy (%)")
         figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
-        picture = svg(figure, f"figure-rates-{place}", title, message)
+        picture = svg(figure, f"figure-rates-{ident}", title, message)
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
-    return Figure(f"figure-rates-{place}", title, message, picture, download(f"learning_rates_{place}", rows[kept]))
+    held = download(f"learning_rates_{ident.replace('-', '_')}", rows[kept])
+    return Figure(f"figure-rates-{ident}", title, message, picture, held)
 
 
 def _particular(widths: pd.Series) -> str:

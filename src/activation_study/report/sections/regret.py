@@ -80,7 +80,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
     title = "Policy regret by dataset"
     message = (
         "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
-        "better. Blue: the article’s steps. " + "; ".join(_least(shown, name) for name in datasets) + "."
+        "better. Blue: the article’s steps. " + " ".join(_least(shown, name) for name in datasets)
     )
     top = max(1.0, 100 * float(shown[datasets].max().max()))
     with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
@@ -105,8 +105,8 @@ def _least(shown: pd.DataFrame, dataset: str) -> str:
     own = shown[shown["policy"] != "reference"].dropna(subset=dataset)
     best, worst = own.loc[own[dataset].idxmin()], own.loc[own[dataset].idxmax()]
     return (
-        f"on {dataset} least is lost by “{best['said']}” ({decimals(100 * best[dataset])}) and most by "
-        f"“{worst['said']}” ({decimals(100 * worst[dataset])})"
+        f"On {dataset} least is lost by “{best['said']}” ({decimals(100 * best[dataset])}) and most by "
+        f"“{worst['said']}” ({decimals(100 * worst[dataset])})."
     )
 
 
@@ -160,10 +160,10 @@ def _conditions(rows: pd.DataFrame) -> Table:
         Column("Much data", lambda row: Cell("yes" if row["much_data"] else "no"), numeric=False),
         number("ReLU’s gap (points)", "gap", 1, 100, signed=True),
         Column("Over-fitting", lambda row: Cell("yes" if row["overfitting"] else "no"), numeric=False),
-        number("ReLU, Leaky ReLU, ELU", "without", 1, 100, signed=True),
-        number("with PReLU", "with_prelu", 1, 100, signed=True),
-        number("with RReLU", "with_rrelu", 1, 100, signed=True),
-        number("as the article says", "article", 1, 100, signed=True),
+        number("ReLU, Leaky ReLU, ELU (points)", "without", 1, 100, signed=True),
+        number("with PReLU (points)", "with_prelu", 1, 100, signed=True),
+        number("with RReLU (points)", "with_rrelu", 1, 100, signed=True),
+        number("as the article says (points)", "article", 1, 100, signed=True),
         number("Seeds", "n"),
     ]
     caption = "Regret (points of test accuracy) of comparing three activations, and of adding PReLU or RReLU to them"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section
+from activation_study.report.document import Block, Figure, Paragraph, Section, one_open, slugs
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, interval, number, text
 from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
@@ -29,9 +29,9 @@ def section(data: StudyData) -> Section | None:
             f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows."
         )
     ]
-    blocks += [
-        _figure(data, last, place, cell) for place, cell in enumerate(data.deepest, 1) if len(in_cell(last, cell))
-    ]
+    cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
+    ids = slugs(map(cell_name, cells))
+    blocks += one_open("units", [(cell[0], _figure(data, last, ids[cell_name(cell)], cell)) for cell in cells])
     return Section("units", "Dead and saturated units", [*blocks, _table(last)])
 
 
@@ -41,7 +41,7 @@ def _at_the_end(data: StudyData) -> pd.DataFrame:
     return last.assign(saturated=last["saturated_low"] + last["saturated_high"])
 
 
-def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: CellKey) -> Figure:
+def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> Figure:
     rows = in_cell(last, cell)
     pooled = rows[rows["layer"] == POOLED].set_index("activation")
     layers = rows[rows["layer"] != POOLED]
@@ -80,9 +80,10 @@ def _figure(data: StudyData, last: pd.DataFrame, place: int, cell: CellKey) -> F
         bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"])
         bar.set_label("share of the layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = svg(figure, f"figure-units-{place}", title, message)
+        picture = svg(figure, f"figure-units-{ident}", title, message)
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
-    return Figure(f"figure-units-{place}", title, message, picture, download(f"units_by_layer_{place}", layers[kept]))
+    held = download(f"units_by_layer_{ident.replace('-', '_')}", layers[kept])
+    return Figure(f"figure-units-{ident}", title, message, picture, held)
 
 
 def _ranked(shares: pd.Series) -> str:

@@ -1,0 +1,151 @@
+"""What a job needs is declared before it starts, and too little memory is one line."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import small
+from activation_study import jobs
+from activation_study.errors import StudyError
+
+BASE = 1_200  # MB that an estimate counts for Python, PyTorch and the data
+MEASURED = """
+import json, resource, sys
+import torch
+torch.set_num_threads(1)
+import small
+def more(run):
+    small.rows(small.run({"steps": 2}))  # what the first training loads is not the networks'
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    small.rows(run, small.blobs(300, features=256))
+    return [kilobytes * 1024 / 1e6 for kilobytes in (before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)]
+print(json.dumps(more(small.run(**json.loads(sys.argv[1])))))
+"""
+
+
+def _peaks(asked):
+    """Resident MB at most before a run and after it, in a process of its own."""
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "src")])}
+    command = [sys.executable, "-c", MEASURED, json.dumps(asked)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "factors",
+    [
+        {"width": 512, "depth": 4, "batch_size": 8},  # the weights
+        {"width": 64, "depth": 20, "batch_size": 512, "normalisation": "batch"},  # the activations
+    ],
+)
+def test_a_job_takes_what_was_declared_and_not_much_less(factors):
+    asked = {"factors": factors | {"steps": 2}, "training": {"probe_samples": 128}}
+    run = small.run(**asked)
+    before, after = _peaks(asked)
+    assert after < run.mem_mb
+    assert 0.2 * (run.mem_mb - BASE) < after - before < run.mem_mb - BASE
+
+
+@pytest.mark.parametrize(
+    ("factors", "changes"),
+    [
+        ({"width": 512}, {}),
+        ({"depth": 3}, {}),
+        ({"batch_size": 4096}, {}),
+        ({}, {"training": {"replicas_per_chunk": {"cpu": 400}}}),
+        ({}, {"training": {"probe_samples": 4096}}),
+        ({}, {"training": {"max_validation": 100_000}}),
+        ({}, {"seeds": {"tuning": 900}}),
+        ({}, {"seeds": {"evaluation": 1000}}),
+    ],
+)
+def test_what_is_larger_is_declared_larger(factors, changes):
+    wide = {"width": 256}
+    assert small.run(wide | factors, **changes).mem_mb > small.run(wide).mem_mb
+
+
+ALLOCATORS = [
+    MemoryError(),
+    MemoryError("Unable to allocate 8.00 GiB for an array with shape (1024, 1024, 1024)"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", ALLOCATORS, ids=lambda error: str(error)[:20])
+def test_any_job_without_memory_is_one_line(error, tmp_path):
+    with pytest.raises(SystemExit) as ended, jobs.job(tmp_path / "job.log"):
+        raise error
+    assert str(ended.value).startswith("error: this job needs more memory than there is; run fewer jobs at a time")
+    assert "Traceback" not in (tmp_path / "job.log").read_text(encoding="utf-8")
+
+
+class Named(dict):
+    """Files by name, as Snakemake hands them over."""
+
+    __getattr__ = dict.__getitem__
+
+
+def _train(folder, monkeypatch, rows):
+    """A training job whose training does what ``rows`` does."""
+    from activation_study import devices, files, prepared, training
+
+    monkeypatch.setattr(training.RunTraining, "rows", rows)
+    monkeypatch.setattr(devices, "prepare", lambda device: (small.torch.device("cpu"), "highest"))
+    data, named = small.blobs(), {"arrays": folder / "a.npz", "manifest": folder / "a.json"}
+    digest = prepared.content_sha256(data.x, data.y, None)
+    described = {"status": "available", "classes": 3, "source": "blobs", "sha256": digest}
+    prepared.write_prepared(data, described, *named.values())
+    files.write_json({"constants": small.CONSTANTS["relu"]}, folder / "constants.json")
+    outputs = Named({part: folder / "run" / f"{part}.parquet" for part in ("runs", "curves")})
+    inputs = Named(named, constants=folder / "constants.json")
+    jobs.train(small.run().params, inputs, outputs, lambda line: None)
+
+
+@pytest.mark.parametrize("error", ALLOCATORS, ids=lambda error: str(error)[:20])
+def test_a_training_job_without_memory_names_the_key(error, tmp_path, monkeypatch):
+    def rows(training):
+        raise error
+
+    with pytest.raises(StudyError) as caught:
+        _train(tmp_path, monkeypatch, rows)
+    message = str(caught.value)
+    assert message.startswith("training.replicas_per_chunk.cpu: 4 networks at once need more memory than there is for ")
+    assert "blobs/relu/depth=2" in message
+    assert "\n" not in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_allocation_that_fails_is_known_for_what_it_is():
+    """PyTorch's own words, which another version may change."""
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        small.torch.empty(2**60, dtype=small.torch.uint8)
+    assert jobs.lacks_memory(caught.value)
+
+
+def test_another_error_of_pytorchs_is_no_lack_of_memory(tmp_path, monkeypatch):
+    def rows(training):
+        return small.torch.ones(2) @ small.torch.ones(3)
+
+    with pytest.raises(RuntimeError, match="size"):
+        _train(tmp_path, monkeypatch, rows)
+
+
+@pytest.mark.parametrize("number", sorted(jobs.DISK))
+def test_a_disk_that_takes_nothing_is_one_line(number, tmp_path):
+    with pytest.raises(SystemExit) as ended, jobs.job(tmp_path / "job.log"):
+        raise OSError(number, os.strerror(number), "results/runs.parquet")
+    assert str(ended.value).startswith(f"error: results/runs.parquet: cannot be written ({os.strerror(number)})")
+
+
+def test_a_file_that_is_missing_is_a_bug(tmp_path):
+    with pytest.raises(FileNotFoundError), jobs.job(tmp_path / "job.log"):
+        raise OSError(errno.ENOENT, "no such file", "x")
