@@ -24,7 +24,7 @@ def test_an_address_opens_what_it_points_into(visit: Visit, html: str, anchor: s
 
 def test_a_click_opens_it_as_well(visit: Visit, html: str):
     page = visit(html)
-    page.locator("#profiles a[href='#activation-relu']").first.click()
+    page.locator("#activations a[href='#activation-relu']").first.click()
     page.wait_for_function(OPEN)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Section
+from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.sections.profiles import identifiers
 from activation_study.report.svg import svg
 from activation_study.report.tables import Cell, Column, Table, download, figures, significant, text
 from activation_study.report.theme import MUTED, SERIES, columns_for, panels, short
@@ -20,7 +22,11 @@ def section(data: StudyData) -> Section | None:
     if not len(constants):
         return None
     drawn = [_figure(data)] if len(data.tables["portraits"]) else []
-    return Section("activations", "The activations", [*drawn, _table(constants)])
+    links = Markup(" · ").join(
+        Markup('<a href="#{}">{}</a>').format(one, name) for name, one in identifiers(data).items()
+    )
+    lead = Markup("All that the study knows of one: {}.").format(links)
+    return Section("activations", "The activations", [Paragraph(lead), *drawn, _table(constants)])
 
 
 def _figure(data: StudyData) -> Figure:

@@ -31,15 +31,21 @@ BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_
 
 
 def section(data: StudyData) -> Section | None:
-    trained = data.tables["runs"]["activation"].drop_duplicates().sort_values().tolist()
-    names = [*data.order, *(name for name in trained if name not in data.order)]
-    if not names:
+    ids = identifiers(data)
+    if not ids:
         return None
-    ids = {name: f"activation-{slug}" for name, slug in slugs(names).items()}
     core, others = _core(data), _others(data)
-    about = [_one(data, name, ids[name], core, others) for name in names]
+    about = [_one(data, name, ident, core, others) for name, ident in ids.items()]
     lead = "In the order of the ranking; each folds open, and has an address of its own."
     return Section("profiles", "Activation by activation", [Paragraph(lead), *about])
+
+
+def identifiers(data: StudyData) -> dict[str, str]:
+    """The id of every activation's section, in the order of the ranking, then of the alphabet."""
+    trained = data.tables["runs"]["activation"].drop_duplicates().sort_values().tolist()
+    names = [*data.order, *(name for name in trained if name not in data.order)]
+    found = slugs(names)
+    return {name: f"activation-{found[name]}" for name in names}
 
 
 def _core(data: StudyData) -> pd.DataFrame:
