@@ -46,6 +46,7 @@ def test_the_answer_its_evidence_and_its_confidence(tables, capsys):
         (["--depth", "5", "--budget", "none"], "error: argument --budget: invalid choice"),
         ([], "error: the following arguments are required: --depth"),
         (["--depth", "5", "--tables", "/nowhere"], "error: --tables: no runs.parquet in /nowhere"),
+        (["--depth", "5", "--tables", "n" * 300], "error: --tables: no runs.parquet in nnn"),
     ],
 )
 def test_faults_are_one_line(arguments, fault):
@@ -66,3 +67,11 @@ def test_tables_without_scores_are_named(tables, tmp_path):
         pd.read_parquet(tables / f"{name}.parquet").iloc[:0].to_parquet(tmp_path / f"{name}.parquet")
     with pytest.raises(SystemExit, match="has no scored networks"):
         main(["recommend", "--depth", "5", "--tables", str(tmp_path)])
+
+
+def test_a_damaged_table_is_named(tables, tmp_path):
+    for name in ("runs", "experiments"):
+        (tmp_path / f"{name}.parquet").write_bytes((tables / f"{name}.parquet").read_bytes()[:-50])
+    with pytest.raises(SystemExit, match="cannot be read as a table") as ended:
+        main(["recommend", "--depth", "5", "--tables", str(tmp_path)])
+    assert "\n" not in str(ended.value)
