@@ -73,7 +73,8 @@ RULES = (
         yes="A Leaky ReLU should have a slope of 1/5.5 rather than 0.01: {size} points more ({low} to {high}).",
         no="A Leaky ReLU should keep its slope of 0.01: 1/5.5 costs {size} points ({low} to {high}).",
         small="A slope of 1/5.5 or of 0.01 in a Leaky ReLU makes less than a point ({low} to {high}).",
-        open="Which slope a Leaky ReLU should have is open: 1/5.5 over 0.01 makes {estimate} points ({low} to {high}).",
+        open="Which slope a Leaky ReLU should have is open: 1/5.5 over 0.01 makes {estimate} points on average ({low} "
+        "to {high}), but not for sure or not on every dataset.",
     ),
     Rule(
         "then_another",
@@ -111,7 +112,7 @@ RULES = (
         "C31.2",
         "PReLU with few samples",
         yes="With few samples PReLU with a slope per neuron is worse than ReLU, by {size} points ({low} to {high}).",
-        no="Few samples are no reason against PReLU: with a slope per neuron it beats ReLU there, by {size} points "
+        no="Few samples are no reason against PReLU with a slope per neuron: it beats ReLU there, by {size} points "
         "({low} to {high}).",
         small="With few samples PReLU with a slope per neuron costs less than a point beside ReLU ({low} to {high}).",
         open="Whether PReLU needs much data is open: with few samples it loses {estimate} points to ReLU "
@@ -121,12 +122,13 @@ RULES = (
         "beyond",
         "C38",
         "batch normalisation",
-        yes="Batch normalisation makes the choice matter less: the sigmoid's lag shrinks by {size} points "
+        yes="Batch normalisation helps the sigmoid more than the others: against their mean it gains {size} points "
         "({low} to {high}).",
-        no="Batch normalisation makes the choice matter more: the sigmoid's lag grows by {size} points "
+        no="Batch normalisation helps the sigmoid less than the others: against their mean it loses {size} points "
         "({low} to {high}).",
-        small="Batch normalisation changes the sigmoid's lag by less than a point ({low} to {high}).",
-        open="Whether batch normalisation makes the choice matter less is open: {estimate} points ({low} to {high}).",
+        small="Batch normalisation moves the sigmoid against the others' mean by less than a point ({low} to {high}).",
+        open="Whether batch normalisation helps the sigmoid more than the others is open: {estimate} points "
+        "({low} to {high}).",
     ),
 )
 POLICIES = (

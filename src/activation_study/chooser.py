@@ -244,8 +244,9 @@ def _compared(evidence: Evidence, depth: int, size: int | None, budget: Budget) 
     rows = rows[(rows["depth"] == depth) & ((size is None) | (rows["samples_asked"] == size))]
     scores = _complete(rows)
     costs = evidence.costs
-    dear = set(costs.index[(costs["ratio_to_relu"] >= DEARER) & (costs["ratio_low"] > 1)]) if budget == "low" else set()
-    excluded = [name for name in scores if name in dear]
+    dear = costs.index[(costs["ratio_to_relu"] >= DEARER) & (costs["ratio_low"] > 1)]
+    # Where costs were measured, what was not timed is not known to be cheap.
+    excluded = [n for n in scores if budget == "low" and len(costs) and (n in dear or n not in costs.index)]
     scores = scores.drop(columns=excluded)
     if scores.empty:
         return None

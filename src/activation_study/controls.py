@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -56,17 +57,16 @@ def control_twins(runs: pd.DataFrame, portraits: pd.DataFrame) -> list[Twins]:
     twins = same_functions(portraits)
     rows = runs[(runs["role"] == "evaluation") & (runs["status"] != "no_data")]
     rows = rows.assign(log_time=log_restricted_time(rows["time_to_target"].to_numpy(float), rows["horizon"]))
-    names = rows.drop_duplicates("run").set_index("run")[["activation", "seed_stream"]]
-    rest = {run: _rest(run, *names.loc[run]) for run in names.index}
+    alike: dict[str, list[tuple[str, str, str]]] = {}
+    for row in rows.drop_duplicates("run")[["run", "activation", "seed_stream"]].itertuples(index=False):
+        alike.setdefault(_rest(*row), []).append(tuple(row))
     found = []
-    for first in names.index:
-        for second in names.index:
-            (a, stream_a), (b, stream_b) = names.loc[first], names.loc[second]
-            if stream_a < stream_b and (a, b) in twins and rest[first] == rest[second]:
-                one, other = (rows[rows["run"] == run].set_index("replicate") for run in (first, second))
-                found += [
-                    Twins(a, b, metric, (one[metric] - other[metric]).dropna().to_numpy(float)) for metric in METRICS
-                ]
+    for (first, a, stream_a), (second, b, stream_b) in (
+        pair for group in alike.values() for pair in permutations(group, 2)
+    ):
+        if stream_a < stream_b and (a, b) in twins:
+            one, other = (rows[rows["run"] == run].set_index("replicate") for run in (first, second))
+            found += [Twins(a, b, metric, (one[metric] - other[metric]).dropna().to_numpy(float)) for metric in METRICS]
     return found
 
 

@@ -107,7 +107,7 @@ def _times(data: StudyData) -> Figure:
         "One dot per network; a hollow triangle at the right end is a network that had not reached the target when "
         "training stopped; the count is how many did. Log scale. "
         + (
-            f"Always there in every panel: {plain_list(sure)}. "
+            f"Always there in every panel in which it was trained: {plain_list(sure)}. "
             if sure
             else "No activation always reached the target. "
         )

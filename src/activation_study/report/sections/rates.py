@@ -63,7 +63,8 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
                     label=f"{depth} layers",
                 )
                 stopped = one.loc[one["pruned"] > 0, "learning_rate"]
-                axis.plot(stopped, [2.5] * len(stopped), "|", color=MUTED, markersize=5)
+                if len(stopped):  # an empty line costs as much to lay out as a full one
+                    axis.plot(stopped, [2.5] * len(stopped), "|", color=MUTED, markersize=5)
                 chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
                 axis.plot(
                     chosen["learning_rate"],
@@ -74,14 +75,15 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
                     markersize=8,
                     markeredgewidth=0.9,
                 )
-                axis.plot(
-                    blown["learning_rate"],
-                    blown["validation_accuracy"] * 100,
-                    "x",
-                    color=INK,
-                    markersize=6,
-                    markeredgewidth=1,
-                )
+                if len(blown):
+                    axis.plot(
+                        blown["learning_rate"],
+                        blown["validation_accuracy"] * 100,
+                        "x",
+                        color=INK,
+                        markersize=6,
+                        markeredgewidth=1,
+                    )
             axis.set_title(short(name))
         for axis in axes[::columns]:
             axis.set_ylabel("accuracy (%)")
