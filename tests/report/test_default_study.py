@@ -1,9 +1,8 @@
-"""The report of the whole default study, on invented numbers: fast enough, small enough, and with every figure."""
+"""The report of the whole default study, on invented numbers: small enough, and with every figure."""
 
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -19,35 +18,30 @@ FIGURES = (
     "centring", "noise", "data-size", "portraits", "validity",
 )  # fmt: skip
 """By their ids; those with a hyphen at the end there are several of."""
-SECONDS = 60
-"""Of processor time: twice the 30 that it may take on a machine with nothing else to do."""
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = whole_study.write(tmp_path_factory.mktemp("tables"))
     out = tmp_path_factory.mktemp("reports") / "default.html"
-    start = time.process_time()
     build("default", folder, out, PROVENANCE)
-    return out, time.process_time() - start
+    return out
 
 
-def test_it_is_fast_and_small(built: tuple[Path, float]):
-    out, seconds = built
-    assert seconds < SECONDS
-    assert out.stat().st_size < building.LARGEST
+def test_it_is_small(built: Path):
+    assert built.stat().st_size < building.LARGEST
 
 
-def test_every_figure_is_there(built: tuple[Path, float]):
-    found = re.findall(r'<figure id="figure-([^"]+)"', built[0].read_text(encoding="utf-8"))
+def test_every_figure_is_there(built: Path):
+    found = re.findall(r'<figure id="figure-([^"]+)"', built.read_text(encoding="utf-8"))
     lacking = [one for one in FIGURES if not any(id == one or (one[-1] == "-" and id.startswith(one)) for id in found)]
     assert lacking == []
 
 
-def test_every_section_and_activation_has_an_address(built: tuple[Path, float]):
-    html = built[0].read_text(encoding="utf-8")
+def test_every_section_and_activation_has_an_address(built: Path):
+    html = built.read_text(encoding="utf-8")
     linked = re.findall(r'<a href="#([^"]+)"', html[html.index("<nav") : html.index("</nav>")])
     assert len(linked) >= 22
     names = {*linked, "activation-relu", "activation-rrelu-paper", "activation-leaky-0-25"}
