@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 import time
 import traceback
@@ -27,6 +28,9 @@ def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
     So does a disk that is full or read-only, or a lack of memory: the same command goes on when there is room.
     """
     start = time.monotonic()
+    # Importing PyTorch makes some half a million objects that stay. To look through them for garbage time and again,
+    # and once more at exit, costs as much as to train a small network.
+    gc.set_threshold(100_000)
     with Path(log_file).open("w", encoding="utf-8") as file:
 
         def log(line: str) -> None:
@@ -36,6 +40,7 @@ def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
         try:
             yield log
             log("done")
+            gc.freeze()
         except StudyError as error:
             log(f"error: {error}")
             sys.exit(f"error: {error}")
