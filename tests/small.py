@@ -81,3 +81,17 @@ def training(chosen, arrays=None, dtype=torch.float32, **more):
 
 def rows(chosen, arrays=None, dtype=torch.float32, **more):
     return training(chosen, arrays, dtype, **more).rows()
+
+
+def changed(path, value):
+    """The small config with one value replaced; ``...`` removes it."""
+    result = config()
+    *way, last = path.split(".")
+    inside = result
+    for key in way:
+        inside = inside.setdefault(key, {})
+    if value is ...:
+        del inside[last]
+    else:
+        inside[last] = value
+    return result

@@ -215,8 +215,9 @@ def _best_fixed(by_dataset: pd.DataFrame) -> Sentence | None:
     return Sentence(
         "beyond",
         f"Of the activations that were trained everywhere, {name} alone costs least at worst: at most "
-        f"{_decimal(100 * best['worst'])} points of test accuracy on any dataset, {_decimal(100 * best['mean'])} on "
-        "average, tuning one activation. No row of the ledger tests this; it was seen in the regrets.",
+        f"{_decimal(100 * best['worst'])} points of test accuracy on any dataset, as a mean over depths, and "
+        f"{_decimal(100 * best['mean'])} over all, tuning one activation. No row of the ledger tests this; "
+        "it was seen in the regrets.",
     )
 
 

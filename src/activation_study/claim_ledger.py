@@ -27,8 +27,8 @@ LEDGER_COLUMNS = (
     "family", "claim", "row", "quote", "section", "test", "type", "experiment", "metric", "unit", "verdict", "reason",
     "estimate", "low", "high", "clustered_low", "clustered_high", "informative_estimate", "standardised",
     "superiority_probability", "p_superior", "p_negligible", "p_reversed", "p_superior_raw", "n", "cells",
-    "informative_cells", "seeds", "diverged", "smallest", "smallest_reason", "minimum_detectable", "seeds_to_settle",
-    "known", "source", "correction",
+    "informative_cells", "seeds", "diverged", "threshold", "smallest", "smallest_reason", "minimum_detectable",
+    "seeds_to_settle", "known", "source", "correction",
 )  # fmt: skip
 COUNTS = ("n", "cells", "informative_cells", "seeds", "diverged", "seeds_to_settle")
 _ARM_COLUMNS = ["run", *CELL, "replicate", "status", "classes", "reached", "test_accuracy"]
@@ -104,6 +104,7 @@ def _about(row: Row) -> dict[str, Any]:
         "experiment": row.experiment or "",
         "metric": row.metric or row.computation or "",
         "unit": unit,
+        "threshold": NAN if row.threshold is None else row.threshold,
         "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
         "smallest_reason": row.reason,
     }

@@ -100,14 +100,19 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
 
 def evidence_text(answer: Recommendation) -> str:
     """Test accuracy with its interval, and how many networks are behind it."""
-    fewest, most = answer.tested_samples
-    samples = f"{fewest:,} to {most:,}" if fewest < most else f"{fewest:,}"
     means = ", ".join(f"{percent(value)} on {name}" for name, value in answer.datasets.items())
     return (
         f"mean test accuracy {percent(answer.accuracy.estimate)} (95% interval {percent(answer.accuracy.low)} to "
-        f"{percent(answer.accuracy.high)}): {means}; {answer.n} networks of {answer.tested_depth} layers on {samples} "
-        f"samples, {answer.cells} cells of at least {answer.seeds} seeds, {answer.diverged} diverged."
+        f"{percent(answer.accuracy.high)}): {means}; {answer.n} networks of {answer.tested_depth} layers on "
+        f"{samples_text(answer)} samples, {answer.cells} cells of at least {answer.seeds} seeds, "
+        f"{answer.diverged} diverged."
     )
+
+
+def samples_text(answer: Recommendation) -> str:
+    """The numbers of training samples behind it."""
+    fewest, most = answer.tested_samples
+    return f"{fewest:,} to {most:,}" if fewest < most else f"{fewest:,}"
 
 
 def beside(answer: Recommendation) -> tuple[list[Other], list[Other]]:

@@ -274,6 +274,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "informative_cells": Column("int", "of them, where not both arms are at floor or top", nullable=True, low=0),
         "seeds": Column("int", "fewest pairs of a cell", nullable=True, low=0),
         "diverged": Column("int", "diverged networks among them", nullable=True, low=0),
+        "threshold": Column("float", "what the estimate is the distance from", nullable=True),
         "smallest": Column("float", "smallest effect of interest, fixed beforehand", nullable=True),
         "smallest_reason": Column("str", "why that"),
         "minimum_detectable": Column("float", "effect that would be found with a power of 80%", nullable=True),

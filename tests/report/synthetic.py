@@ -101,7 +101,8 @@ def _judge(rows: dict[str, list]) -> None:
         if kind == "exact":
             row |= {"estimate": 0.25, "unit": "largest slope", "correction": "It is a quarter."}
         elif verdict != "not tested":
-            row |= numbers | {"seeds_to_settle": 40 if verdict == "inconclusive" else None}
+            row |= numbers | {"threshold": 0.5 if kind == "threshold" else None}
+            row |= {"seeds_to_settle": 40 if verdict == "inconclusive" else None}
             rows["ledger_cells"] += [
                 {"family": "claims", "row": row["row"], "cell": f"{dataset}/depth=5", "dataset": dataset, "n": 5,
                  "estimate": 0.01 * number, "low": 0.01 * number - 0.02, "high": 0.01 * number + 0.02,

@@ -48,6 +48,7 @@ def test_the_page_holds_the_ledger(report):
     assert "e" * 64 in html, "the hash of the claims file"
     assert "40 seeds would settle it" in html
     assert "It is a quarter." in html
+    assert "Beyond the threshold (+50.00 points) by" in html, "not an effect of that size"
 
 
 def test_no_ledger_no_section(data):

@@ -6,14 +6,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.chooser import DEARER, NEAR, Evidence, Recommendation, table
-from activation_study.recommend import beside, budget_text, confidence_text, evidence_text, listed
+from activation_study.recommend import beside, budget_text, confidence_text, evidence_text, listed, samples_text
 from activation_study.report.data import StudyData
 from activation_study.report.document import Facts, Paragraph, Section
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
 from activation_study.report.words import code
-
-ALL = "all"
-"""All the training samples that the datasets have."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -43,7 +40,7 @@ def section(data: StudyData) -> Section | None:
         "low when more do. It is about these networks: three datasets say nothing of a fourth."
     ).format(f"{100 * (DEARER - 1):.0f}")
     rows = _table(frame)
-    facts = [(f"{answer.depth} layers", _short(answer)) for answer in plain]
+    facts = [(f"{answer.depth} layers, {samples_text(answer)} samples", _short(answer)) for answer in plain]
     return Section(
         "chooser", "What to use, by situation", [Paragraph(lead), Facts(facts), Paragraph(rule, "note"), rows]
     )
@@ -65,7 +62,7 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
     near, open_ = beside(answer)
     return {
         "layers": answer.depth,
-        "samples": ALL if answer.samples is None else f"{answer.samples:,}",
+        "samples": samples_text(answer) if answer.samples is None else f"{answer.samples:,}",
         "budget": answer.budget,
         "overfitting": "yes" if answer.overfitting else "no",
         "use": answer.pick,

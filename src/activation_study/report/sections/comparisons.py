@@ -162,9 +162,9 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"
     message = (
         f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
-        f"target. Higher and further left, on a log scale, is better. By the area under its curve "
-        f"{score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} "
-        f"({decimals(score.iloc[1], 2)}); last is "
+        f"target. Higher and further left, on a log scale, is better. By the area under its curve, "
+        f"over multiples on a linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then "
+        f"{score.index[1]} ({decimals(score.iloc[1], 2)}); last is "
         f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
         "on every task."
     )

@@ -78,7 +78,16 @@ def _message(cost: pd.DataFrame) -> str:
     ratios = steps.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable")
     dearest = [f"{name} ({decimals(ratio, 2)})" for name, ratio in ratios.iloc[:3].items()]
     cheapest = f"{ratios.index[-1]} ({decimals(ratios.iloc[-1], 2)})"
-    return f"Dearest in a whole training step: {plain_list(dearest)}; cheapest: {cheapest}."
+    return f"Dearest in a whole training step: {plain_list(dearest)}; cheapest: {cheapest}.{_noise(cost)}"
+
+
+def _noise(cost: pd.DataFrame) -> str:
+    """How far from 1 ReLU came out beside itself, which says how far to trust the others."""
+    itself = cost.loc[(cost["quantity"] == "step") & (cost["activation"] == "relu"), "ratio_to_relu"]
+    if itself.empty:
+        return ""
+    low, high = decimals(itself.min(), 2), decimals(itself.max(), 2)
+    return f" ReLU timed beside itself came out at {low} to {high}: a difference as small as that is noise."
 
 
 def _table(cost: pd.DataFrame) -> Table:

@@ -192,8 +192,12 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
     if not pd.isna(row["estimate"]):
         said = scale.long(row["estimate"])
         if not pd.isna(row["low"]):
+            alike = row["n"] > 1 and row["low"] == row["high"]
             said += f", 95% interval {scale.long(row['low'], row['high'])}"
-        what = {"policy": "Mean regret", "threshold": "Beyond the threshold by"}.get(row["type"], "Estimated effect")
+            said += ": all seeds gave the same, as where none reaches the target; then it is a bound" * alike
+        what = "Mean regret" if row["type"] == "policy" else "Estimated effect"
+        if not pd.isna(row["threshold"]):
+            what = f"Beyond the threshold ({scale.long(row['threshold'])}) by"
         facts.append((what, said))
     if not pd.isna(row["smallest"]):
         facts.append(("Smallest that matters", f"{scale.long(row['smallest'])}: {row['smallest_reason']}"))

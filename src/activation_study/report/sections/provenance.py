@@ -81,7 +81,11 @@ def _datasets(datasets: pd.DataFrame) -> Table:
 def _cost(timings: pd.DataFrame) -> Table:
     cost = cost_of_runs(timings)
     frame = cost.groupby("phase", as_index=False)[["seconds", "replica_steps"]].sum()
-    caption = f"Computing time of the whole study: {decimals(cost['seconds'].sum() / 3600, 2)} hours over all jobs"
+    hours = decimals(cost["seconds"].sum() / 3600, 2)
+    caption = (
+        f"Computing time of the whole study: {hours} hours of one core in these phases; to start each job, the costs, "
+        "tables and report come on top"
+    )
     columns = [
         text("Phase", "phase", heads_row=True),
         number("Seconds", "seconds", 1),

@@ -26,7 +26,8 @@ def section(data: StudyData) -> Section | None:
             "passes it. A unit's "
             "response is saturated where the slope is below a tenth of the activation's steepest. Both at "
             "the end of training; "
-            f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows."
+            f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows. "
+            "Networks that diverged have no units to count: these are of those that finished."
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
