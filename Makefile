@@ -54,11 +54,12 @@ faults: env
 bench: env
 	$(BIN)/python benchmarks/run.py
 
-# A quarter of an hour, on a machine that does nothing else.
+# Half an hour, on a machine that does nothing else.
 performance: bench
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/step_profile.py
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/rounding.py
 	$(BIN)/python benchmarks/document.py
 
 # Snakemake's own answer to a file that is not there is a traceback.

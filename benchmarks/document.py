@@ -169,11 +169,25 @@ def pruning(found: Mapping[str, Any]) -> str:
     )
 
 
+def rounding(found: Mapping[str, Any]) -> str:
+    columns = ("networks", "equal to the last bit", "median and largest difference of one network")
+    columns += ("other learning rate selected", "largest difference of a mean over seeds")
+    rows = ["| training | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for depth, of in found["depths"].items():
+        rows.append(
+            f"| {depth} | {of['replicas']} | {of['equal']:.0%} | {100 * of['median']:.2f}, {100 * of['largest']:.1f} | "
+            f"{of['other_rate']} of {of['runs']} | {100 * of['largest_of_means']:.2f} "
+            f"({of['largest_in_standard_errors']:.1f} standard errors) |"
+        )
+    return "\n".join([*rows, "", "Differences of test accuracy, in points."])
+
+
 SECTIONS = {
     "summary": {"bench": bench, "gains": gains, "overheads": overheads},
     "profile": {"profile": profile},
     "growth": {"growth": growth},
     "pruning": {"pruning": pruning},
+    "rounding": {"rounding": rounding},
 }
 
 

@@ -19,6 +19,7 @@ import torch
 
 from activation_study import activations, datasets, devices, theory
 from activation_study.chunks import Record, Replica
+from activation_study.outcomes import Rows
 from activation_study.selection import ranked
 from activation_study.study import Run, Study
 from activation_study.training import RunTraining
@@ -49,15 +50,20 @@ def pilot(default: Mapping[str, Any]) -> Study:
     return Study.from_config(config | {"experiments": {"pilot": grids}, "claims": []})
 
 
-def compared(run: Run) -> dict[str, Any]:
-    """The rates that the rule would keep, the one that is best in the end, and what was done for that."""
+def rows_of(run: Run) -> Rows:
+    """The run, trained."""
     device, _ = devices.prepare("cpu")
     entry = study_side.DEFAULT.config["datasets"][run.factors["dataset"]]
     arrays = datasets.load(run.factors["dataset"], entry)
     activation = activations.from_entry(run.factors["activation"], run.settings["activation"])
-    rows = RunTraining(run.params, activation, theory.constants(activation), arrays, device).rows()
+    return RunTraining(run.params, activation, theory.constants(activation), arrays, device).rows()
+
+
+def compared(run: Run) -> dict[str, Any]:
+    """The rates that the rule would keep, the one that is best in the end, and what was done for that."""
+    rows = rows_of(run)
     rule = study_side.DEFAULT.config["training"]["pruning"]
-    return {"run": run.id} | comparison(run, rows, arrays.classes, rule)
+    return {"run": run.id} | comparison(run, rows, rows["runs"][0]["classes"], rule)
 
 
 def comparison(

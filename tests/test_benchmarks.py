@@ -10,6 +10,7 @@ import growth
 import pandas as pd
 import pruning
 import pytest
+import rounding
 import run as bench
 import snakemake_side
 import step_profile
@@ -347,3 +348,36 @@ def test_every_section_has_its_markers():
     for sections in document.SECTIONS.values():
         for name in sections:
             assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1, name
+
+
+def test_rounding_compares_replicas_and_means_by_hand():
+    """Two runs of two seeds: one equal but for a replica that differs by 4 points, one with another rate."""
+    key = {"depth": 5, "status": "finished"}
+    here = pd.DataFrame(
+        [
+            key
+            | {"run": run, "replicate": seed, "learning_rate": 0.1, "test_accuracy": score, "validation_loss": score}
+            for run, scores in {"a": (0.80, 0.90), "b": (0.50, 0.52)}.items()
+            for seed, score in enumerate(scores)
+        ]
+    )
+    there = here.copy()
+    there.loc[0, ["test_accuracy", "validation_loss"]] = 0.84
+    there.loc[here["run"] == "b", "learning_rate"] = 0.3
+    found = rounding.compared(here, there)["depths"]["depth 5"]
+    assert (found["runs"], found["replicas"], found["equal"], found["other_rate"]) == (2, 4, 0.75, 1)
+    assert (found["median"], found["largest"]) == (pytest.approx(0), pytest.approx(0.04))
+    assert found["largest_of_means"] == pytest.approx(0.02)
+    # Standard deviations of 0.0707 and 0.0424 over two seeds each.
+    assert found["largest_in_standard_errors"] == pytest.approx(0.02 / (0.005 / 2 + 0.0018 / 2) ** 0.5)
+    assert "| depth 5 | 4 | 75% | 0.00, 4.0 | 1 of 2 | 2.00 (0.3 standard errors) |" in document.rounding(
+        {"depths": {"depth 5": found}}
+    )
+
+
+def test_rounding_trains_the_pilots_runs_pruned_on_all_seeds():
+    pilot, unpruned = rounding.pilot(), pruning.pilot(study_side.DEFAULT.config)
+    assert set(pilot.runs) == set(unpruned.runs)
+    for run in pilot.runs.values():
+        assert run.settings["evaluation_seeds"] == study_side.DEFAULT.config["seeds"]["evaluation"]
+        assert run.settings["pruning"] == study_side.DEFAULT.config["training"]["pruning"]
