@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,6 +98,7 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
         StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
     """
     data = StudyData.read(study, Path(tables), provenance)
+    gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     first = answer.section(data)
     made = {module: section for module in SECTIONS if (section := module.section(data)) is not None}
     sections = list(made.values())
