@@ -3,6 +3,7 @@
 import pytest
 
 from activation_study import files
+from activation_study.errors import StudyError
 
 
 def test_json_round_trip_in_a_folder_that_was_not_there(tmp_path):
@@ -10,6 +11,26 @@ def test_json_round_trip_in_a_folder_that_was_not_there(tmp_path):
     files.write_json({"σ": [1, None, 0.1]}, path)
     assert files.read_json(path) == {"σ": [1, None, 0.1]}
     assert [f.name for f in path.parent.iterdir()] == ["value.json"]
+
+
+def test_every_bit_of_json_that_turns_is_noticed_or_harmless(tmp_path):
+    path, value = tmp_path / "value.json", {"gain": 1.5926, "names": ["σ", None], "nested": {"a": -1}}
+    files.write_json(value, path)
+    content, noticed = path.read_bytes(), []
+    for place in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            assert files.read_json(path) == value, place
+        except StudyError as error:
+            noticed.append(str(error))
+    assert len(noticed) > 7 * len(content)
+    assert all(line.startswith(f"{path} is damaged (") and "\n" not in line for line in noticed)
+    for other in ("[1]", "3", "null", '{"gain": 1.5}', "", "[" * 100_000):
+        path.write_text(other)
+        with pytest.raises(StudyError, match="is damaged"):
+            files.read_json(path)
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from activation_study import files, tables
 from activation_study.config import factor_defaults, schema
+from activation_study.errors import StudyError
 from activation_study.tables import TABLES
 
 _VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
@@ -121,7 +122,7 @@ def test_arrays_are_those_that_arrow_would_make():
 
 def test_another_table_is_refused_by_name(tmp_path):
     tables.write_parquet(tables.from_rows("curves", [_row("curves")]), tmp_path / "curves.parquet")
-    with pytest.raises(ValueError, match=r"curves\.parquet: is no runs table of schema version"):
+    with pytest.raises(ValueError, match=r"curves\.parquet is damaged, or no runs table of schema version"):
         tables.concatenated("runs", [tmp_path / "curves.parquet"])
 
 
@@ -135,7 +136,7 @@ def test_a_table_of_an_older_version_is_refused(tmp_path, monkeypatch):
 
 def test_a_foreign_parquet_file_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
-    with pytest.raises(ValueError, match=r"foreign\.parquet: is no curves table"):
+    with pytest.raises(ValueError, match=r"foreign\.parquet is damaged, or no curves table"):
         tables.concatenated("curves", [tmp_path / "foreign.parquet"])
 
 
@@ -157,6 +158,27 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["t.parquet"]
 
 
+def test_every_bit_that_turns_is_noticed_or_harmless(tmp_path):
+    """One bit of every byte, in turn: in a small file most of them are the footer's."""
+    path = tmp_path / "timings.parquet"
+    whole = tables.from_rows("timings", [_row("timings", seconds=1.5 * number) for number in range(50)])
+    tables.write_parquet(whole, path)
+    expected, content, noticed = tables.read("timings", path), path.read_bytes(), []
+    assert expected.equals(whole)
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            assert tables.read("timings", path).equals(expected), place
+        except StudyError as error:
+            noticed.append(str(error))
+    assert len(noticed) > len(content) / 3
+    assert all(line.startswith(str(path)) and "\n" not in line for line in noticed)
+    for end in range(0, len(content), 50):
+        path.write_bytes(content[:end])
+        with pytest.raises(StudyError, match="delete it and run the study again"):
+            tables.read("timings", path)
+
+
 def test_json_round_trip_is_atomic_and_sorted(tmp_path):
     value = {"b": [1.5, None, True], "a": {"ü": "–"}}
     files.write_json(value, tmp_path / "new" / "v.json")
@@ -165,7 +187,7 @@ def test_json_round_trip_is_atomic_and_sorted(tmp_path):
     assert text.index('"a"') < text.index('"b"')
     with pytest.raises(TypeError):
         files.write_json({"x": np.float32(1)}, tmp_path / "new" / "v.json")
-    assert json.loads(text) == files.read_json(tmp_path / "new" / "v.json")
+    assert json.loads(text) == value | {"checksum": json.loads(text)["checksum"]}
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["v.json"]
 
 

@@ -275,5 +275,5 @@ def test_a_damaged_table_is_one_line(reference, tmp_path):
             refused.append(str(error))
     assert len(refused) >= 20
     for line in refused:
-        assert line.startswith(f"{tables / 'activations.parquet'}: cannot be read as a table")
+        assert line.startswith(f"{tables / 'activations.parquet'} cannot be read as a table")
         assert "\n" not in line

@@ -29,10 +29,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
     Raises:
         StudyError: if a file is not what its name says, or a table breaks its schema.
     """
-    try:
-        collected = {name: tables.concatenated(name, inputs[name]) for name in CONCATENATED}
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise StudyError(" ".join(str(error).split())) from None
+    collected = {name: tables.concatenated(name, inputs[name]) for name in CONCATENATED}
     collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
     experiments, runs = zip(*study.membership, strict=True)
     collected["experiments"] = tables.arrow_table("experiments", {"experiment": experiments, "run": runs})

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from activation_study.errors import StudyError
+
+CHECKSUM = "checksum"
+"""Key of a JSON file that holds the SHA-256 of the rest."""
 
 
 @contextmanager
@@ -25,13 +31,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(value: Any, path: str | Path) -> None:
-    """Write atomically, keys sorted."""
+def write_json(value: Mapping[str, Any], path: str | Path) -> None:
+    """Write atomically, keys sorted, with a checksum."""
     with replacing(path) as temporary:
-        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(_text({**value, CHECKSUM: _sha256(value)}), encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """The value that a JSON file holds."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: str | Path) -> dict[str, Any]:
+    """What ``write_json`` wrote.
+
+    Raises:
+        StudyError: the file is damaged.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        if value.pop(CHECKSUM) != _sha256(value):
+            raise ValueError("its checksum is another")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise StudyError(f"{path} is damaged ({reason}); delete it and run the study again") from None
+    return value
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _sha256(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_text(value).encode()).hexdigest()

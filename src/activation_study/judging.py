@@ -30,7 +30,7 @@ def judge_claims(study: Study, inputs: Any, outputs: Any) -> str:
         StudyError: a claims file that is wrong by itself or does not fit the study.
     """
     files = claims.of_study(study.config)
-    found = {name: pd.read_parquet(inputs[name]) for name in READ} if files else {}
+    found = {name: tables.read(name, inputs[name]).to_pandas() for name in READ} if files else {}
     ledgers = [evaluate(file, found) for file in files]
     for name, table in as_tables(ledgers).items():
         tables.validate(name, table)

@@ -18,11 +18,11 @@ SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rows of one run have in common: its params, the evaluation steps, the selected learning rate."""
+    """What the rows of one run have in common: its params, each role's evaluation steps, the selected learning rate."""
 
     params: Mapping[str, Any]
     classes: int
-    evaluations: Sequence[int]
+    evaluations: Mapping[str, Sequence[int]]
     selected: float
     parameters: int
 
@@ -98,7 +98,7 @@ def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
         "horizon": outcome.params["factors"]["steps"],
         "area_under_loss": None
         if record.status == "pruned"
-        else record_area(record, outcome.evaluations, outcome.classes),
+        else record_area(record, outcome.evaluations[replica.role], outcome.classes),
         "parameters": outcome.parameters,
         "classes": outcome.classes,
         "train_samples": len(replica.split.train_y),

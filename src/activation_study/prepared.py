@@ -4,16 +4,13 @@ This module knows no source: how data are fetched is not what a training run dep
 """
 
 import hashlib
-import io
-import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from activation_study import files
 from activation_study.errors import StudyError
 
 
@@ -39,11 +36,10 @@ class Arrays:
 
 def write_prepared(data: Arrays, description: dict[str, Any], arrays: Path, manifest: Path) -> None:
     """Write arrays as .npz and their description, which holds their `sha256`, as JSON; no clock in either."""
-    content = io.BytesIO()
     official_test = np.zeros(0, bool) if data.official_test is None else data.official_test
-    np.savez(content, x=data.x, y=data.y, official_test=official_test)
-    write_atomically(arrays, content.getvalue())
-    write_atomically(manifest, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
+    with files.replacing(arrays) as temporary, temporary.open("wb") as file:
+        np.savez(file, x=data.x, y=data.y, official_test=official_test)
+    files.write_json(description, manifest)
 
 
 def read_prepared(arrays: Path, manifest: Path) -> Arrays:
@@ -54,7 +50,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         StudyError: the files are damaged or do not belong together.
     """
     try:
-        description = json.loads(manifest.read_text())
+        description = files.read_json(manifest)
         if description["status"] == "unavailable":
             raise DatasetUnavailable(description["message"])
         with np.load(arrays, allow_pickle=False) as file:
@@ -66,7 +62,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         return Arrays(x, y, official_test, description["classes"], description["source"], found)
     except StudyError:
         raise
-    except Exception as error:  # zipfile, zlib, json and numpy have errors of many kinds for damaged files
+    except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
         raise StudyError(f"{arrays} is damaged ({error}); delete it and run the study again") from error
 
 
@@ -77,17 +73,3 @@ def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | Non
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `path` so that a reader sees the old file, the new one, or none, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

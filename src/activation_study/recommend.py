@@ -11,7 +11,7 @@ import pandas as pd
 from activation_study.chooser import DEARER, NEAR, Evidence, Other, Recommendation, recommend
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
-from activation_study.verify import read_table
+from activation_study.tables import read_frame
 
 HELP = "say which activation to use, how sure that is and why"
 TABLES = (ROOT / "results" / "default" / "tables", ROOT / "reports" / "reference" / "tables")
@@ -67,7 +67,7 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
     for name in (*REQUIRED, *OPTIONAL):
         path = folder / f"{name}.parquet"
         if path.exists():
-            tables[name] = read_table(path)
+            tables[name] = read_frame(path)
         elif name in REQUIRED:
             raise StudyError(f"--tables: {path} is missing; run the study, or name a folder that has it")
         else:

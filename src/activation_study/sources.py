@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from activation_study.errors import StudyError
-from activation_study.prepared import DatasetUnavailable, write_atomically
+from activation_study.files import replacing
+from activation_study.prepared import DatasetUnavailable
 
 MAX_BYTES = 4 * 2**30  # data stay in memory; whatever declares more than this is refused before it is read
 # Arguments of torchvision classes that are the study's to give.
@@ -101,7 +102,8 @@ def fashion_mnist(cache: Path) -> Raw:
         if failures:  # the first source is the cache
             with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the study
                 for name, content in files.items():
-                    write_atomically(cached / name, content)
+                    with replacing(cached / name) as temporary:
+                        temporary.write_bytes(content)
         return _parse_fashion_mnist(files)
     raise DatasetUnavailable(
         f"Fashion-MNIST is unavailable; tried {'; '.join(failures)}. "

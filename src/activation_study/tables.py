@@ -5,17 +5,24 @@ The jobs write Parquet by it, the collected tables are validated by it, and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from activation_study.errors import StudyError
 from activation_study.files import replacing
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 2
+ROWS = b"rows"
+"""Key of a file's metadata."""
 
 
 class Column(NamedTuple):
@@ -306,11 +313,16 @@ def arrow_table(name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
     spec = TABLES[name]
     if set(columns) != set(spec):
         raise ValueError(f"table {name}: columns differ: {sorted(set(columns) ^ set(spec))}")
-    schema = pa.schema(
+    arrays = [_array(columns[column], spec[column].type) for column in spec]
+    return pa.Table.from_arrays(arrays, schema=_schema(name))
+
+
+def _schema(name: str) -> pa.Schema:
+    spec = TABLES[name]
+    return pa.schema(
         [pa.field(column, _ARROW[spec[column].type], spec[column].nullable) for column in spec],
         metadata={"schema_version": str(SCHEMA_VERSION), "table": name},
     )
-    return pa.Table.from_arrays([_array(columns[column], spec[column].type) for column in spec], schema=schema)
 
 
 def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -344,20 +356,58 @@ def _missing(value: Any) -> Any:
 
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:
-    """Write atomically: the file is there as a whole or not at all."""
+    """Write atomically: the file is there as a whole or not at all.
+
+    Pages carry checksums, and the metadata the number of rows: so ``read`` notices each bit that turns.
+    """
+    noted = table.replace_schema_metadata({**table.schema.metadata, ROWS: str(table.num_rows)})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(noted, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read(name: str, path: str | Path) -> pa.Table:
+    """The table of that name that ``write_parquet`` wrote.
+
+    Raises:
+        StudyError: the file is damaged, or not such a table.
+    """
+    schema = _schema(name)
+    with _readable(path):
+        table = _read(path)
+    noted = schema.with_metadata({**schema.metadata, ROWS: str(table.num_rows)})
+    if not table.schema.equals(noted, check_metadata=True):
+        raise StudyError(
+            f"{path} is damaged, or no {name} table of schema version {SCHEMA_VERSION}; delete it and run the study "
+            "again"
+        )
+    return table
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """Any table of this or an older version, for pandas. Raises StudyError for a file that is damaged or no table."""
+    with _readable(path):
+        return _read(path).to_pandas()
+
+
+def _read(path: str | Path) -> pa.Table:
+    return pq.read_table(path, page_checksum_verification=True)
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Any error as a StudyError of one line."""
+    try:
+        yield
+    except Exception as error:  # Arrow and pandas have errors of many kinds for damaged files
+        reason = " ".join(str(error).split())[:200]
+        raise StudyError(
+            f"{path} cannot be read as a table ({reason}); if the study made it, delete it and run the study again"
+        ) from None
 
 
 def concatenated(name: str, paths: Sequence[str | Path]) -> pa.Table:
-    """The parts of one table, in the given order. Raises ValueError naming a file that is not such a table."""
-    parts = []
-    for path in paths:
-        part = pq.read_table(path)
-        found = (part.schema.metadata or {}).get(b"table"), (part.schema.metadata or {}).get(b"schema_version")
-        if found != (name.encode(), str(SCHEMA_VERSION).encode()):
-            raise ValueError(f"{path}: is no {name} table of schema version {SCHEMA_VERSION}; remove it and run again")
-        parts.append(part)
+    """The parts of one table, in the given order. Raises StudyError naming a file that is not such a table."""
+    parts = [read(name, path).replace_schema_metadata(_schema(name).metadata) for path in paths]
     return pa.concat_tables(parts) if parts else arrow_table(name, {column: [] for column in TABLES[name]})
 
 

@@ -19,6 +19,9 @@ from activation_study.seeds import seed_of
 from activation_study.selection import ranked
 from activation_study.splits import Split, make_split, varies_by_replicate
 
+TUNING_LOOKS = 5
+"""Evaluations per decade, at most, of tuning replicas whose last accuracy alone decides: they show divergence."""
+
 
 class RunTraining:
     """All replicas of one run.
@@ -56,13 +59,12 @@ class RunTraining:
         tuning, kept = self._tune()
         selected = self._ranked(tuning, kept, self.steps)[0]
         self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
-        evaluation, chunks = self._train(self._replicas("evaluation", [selected]), self.steps, probes=True)
+        evaluation, chunks = self._train(self._replicas("evaluation", [selected]), self.steps)
         for chunk in chunks:
             if chunk.records:
                 chunk.score()
-        outcome = Outcome(
-            self.params, self.arrays.classes, self._plan(probes=False).evaluations, selected, self._parameters
-        )
+        evaluations = {role: self._plan(role).evaluations for role in ("tuning", "evaluation")}
+        outcome = Outcome(self.params, self.arrays.classes, evaluations, selected, self._parameters)
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
         return rows_of(outcome, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
 
@@ -95,21 +97,23 @@ class RunTraining:
     def _chunk_size(self) -> int:
         return self.settings["replicas_per_chunk"][self.device.type]
 
-    def _plan(self, *, probes: bool) -> Plan:
-        settings = self.settings
-        looks = log_spaced_steps(self.steps, settings["evaluations_per_decade"])
-        probed = probe_steps(self.steps, settings["probes_per_decade"]) if probes else []
-        looks = sorted({*looks, *probed, self._pruning_step})
-        measure = settings["measure"] if probes else []
+    def _plan(self, role: str) -> Plan:
+        """Only evaluation replicas are probed."""
+        settings, tuning = self.settings, role == "tuning"
+        often = settings["evaluations_per_decade"]
+        seldom = min(often, TUNING_LOOKS) if tuning and self.factors["select"] == "accuracy" else often
+        probed = [] if tuning else probe_steps(self.steps, settings["probes_per_decade"])
+        looks = sorted({*log_spaced_steps(self.steps, seldom), *probed, self._pruning_step})
+        measure = [] if tuning else settings["measure"]
         return Plan(looks, frozenset(probed), settings["probe_samples"], frozenset(measure))
 
     @property
     def _pruning_step(self) -> int:
         return max(1, round(self.steps * self.settings["pruning"]["after"]))
 
-    def _train(self, replicas: list[Replica], until: int, *, probes: bool) -> tuple[list[Record], list[Chunk]]:
-        """The replicas' records, and the chunks that hold them, trained to step ``until``."""
-        plan, size = self._plan(probes=probes), self._chunk_size()
+    def _train(self, replicas: list[Replica], until: int) -> tuple[list[Record], list[Chunk]]:
+        """The records of replicas of one role, and the chunks that hold them, trained to step ``until``."""
+        plan, size = self._plan(replicas[0].role), self._chunk_size()
         everyone, chunks = [Record(replica) for replica in replicas], []
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
@@ -139,7 +143,7 @@ class RunTraining:
 
     def _ranked(self, records: list[Record], rates: list[float], step: int) -> list[float]:
         target = self.settings["dataset"]["target"]
-        evaluations = [look for look in self._plan(probes=False).evaluations if look <= step]
+        evaluations = [look for look in self._plan("tuning").evaluations if look <= step]
         return ranked(records, rates, self.factors["select"], self.arrays.classes, target, evaluations)
 
     def _tune(self) -> tuple[list[Record], list[float]]:
@@ -147,8 +151,8 @@ class RunTraining:
         replicas = self._replicas("tuning", self.rates)
         keep = self.settings["pruning"]["keep"]
         if keep >= len(self.rates):
-            return self._train(replicas, self.steps, probes=False)[0], self.rates
-        records, chunks = self._train(replicas, self._pruning_step, probes=False)
+            return self._train(replicas, self.steps)[0], self.rates
+        records, chunks = self._train(replicas, self._pruning_step)
         kept = sorted(self._ranked(records, self.rates, self._pruning_step)[:keep])
         self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
         for record in records:

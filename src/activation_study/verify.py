@@ -18,6 +18,7 @@ import pandas as pd
 
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
+from activation_study.tables import read_frame
 
 HELP = "compare a study's tables with the published reference run's"
 CLOCKS = ("timings", "jobs", "cost")
@@ -94,7 +95,7 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
         return Finding(name, False, f"{path} is missing")
     if path.read_bytes() == known.read_bytes():
         return Finding(name, True, "identical bytes")
-    here, there = read_table(path), read_table(known)
+    here, there = read_frame(path), read_frame(known)
     if list(here) != list(there):
         return Finding(name, False, f"other columns: {', '.join(sorted(set(here) ^ set(there))) or 'another order'}")
     if here.equals(there):
@@ -106,14 +107,6 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
     return Finding(name, agrees, text)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Raises :class:`StudyError` for a file that is no table."""
-    try:
-        return pd.read_parquet(path)
-    except Exception as error:  # Arrow and pandas have errors of many kinds for damaged files
-        raise StudyError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from None
-
-
 SAME = "same code, params and machine: identical bytes are expected"
 
 
@@ -121,7 +114,7 @@ def _same_machine(tables: Path, reference: Path) -> str:
     """What may be expected, in words: ``SAME``, or what differs."""
     if not all((folder / "jobs.parquet").exists() for folder in (tables, reference)):
         return "no jobs table: the machines are unknown, and statistics are compared"
-    jobs = [read_table(folder / "jobs.parquet").reindex(columns=["run", *MACHINE]) for folder in (tables, reference)]
+    jobs = [read_frame(folder / "jobs.parquet").reindex(columns=["run", *MACHINE]) for folder in (tables, reference)]
     here, there = (frame.set_index("run").sort_index() for frame in jobs)
     other = [column for column in MACHINE if here[column].isna().any() or not here[column].equals(there[column])]
     return f"other {', '.join(other)}: statistics are compared" if other else SAME

@@ -17,7 +17,7 @@ from activation_study.experiment_summaries import starting_decay
 from activation_study.guidelines import policy_regret
 from activation_study.ranking import mean_ranks, score_table
 from activation_study.statistics import difference_test, holm, stratified_interval
-from activation_study.tables import TABLES, arrow_table
+from activation_study.tables import TABLES, arrow_table, read
 from activation_study.verdicts import ALPHA, MIN_SEEDS
 
 CELL = ["dataset", "depth", "condition"]
@@ -50,7 +50,7 @@ class StudyData:
         for table, columns in TABLES.items():
             path = folder / f"{table}.parquet"
             if path.exists():
-                tables[table] = pd.read_parquet(path)
+                tables[table] = read(table, path).to_pandas()
             else:
                 missing.append(table)
                 tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
