@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from activation_study.errors import StudyError
 
@@ -31,26 +31,28 @@ def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
     # Importing PyTorch makes some half a million objects that stay. To look through them for garbage time and again,
     # and once more at exit, costs as much as to train a small network.
     gc.set_threshold(100_000)
-    with Path(log_file).open("w", encoding="utf-8") as file:
 
-        def log(line: str) -> None:
+    def log(line: str) -> None:
+        with Path(log_file).open("a", encoding="utf-8") as file:
             file.write(f"[{time.monotonic() - start:8.1f} s] {line}\n")
-            file.flush()
 
-        try:
-            yield log
-            log("done")
-            gc.freeze()
-        except StudyError as error:
-            log(f"error: {error}")
-            sys.exit(f"error: {error}")
-        except Exception as error:
-            if (line := _trouble(error)) is None:
-                file.write(traceback.format_exc())
-                raise
-            with suppress(OSError):  # the log may lie on the disk that is full
-                log(f"error: {line}")
-            sys.exit(f"error: {line}")
+    def end(line: str) -> NoReturn:
+        with suppress(OSError):  # the log may lie on the disk that is full
+            log(f"error: {line}")
+        sys.exit(f"error: {line}")
+
+    try:
+        Path(log_file).write_bytes(b"")
+        yield log
+        log("done")
+        gc.freeze()
+    except StudyError as error:
+        end(str(error))
+    except Exception as error:
+        if (line := _trouble(error)) is not None:
+            end(line)
+        log(traceback.format_exc())
+        raise
 
 
 def _trouble(error: Exception) -> str | None:

@@ -28,9 +28,7 @@ def claim(study: Study) -> None:
         results.mkdir(parents=True, exist_ok=True)
         file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
     except OSError as error:
-        raise StudyError(
-            f"{results}: cannot be written ({error.strerror}); the study keeps its results there"
-        ) from None
+        raise _unwritable(results, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -38,9 +36,20 @@ def claim(study: Study) -> None:
 
 
 def plan(study: Study) -> None:
-    """Note the start, and every run with its relative cost, in the study's results folder."""
-    costs = {run.id: run.cost for run in study.runs.values()}
-    files.write_json({"started": time.time(), "costs": costs}, Path(study.results) / "plan.json")
+    """Note the start, and every run with its relative cost, in the study's results folder.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    results, costs = Path(study.results), {run.id: run.cost for run in study.runs.values()}
+    try:
+        files.write_json({"started": time.time(), "costs": costs}, results / "plan.json")
+    except OSError as error:
+        raise _unwritable(results, error) from None
+
+
+def _unwritable(results: Path, error: OSError) -> StudyError:
+    return StudyError(f"{results}: cannot be written ({error.strerror}); the study keeps its results there")
 
 
 def line(results: str | Path, now: float | None = None) -> str:

@@ -37,8 +37,12 @@ class Killed:
         self.project, self.source = project, source
         self._finished: dict[Path, tuple[int, int]] = {}  # output → inode and time
 
-    def kill(self, stage: str, **options: int) -> str:
-        """Start the study and kill it, or one of its jobs, in a stage; a line that says what happened."""
+    def kill(self, stage: str, **options: int) -> tuple[str | None, str]:
+        """Start the study and kill it, or one of its jobs, in a stage, or in a later one if that is over.
+
+        Returns:
+            The stage, None if the study was over before; and a line that says what happened.
+        """
         log = self.project / "call.log"
         with log.open("w", encoding="utf-8") as output:
             call = subprocess.Popen(
@@ -50,8 +54,8 @@ class Killed:
                 start_new_session=True,
             )
         try:
-            victim = self._wait(call, stage)
-            delay = 0.0 if stage == "checkpoint" else self.source.uniform(0, LONGEST)
+            hit, victim = self._wait(call, stage)
+            delay = 0.0 if hit in (None, "checkpoint") else self.source.uniform(0, LONGEST)
             time.sleep(delay)
             whole = victim is None or self.source.random() < 0.7
             if not whole:
@@ -68,7 +72,7 @@ class Killed:
         text = log.read_text(encoding="utf-8")
         self.check(text)
         what = "the study" if whole else "its job"
-        return f"{stage}: {what} killed {delay:.2f} s into it" if victim else f"{stage}: was over before"
+        return hit, f"{hit}: {what} killed {delay:.2f} s into it" if hit else "the study was over before"
 
     def finish(self) -> Call:
         """Let the study run to its end."""
@@ -82,14 +86,17 @@ class Killed:
             assert _identity(self.project / path) == known, f"{path} was finished, and made again"
         self._finished |= {path: _identity(self.project / path) for path in finished_outputs(output)}
 
-    def _wait(self, call: subprocess.Popen, stage: str) -> psutil.Process | None:
-        """The process that is at the stage; None if the call ends without."""
+    def _wait(self, call: subprocess.Popen, stage: str) -> tuple[str, psutil.Process] | tuple[None, None]:
+        """The stage that was reached, this one or a later one, and the process at it; None if the call ends without."""
+        stages = list(SCRIPTS)
         while call.poll() is None:
             for process in _family(call.pid):
-                if SCRIPTS[stage] in _command(process) and self._is_there(stage):
-                    return process
+                command = _command(process)
+                for name in stages[stages.index(stage) :]:
+                    if SCRIPTS[name] in command and self._is_there(name):
+                        return name, process
             time.sleep(0.005 if stage == "checkpoint" else 0.03)
-        return None
+        return None, None
 
     def _is_there(self, stage: str) -> bool:
         results = self.project / "results" / "smoke"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
@@ -59,7 +60,8 @@ class Session:
 
     def said(self, call, *words: str) -> str | None:
         """None if the call ended with a line, and only that, that holds one of these words."""
-        lines = [line.strip() for line in call.output.splitlines() if line.strip().startswith("error: ")]
+        said = ("error: ", "Write-protected output files")  # ours, and Snakemake's for a file that it may not replace
+        lines = [line.strip() for line in call.output.splitlines() if line.strip().startswith(said)]
         if "Traceback" in call.output:
             return f"a traceback: {_last_lines(call.output)}"
         if not call.code or not any(word in line for line in lines for word in words):
@@ -67,27 +69,34 @@ class Session:
         return None
 
     def kills(self, count: int) -> None:
-        """Through every stage in turn, until enough; each round is one study from nothing to its end."""
-        made, number = 0, 0
-        while made < count:
+        """Through every stage in turn, until enough and each was hit; a round is one study from nothing to its end."""
+        hits, number = Counter(), 0
+        while (hits.total() < count or len(hits) < len(SCRIPTS)) and number < count:
             number += 1
             killed = Killed(self.new(f"killed {number}"), self.source)
             for stage in SCRIPTS:
                 try:
-                    line = killed.kill(stage)
-                    made += "killed" in line
-                    checkpoints = [*(killed.project / "results").rglob("checkpoint.pt")]
-                    if checkpoints and self.source.random() < 0.2:
-                        line += f"; its checkpoint: {disks.rot(self.source.choice(checkpoints), self.source)}"
-                    self.say(line, None)
+                    hit, line = killed.kill(stage)
                 except AssertionError as error:
                     self.say(stage, str(error))
+                    continue
+                if hit is None:
+                    break
+                hits[hit] += 1
+                checkpoints = [*(killed.project / "results").rglob("checkpoint.pt")]
+                if checkpoints and self.source.random() < 0.2:
+                    line += f"; its checkpoint: {disks.rot(self.source.choice(checkpoints), self.source)}"
+                self.say(line, None)
             try:
-                self.say(f"round {number}, after {made} kills: to the end", self.done(killed.project, killed.finish()))
+                to_the_end = self.done(killed.project, killed.finish())
+                self.say(f"round {number}, after {hits.total()} kills: to the end", to_the_end)
             except AssertionError as error:
                 self.say(f"round {number}", str(error))
             left = [*(killed.project / "results").rglob("*checkpoint*")]
             self.say(f"round {number}: no checkpoint stays", f"{left[0]} stays" if left else None)
+        never = ", ".join(set(SCRIPTS) - set(hits))
+        shown = ", ".join(f"{stage} {hits[stage]}" for stage in SCRIPTS)
+        self.say(f"{hits.total()} kills: {shown}", f"never in {never}" if never else None)
 
     def small_disks(self) -> None:
         """Full at the data, at the runs, at the tables."""
@@ -109,28 +118,31 @@ class Session:
         (project / TABLES / "ledger.parquet").unlink()
         try:
             with disks.read_only(project / "results"):
-                self.say("a read-only disk", self.said(project.snakemake(), "cannot be written"))
+                self.say("a read-only disk", self.said(project.snakemake(), "cannot be written", "Write-protected"))
         except disks.NotPermitted as error:
             return print(f"skip a read-only disk: mounting is not permitted here ({error})")
         self.say("a read-only disk, writable again", self.done(project, project.snakemake()))
 
     def rotten_files(self, each: int) -> None:
         """A file that rots, and one that must be made again from it. The line says what to delete, and it is."""
+        run = ["results/smoke/runs/digits/relu/*/runs.parquet", f"{TABLES}/runs.parquet"]  # and what is made from it
         cases = {
-            "results/smoke/data/digits.npz": "results/smoke/runs/digits/relu/*/runs.parquet",
-            "results/smoke/data/digits.json": "results/smoke/runs/digits/relu/*/runs.parquet",
-            "results/smoke/activations/relu.json": "results/smoke/runs/digits/relu/*/runs.parquet",
-            "results/smoke/runs/digits/relu/*/runs.parquet": f"{TABLES}/runs.parquet",
-            "results/smoke/runs/digits/relu/*/layers.parquet": f"{TABLES}/runs.parquet",
-            "results/smoke/cost/relu.parquet": f"{TABLES}/runs.parquet",
-            f"{TABLES}/runs.parquet": "reports/smoke.html",
-            f"{TABLES}/layers.parquet": "reports/smoke.html",
+            "results/smoke/data/digits.npz": run,
+            "results/smoke/data/digits.json": run,
+            "results/smoke/activations/relu.json": run,
+            "results/smoke/runs/digits/relu/*/runs.parquet": [f"{TABLES}/runs.parquet"],
+            "results/smoke/runs/digits/relu/*/layers.parquet": [f"{TABLES}/runs.parquet"],
+            "results/smoke/cost/relu.parquet": [f"{TABLES}/runs.parquet"],
+            f"{TABLES}/runs.parquet": ["reports/smoke.html"],
+            f"{TABLES}/layers.parquet": ["reports/smoke.html"],
         }
         for rotten, missing in cases.items():
             for _ in range(each):
                 project = self.copy()
-                (path,), (gone,) = project.folder.glob(rotten), project.folder.glob(missing)
-                gone.unlink()
+                (path,) = project.folder.glob(rotten)
+                for pattern in missing:
+                    (gone,) = project.folder.glob(pattern)
+                    gone.unlink()
                 what = f"{rotten}: {disks.rot(path, self.source)}"
                 call = project.snakemake()
                 if call.code == 0:

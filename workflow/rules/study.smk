@@ -30,6 +30,10 @@ except StudyError as error:
 onstart:
     try:
         progress.claim(STUDY)
+        progress.plan(STUDY)
     except StudyError as error:
         sys.exit(f"error: {error}")
-    progress.plan(STUDY)
+    # With a limit of jobs per second Snakemake's scheduler sets a timer whenever it has looked at the waiting jobs, and
+    # looks again when it rings: each job that ends adds one for good, and after some hundred they fill a core.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
