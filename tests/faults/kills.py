@@ -17,14 +17,15 @@ from project import Call, Project
 SCRIPTS = {
     "dataset": "prepare_dataset.py",
     "activation": "describe_activation.py",
+    "cost": "measure_cost.py",
     "tuning": "train.py",
     "evaluation": "train.py",
     "checkpoint": "train.py",
-    "cost": "measure_cost.py",
     "collect": "collect_tables.py",
     "ledger": "judge_claims.py",
     "report": "make_report.py",
 }
+GRACE = 10.0  # seconds for which a later stage is passed over while the wished one may yet come
 LONGEST = 1.5  # seconds between the beginning of a stage and the kill, at most
 # Appended to the copied checkpoints.py, before the undisturbed run: one is written at every evaluation.
 ALWAYS = "\n\nINTERVAL = 0.0\n"
@@ -88,13 +89,16 @@ class Killed:
 
     def _wait(self, call: subprocess.Popen, stage: str) -> tuple[str, psutil.Process] | tuple[None, None]:
         """The stage that was reached, this one or a later one, and the process at it; None if the call ends without."""
-        stages = list(SCRIPTS)
+        stages, seen = list(SCRIPTS), None
+        later = stages[stages.index(stage) + 1 :]
         while call.poll() is None:
-            for process in _family(call.pid):
-                command = _command(process)
-                for name in stages[stages.index(stage) :]:
+            processes = [(_command(process), process) for process in _family(call.pid)]
+            for name in [stage, *later]:
+                for command, process in processes:
                     if SCRIPTS[name] in command and self._is_there(name):
-                        return name, process
+                        seen = seen or time.monotonic()
+                        if name == stage or time.monotonic() - seen > GRACE:
+                            return name, process
             time.sleep(0.005 if stage == "checkpoint" else 0.03)
         return None, None
 
