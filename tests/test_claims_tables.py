@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from activation_study import tables
+from activation_study import schemas, tables
 from activation_study.config import ROOT
 from activation_study.study import Study
 
@@ -34,7 +34,7 @@ def made_up_tables(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
         "cost": _cost(study, random),
         "experiments": pd.DataFrame(study.membership, columns=["experiment", "run"]),
     }
-    return {name: table[list(tables.TABLES[name])] for name, table in made.items()}
+    return {name: table[list(schemas.TABLES[name])] for name, table in made.items()}
 
 
 def _effect(*names: object) -> float:
@@ -91,14 +91,14 @@ def _layers(runs: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     rows = _repeated(rows, step=PROBES)
     rows = rows[(rows["step"] < 50) | (rows["status"] != "diverged")].reset_index(drop=True)
     hidden = rows["layer"] <= rows["depth"]
-    rows = rows.assign(**{name: random.random(len(rows)) for name in tables.LAYER_METRICS}, units=64, samples=128)
+    rows = rows.assign(**{name: random.random(len(rows)) for name in schemas.LAYER_METRICS}, units=64, samples=128)
     sigmoid = np.where(rows["activation"] == "sigmoid", 1.5, 0.01)
     rows["gradient_norm_log10"] = sigmoid * (rows["layer"] - rows["depth"]) + random.normal(0, 0.3, len(rows))
     rows["weight_gradient_norm_log10"] = rows["gradient_norm_log10"] + random.normal(0, 0.1, len(rows))
     zero = hidden & (random.random(len(rows)) < 0.01)
     rows.loc[zero, ["gradient_norm_log10", "weight_gradient_norm_log10"]] = np.nan
     kept = ("weight_gradient_norm_log10", "weight_norm_log10", "sign_agreement")
-    rows.loc[~hidden, [name for name in tables.LAYER_METRICS if name not in kept]] = np.nan
+    rows.loc[~hidden, [name for name in schemas.LAYER_METRICS if name not in kept]] = np.nan
     return rows.assign(gradient_zero=pd.Series(zero, dtype="boolean").where(hidden))
 
 

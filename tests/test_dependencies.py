@@ -40,7 +40,7 @@ def test_training_depends_on_what_trains_and_not_on_what_reports():
     } <= names
     assert {
         "outcomes.py",
-        "tables.py",
+        "schemas.py",
         "optimisers.py",
         "normalisation.py",
         "activations.py",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import small
-from activation_study import collecting, files, jobs, prepared, tables
+from activation_study import collecting, files, jobs, prepared, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -75,13 +75,13 @@ def trained(tmp_path_factory):
 
 
 def _outputs(folder):
-    return Named({n: folder / f"{n}.parquet" for n in tables.TABLES}, dictionary=folder / "README.md")
+    return Named({n: folder / f"{n}.parquet" for n in schemas.TABLES}, dictionary=folder / "README.md")
 
 
 def test_the_collected_tables_hold_every_run(trained, tmp_path):
     study, inputs, _ = trained
     collecting.collect_tables(study, inputs, _outputs(tmp_path))
-    names = [name for name in tables.TABLES if not name.startswith("ledger")]
+    names = [name for name in schemas.TABLES if not name.startswith("ledger")]
     found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in names}
     for part in PARTS:
         parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
@@ -95,7 +95,7 @@ def test_the_collected_tables_hold_every_run(trained, tmp_path):
     portrait = found["portraits"].query("activation == 'tanh'")
     np.testing.assert_allclose(portrait["value"], np.tanh(portrait["x"]), atol=1e-12)
     np.testing.assert_allclose(portrait["derivative"], 1 / np.cosh(portrait["x"]) ** 2, atol=1e-12)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == tables.data_dictionary()
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == schemas.data_dictionary()
 
 
 def test_collecting_twice_gives_the_same_bytes(trained, tmp_path):

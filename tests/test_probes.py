@@ -12,7 +12,7 @@ from torch import nn
 from activation_study import probes
 from activation_study.networks import StackedMLP
 from activation_study.probes import ACTIVATION_METRICS, GRADIENT_METRICS, GradientView, LayerView, Probe
-from activation_study.tables import LAYER_METRICS
+from activation_study.schemas import LAYER_METRICS
 from reference import sequential
 from test_networks import CLASSES, FEATURES, stacked
 

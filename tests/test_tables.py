@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from activation_study import files, tables
+from activation_study import files, schemas, tables
 from activation_study.config import factor_defaults, schema
 from activation_study.errors import StudyError
-from activation_study.tables import TABLES
+from activation_study.schemas import TABLES
 
 _VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
 
@@ -196,17 +196,17 @@ def test_the_factors_are_those_of_the_config():
     properties = dict(schema()["properties"]["experiments"]["additionalProperties"]["items"]["properties"])
     del properties["measure"]  # no factor: it changes what is written down, not what is trained
     assert list(factor_defaults()) == list(properties)
-    assert set(properties) == set(tables.FACTORS)
+    assert set(properties) == set(schemas.FACTORS)
     kinds = {"integer": "int", "number": "float", "boolean": "bool"}
     for name, spec in properties.items():
         kind = spec.get("items", {}).get("type", "string")
         kind, nullable = (kind[0], True) if isinstance(kind, list) else (kind, False)
-        assert tables.FACTORS[name].type == kinds.get(kind, "str"), name
-        assert tables.FACTORS[name].nullable == nullable, name
+        assert schemas.FACTORS[name].type == kinds.get(kind, "str"), name
+        assert schemas.FACTORS[name].nullable == nullable, name
 
 
 def test_the_data_dictionary_names_every_column_once():
-    text = tables.data_dictionary()
+    text = schemas.data_dictionary()
     for name, columns in TABLES.items():
         part = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
         rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| ")][1:]

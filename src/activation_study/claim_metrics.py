@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from activation_study.convergence import LOSS_FLOOR, time_to_target
+from activation_study.schemas import LAYER_METRICS, TABLES
 from activation_study.statistics import log_restricted_time
-from activation_study.tables import LAYER_METRICS, TABLES, arrow_table
+from activation_study.tables import arrow_table
 from activation_study.verdicts import CHANCE_MARGIN
 
 KEY = ["run", "replicate"]

@@ -9,7 +9,7 @@ from typing import Any
 import pandera.errors
 import pyarrow as pa
 
-from activation_study import files, tables
+from activation_study import files, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -44,11 +44,11 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
             ) from None
     for name, table in collected.items():
         tables.write_parquet(table, outputs[name])
-    Path(outputs.dictionary).write_text(tables.data_dictionary(), encoding="utf-8")
+    Path(outputs.dictionary).write_text(schemas.data_dictionary(), encoding="utf-8")
 
 
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
-    constants, portraits = [], {column: [] for column in tables.TABLES["portraits"]}
+    constants, portraits = [], {column: [] for column in schemas.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
         description = files.read_json(path)
         constants.append(description["constants"])

@@ -9,8 +9,8 @@ from typing import Any
 
 from activation_study.chunks import Clock, Record
 from activation_study.probes import SAMPLES
+from activation_study.schemas import LAYER_METRICS
 from activation_study.selection import record_area, record_time
-from activation_study.tables import LAYER_METRICS
 
 Rows = dict[str, list[dict[str, Any]]]
 SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")

@@ -61,7 +61,7 @@ def tables_folder(asked: Path | None) -> Path:
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables that a recommendation needs; cost and ledger are empty where they are absent."""
-    from activation_study.tables import TABLES as COLUMNS
+    from activation_study.schemas import TABLES as COLUMNS
 
     tables = {}
     for name in (*REQUIRED, *OPTIONAL):

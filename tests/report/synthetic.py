@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from activation_study import tables
+from activation_study import schemas, tables
 from activation_study.convergence import log_spaced_steps
 
 NINE = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "very_leaky_relu", "rrelu", "prelu", "elu")
@@ -65,7 +65,7 @@ def write_tables(folder: Path, shape: Shape, leave_out: Iterable[str] = ()) -> P
 
 
 def synthetic_rows(shape: Shape) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables.TABLES}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas.TABLES}
     for place, activation in enumerate(shape.activations):
         _describe(rows, activation, place, len(shape.activations))
         rows["cost"] += _cost(activation, place)
@@ -115,7 +115,7 @@ def _judge(rows: dict[str, list]) -> None:
 def _whole(name: str, row: dict[str, Any]) -> dict[str, Any]:
     """The row with None in the nullable columns that it leaves out, and a neutral value in the others."""
     neutral = {"str": "", "int": 1, "float": 0.0, "bool": False}
-    spec = tables.TABLES[name]
+    spec = schemas.TABLES[name]
     return {column: row.get(column, None if spec[column].nullable else neutral[spec[column].type]) for column in spec}
 
 

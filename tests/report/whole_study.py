@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from activation_study import activations, portraits, tables
+from activation_study import activations, portraits, schemas, tables
 from activation_study.convergence import log_spaced_steps, probe_steps
 from activation_study.judging import READ, judge_claims
 from activation_study.study import Run, Study
@@ -31,23 +31,23 @@ DOSES = (0.0, 0.25, 0.5, 1.0, 2.0)
 def write(folder: Path, study: Study | None = None) -> Path:
     """All Parquet tables, with the claims of the study judged on them, in `folder`, which is returned."""
     study = study or Study.from_file(CONFIG)
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in tables.TABLES}
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in schemas.TABLES}
     for place, run in enumerate(study.runs.values()):
         for name, frame in _rows(run, np.random.default_rng(place)).items():
             parts[name].append(frame)
     frames = {name: pd.concat(rows) for name, rows in parts.items() if rows}
     frames["experiments"] = pd.DataFrame(study.membership, columns=["experiment", "run"])
     frames |= {"datasets": _datasets(study), "cost": _costs(study), **_described(study)}
-    for name in set(tables.TABLES) - {"ledger", "ledger_cells"}:
+    for name in set(schemas.TABLES) - {"ledger", "ledger_cells"}:
         _write(name, frames.get(name, pd.DataFrame()), folder)
-    path = SimpleNamespace(**{name: folder / f"{name}.parquet" for name in tables.TABLES})
-    judge_claims(study, {name: getattr(path, name) for name in READ}, {n: getattr(path, n) for n in tables.TABLES})
+    path = SimpleNamespace(**{name: folder / f"{name}.parquet" for name in schemas.TABLES})
+    judge_claims(study, {name: getattr(path, name) for name in READ}, {n: getattr(path, n) for n in schemas.TABLES})
     return folder
 
 
 def _write(name: str, frame: pd.DataFrame, folder: Path) -> None:
     """The frame with a neutral value in every column that it leaves out."""
-    spec = tables.TABLES[name]
+    spec = schemas.TABLES[name]
     neutral = {"str": "", "int": 1, "float": 0.0, "bool": False}
     absent = {c: None if spec[c].nullable else neutral[spec[c].type] for c in spec if c not in frame}
     schema = tables.arrow_table(name, {column: [] for column in spec}).schema

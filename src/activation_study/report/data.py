@@ -16,8 +16,9 @@ from activation_study.errors import StudyError
 from activation_study.experiment_summaries import starting_decay
 from activation_study.guidelines import policy_regret
 from activation_study.ranking import mean_ranks, score_table
+from activation_study.schemas import TABLES
 from activation_study.statistics import difference_test, holm, stratified_interval
-from activation_study.tables import TABLES, arrow_table, read
+from activation_study.tables import arrow_table, read
 from activation_study.verdicts import ALPHA, MIN_SEEDS
 
 CELL = ["dataset", "depth", "condition"]
