@@ -9,4 +9,5 @@ from activation_study.study import Study
 
 with job(snakemake.log[0]) as log:
     study = Study.from_config(snakemake.config)
-    log(build(study.name, Path(snakemake.input[0]).parent, Path(snakemake.output.html), provenance(study)))
+    tables, out = Path(snakemake.input[0]).parent, Path(snakemake.output.html)
+    log(build(study.name, tables, out, provenance(study), processes=snakemake.threads))

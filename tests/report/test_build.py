@@ -26,8 +26,9 @@ def _text(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style).*?</\1>", "", html))).split())
 
 
-def test_two_builds_differ_in_the_time_alone(report: Path, tables: Path, tmp_path: Path):
-    build("small", tables, tmp_path / "again.html", PROVENANCE, now=datetime(2027, 8, 9, 10, 11, tzinfo=UTC))
+def test_two_builds_differ_in_the_time_alone_whatever_the_processes(report: Path, tables: Path, tmp_path: Path):
+    now = datetime(2027, 8, 9, 10, 11, tzinfo=UTC)
+    build("small", tables, tmp_path / "again.html", PROVENANCE, processes=3, now=now)
     one, two = report.read_text(), (tmp_path / "again.html").read_text()
     assert one != two
     assert one.replace("<time>2026-01-02 03:04Z</time>", "<time>2027-08-09 10:11Z</time>") == two
@@ -91,6 +92,20 @@ def test_a_large_study_may_be_larger(tables: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(building, "LARGEST_SMALL", 10_000)
     monkeypatch.setattr(building, "SMALL_STUDY", 20)
     assert "MB" in build("small", tables, tmp_path / "small.html", PROVENANCE)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_in_a_section_is_raised_as_it_is(
+    processes: int, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def section(data):
+        raise StudyError(f"{data.name} has it")
+
+    monkeypatch.setattr(provenance, "section", section)
+    monkeypatch.setattr(building, "SECTIONS", (provenance,))
+    with pytest.raises(StudyError, match="^small has it$"):
+        build("small", tables, tmp_path / "small.html", PROVENANCE, processes=processes)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("absent", [*((name,) for name in PARTIAL), PARTIAL])

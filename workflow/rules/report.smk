@@ -18,6 +18,7 @@ rule report:
         f"{STUDY.results}/logs/report.log",
     conda:
         "../../environment.yml"
+    threads: 4
     resources:
         mem_mb=4000,
     params:

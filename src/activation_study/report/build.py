@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -81,7 +84,15 @@ SMALL_STUDY = 40
 """Runs up to which a study counts as small."""
 
 
-def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *, now: datetime | None = None) -> str:
+def build(
+    study: str,
+    tables: Path,
+    out: Path,
+    provenance: Mapping[str, Any],
+    *,
+    processes: int = 1,
+    now: datetime | None = None,
+) -> str:
     """Write the report.
 
     Args:
@@ -89,6 +100,7 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
         tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
         out: the HTML file, written as a whole or not at all.
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        processes: how many make sections at the same time.
         now: the one timestamp in the page.
 
     Returns:
@@ -100,7 +112,7 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
     data = StudyData.read(study, Path(tables), provenance)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     first = answer.section(data)
-    made = {module: section for module in SECTIONS if (section := module.section(data)) is not None}
+    made = _made(data, processes)
     sections = list(made.values())
     html = _render(data, first, sections, _contents(made), now or datetime.now(UTC))
     out = Path(out)
@@ -108,6 +120,25 @@ def build(study: str, tables: Path, out: Path, provenance: Mapping[str, Any], *,
     _write_beside(data, [first, *sections], out.parent / study)
     _write(html, out)
     return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
+
+
+_forked: list[StudyData] = []
+"""What a forked process makes sections from; empty in the process that forks."""
+
+
+def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
+    """The sections in which there is something to say, in reading order."""
+    if processes > 1 and sys.platform == "linux":  # elsewhere a fork is unsafe, and a fresh process costs what it saves
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
+            made = list(pool.map(_section, range(len(SECTIONS))))
+    else:
+        made = [module.section(data) for module in SECTIONS]
+    return {module: section for module, section in zip(SECTIONS, made, strict=True) if section is not None}
+
+
+def _section(index: int) -> Section | None:
+    return SECTIONS[index].section(_forked[0])
 
 
 Contents = Mapping[str, Sequence[tuple[str, str]]]

@@ -7,6 +7,7 @@ import gzip
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +31,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its header (with the unit), how a row's cell is made from the row, and how cells are compared."""
+    """A column: its header (with the unit), how a row's cell is made from the row, and how cells are compared.
+
+    `cell` is a function of a module, or a partial one: sections travel between processes.
+    """
 
     header: str
     cell: Callable[[Row], Cell]
@@ -88,28 +92,32 @@ def download(name: str, frame: pd.DataFrame, digits: int = 7) -> Download:
 
 
 def text(header: str, column: str, *, heads_row: bool = False) -> Column:
-    return Column(header, lambda row: Cell(str(row[column])), numeric=False, heads_row=heads_row)
+    return Column(header, partial(_text, column), numeric=False, heads_row=heads_row)
+
+
+def flag(header: str, column: str, yes: str = "yes") -> Column:
+    """A column of `yes` and no."""
+    return Column(header, partial(_flag, column, yes), numeric=False)
+
+
+def part(header: str, column: str, of: str) -> Column:
+    """A column of counts, each with what it is a part of: 3 of 5."""
+    return Column(header, partial(_part, column, of))
 
 
 def number(header: str, column: str, digits: int = 0, scale: float = 1.0, *, signed: bool = False) -> Column:
     """A column of numbers at `digits` decimals, each times `scale` (100 for percent)."""
-    return Column(header, lambda row: _number(row[column], digits, scale, signed))
+    return Column(header, partial(_scaled, column, digits, scale, signed))
 
 
 def interval(header: str, column: str, digits: int = 1, scale: float = 100.0, *, signed: bool = False) -> Column:
     """The bounds in `column`_low and `column`_high; sorts by the lower one."""
-
-    def cell(row: Row) -> Cell:
-        low = _number(row[f"{column}_low"], digits, scale, signed)
-        high = _number(row[f"{column}_high"], digits, scale, signed)
-        return Cell(ABSENT) if low.sort is None else Cell(f"{low.text} to {high.text}", low.sort)
-
-    return Column(header, cell)
+    return Column(header, partial(_interval, column, digits, scale, signed))
 
 
 def significant(header: str, column: str, digits: int = 3) -> Column:
     """A column of numbers at `digits` significant digits."""
-    return Column(header, lambda row: Cell(figures(row[column], digits), _sortable(row[column])))
+    return Column(header, partial(_significant, column, digits))
 
 
 def figures(value: Any, digits: int = 3) -> str:
@@ -131,6 +139,32 @@ def decimals(value: Any, digits: int = 1, *, signed: bool = False) -> str:
 
 def minus(number: str) -> str:
     return number.replace("-", "−")
+
+
+def _text(column: str, row: Row) -> Cell:
+    return Cell(str(row[column]))
+
+
+def _flag(column: str, yes: str, row: Row) -> Cell:
+    return Cell(yes if row[column] else "no")
+
+
+def _part(column: str, of: str, row: Row) -> Cell:
+    return Cell(f"{row[column]:.0f} of {row[of]}", float(row[column]))
+
+
+def _scaled(column: str, digits: int, scale: float, signed: bool, row: Row) -> Cell:
+    return _number(row[column], digits, scale, signed)
+
+
+def _interval(column: str, digits: int, scale: float, signed: bool, row: Row) -> Cell:
+    low = _number(row[f"{column}_low"], digits, scale, signed)
+    high = _number(row[f"{column}_high"], digits, scale, signed)
+    return Cell(ABSENT) if low.sort is None else Cell(f"{low.text} to {high.text}", low.sort)
+
+
+def _significant(column: str, digits: int, row: Row) -> Cell:
+    return Cell(figures(row[column], digits), _sortable(row[column]))
 
 
 def _number(value: Any, digits: int, scale: float, signed: bool) -> Cell:

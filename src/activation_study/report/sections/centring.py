@@ -9,7 +9,7 @@ from activation_study.experiment_summaries import centredness, centring_pairs, s
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import ABSENT, Cell, Column, Row, Table, decimals, download, number, text
+from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
 from activation_study.report.theme import MUTED, OTHERS, PAPER, SERIES, emphasis, label_points, panels, plain_log, short
 from activation_study.report.words import counted
 
@@ -163,7 +163,7 @@ def _table(pairs: pd.DataFrame) -> Table:
         number("Steps as it is", "raw"),
         number("Steps centred", "centred"),
         number("Ratio", "times", 2),
-        Column("95% interval", _bounds),
+        interval("95% interval", "times", 2, 1),
         number("Layer off centre as it is (sd)", "of_layers_raw", 2),
         number("Layer off centre, centred (sd)", "of_layers_centred", 2),
         number("Units off centre as they are (sd)", "of_units_raw", 2),
@@ -176,11 +176,6 @@ def _table(pairs: pd.DataFrame) -> Table:
         "Centring alone: geometric means of the steps to the target, and their paired ratio, centred over as it is"
     )
     return Table("table-centring", caption, columns, frame, download("centring", frame.drop(columns="run")))
-
-
-def _bounds(row: Row) -> Cell:
-    low, high = row["times_low"], row["times_high"]
-    return Cell(ABSENT) if np.isnan(low) else Cell(f"{decimals(low, 2)} to {decimals(high, 2)}", low)
 
 
 def _reached(row: Row) -> Cell:

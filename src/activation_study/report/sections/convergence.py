@@ -8,7 +8,7 @@ import pandas as pd
 from activation_study.report.data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, text
+from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, part, text
 from activation_study.report.theme import (
     INK,
     MUTED,
@@ -173,7 +173,7 @@ def _time_table(data: StudyData) -> Table:
         *([text("Condition", "condition")] if frame["condition"].any() else []),
         text("Activation", "activation", heads_row=True),
         number("Target (%)", "target", 0, 100),
-        Column("Reached", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        part("Reached", "reached", "n"),
         number("P(reach)", "reach_probability", 2),
         interval("95% interval (Wilson)", "reach_probability", 2, 1),
         Column("Median steps", _median),

@@ -8,7 +8,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, significant, text
+from activation_study.report.tables import (
+    Cell,
+    Column,
+    Row,
+    Table,
+    decimals,
+    download,
+    interval,
+    number,
+    significant,
+    text,
+)
 from activation_study.report.theme import INK, MUTED, emphasis, panels, short
 from activation_study.report.words import plain_list
 
@@ -100,8 +111,10 @@ def _table(cost: pd.DataFrame) -> Table:
         text("Unit", "unit"),
         number("Ratio to ReLU", "ratio_to_relu", 2),
         interval("95% interval", "ratio_to_relu", 2, 1),
-        Column(
-            "Pairs timed", lambda row: Cell(f"{row['pairs']:,}" if row["pairs"] else "– counted", float(row["pairs"]))
-        ),
+        Column("Pairs timed", _pairs),
     ]
     return Table("table-cost-ratios", "Time and memory beside ReLU", columns, frame, download("cost", cost))
+
+
+def _pairs(row: Row) -> Cell:
+    return Cell(f"{row['pairs']:,}" if row["pairs"] else "– counted", float(row["pairs"]))

@@ -8,7 +8,7 @@ from activation_study.experiment_summaries import data_sizes
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Table, decimals, download, interval, number, part, text
 from activation_study.report.theme import MUTED, emphasis, label_ends, lines, panels, plain_log, short
 from activation_study.report.words import plain_list
 
@@ -87,7 +87,7 @@ def _table(sizes: pd.DataFrame) -> Table:
         interval("95% interval (%)", "test_accuracy", 2),
         number("Training minus test accuracy (points)", "accuracy_gap", 2, 100, signed=True),
         interval("95% interval (points)", "accuracy_gap", 2, signed=True),
-        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        part("Reached the target", "reached", "n"),
         number("Diverged", "diverged"),
     ]
     caption = "Test accuracy and gap by number of training samples, " + plain_list(sorted(frame["dataset"].unique()))

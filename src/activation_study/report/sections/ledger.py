@@ -15,6 +15,7 @@ from activation_study.report.tables import (
     ABSENT,
     Cell,
     Column,
+    Row,
     Table,
     decimals,
     download,
@@ -247,11 +248,15 @@ def _evidence(row: pd.Series) -> str:
     return f"{said}{informative}; at least {int(row['seeds'])} seeds in each; {int(row['diverged'])} networks diverged"
 
 
+def _verdict(row: Row) -> Cell:
+    return Cell(f"{ICONS[row['verdict']]} {row['verdict']}")
+
+
 def _table(rows: pd.DataFrame) -> Table:
     columns = [
         text("Row", "row", heads_row=True),
         text("Test", "test"),
-        Column("Verdict", lambda row: Cell(f"{ICONS[row['verdict']]} {row['verdict']}"), numeric=False),
+        Column("Verdict", _verdict, numeric=False),
         significant("Estimate", "estimate"),
         significant("95% from", "low"),
         significant("to", "high"),

@@ -10,7 +10,7 @@ from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, download, figures, significant, text
+from activation_study.report.tables import Table, download, figures, flag, significant, text
 from activation_study.report.theme import MUTED, SERIES, columns_for, panels, short
 from activation_study.report.words import plain_list
 
@@ -79,8 +79,8 @@ def _table(constants: pd.DataFrame) -> Table:
         significant("Steepest slope", "slope_max"),
         significant("Edge of chaos: weight variance", "sigma_w2", 4),
         significant("Edge of chaos: bias variance", "sigma_b2"),
-        Column("Learns", lambda row: Cell("yes" if row["learnable"] else "no"), numeric=False),
-        Column("Random in training", lambda row: Cell("yes" if row["stochastic"] else "no"), numeric=False),
+        flag("Learns", "learnable"),
+        flag("Random in training", "stochastic"),
     ]
     caption = (
         "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient "

@@ -14,12 +14,15 @@ from activation_study.report.document import Block, Facts, Paragraph, Section, s
 from activation_study.report.tables import (
     Cell,
     Column,
+    Row,
     Table,
     decimals,
     download,
     figures,
+    flag,
     interval,
     number,
+    part,
     significant,
     text,
 )
@@ -142,24 +145,27 @@ def _costs(data: StudyData, name: str) -> list[tuple[str, str]]:
     return [("Time of a training step over ReLU's", "; ".join(said))] if said else []
 
 
+def _cell(row: Row) -> Cell:
+    return Cell(cell_name((row["dataset"], row["depth"], row["condition"])))
+
+
+def _mean_time(row: Row) -> Cell:
+    return Cell(decimals(np.exp(row["log_time"]), 0), float(row["log_time"]))
+
+
 def _table(name: str, ident: str, rows: pd.DataFrame) -> Table:
     columns = [
-        Column(
-            "Dataset and depth",
-            lambda row: Cell(cell_name((row["dataset"], row["depth"], row["condition"]))),
-            numeric=False,
-            heads_row=True,
-        ),
-        Column("Rank", lambda row: Cell(f"{row['rank']:.0f} of {row['field']}", float(row["rank"]))),
+        Column("Dataset and depth", _cell, numeric=False, heads_row=True),
+        part("Rank", "rank", "field"),
         number("Test accuracy (%)", "test_accuracy", 2, 100),
         interval("95% interval (%)", "test_accuracy", 2),
-        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        part("Reached the target", "reached", "n"),
         number("Restricted mean time (steps)", "restricted_time"),
         number("Dead units (%)", "dead", 1, 100),
         number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
         number("Gradient slope (decades/layer)", "slope", 3, signed=True),
         significant("Learning rate", "learning_rate"),
-        Column("On the edge", lambda row: Cell("! yes" if row["edge"] else "no"), numeric=False),
+        flag("On the edge", "edge", "! yes"),
         number("Diverged", "diverged"),
     ]
     kept = [*CELL, "rank", "field", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "reached", "n"]
@@ -175,8 +181,8 @@ def _other_table(name: str, ident: str, rows: pd.DataFrame) -> Table:
         text("Dataset", "dataset"),
         number("Test accuracy (%)", "test_accuracy", 2, 100),
         interval("95% interval (%)", "test_accuracy", 2),
-        Column("Mean time (steps)", lambda row: Cell(decimals(np.exp(row["log_time"]), 0), float(row["log_time"]))),
-        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        Column("Mean time (steps)", _mean_time),
+        part("Reached the target", "reached", "n"),
         significant("Learning rate", "learning_rate"),
         number("Diverged", "diverged"),
     ]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from activation_study.report.data import StudyData, cell_name, in_cell
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, download, interval, number, significant, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, part, significant, text
 from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels, reach, rows_high, short
 from activation_study.report.words import percent, plain_list
 
@@ -100,23 +100,27 @@ def _overall(data: StudyData) -> Table:
         number("Difference from the best (points)", "difference", 2, 100, signed=True),
         interval("95% interval (points)", "difference", 2, signed=True),
         number("Mean rank", "mean_rank", 1),
-        Column("Cells", lambda row: Cell(f"{row['cells']} of {row['of']}", float(row["cells"]))),
+        part("Cells", "cells", "of"),
         number("Networks", "n"),
         number("Diverged", "diverged"),
     ]
     if data.gives_verdicts:
         columns[5:5] = [
             significant("p (Holm)", "p", 2),
-            Column("Told apart from the best", lambda row: Cell(_told_apart(row)), numeric=False),
+            Column("Told apart from the best", _told_apart, numeric=False),
         ]
     caption = "Mean test accuracy over the combinations of dataset and depth that every activation has"
     return Table("table-overall", caption, columns, data.overall, download("overall", data.overall))
 
 
-def _told_apart(row: object) -> str:
+def _told_apart(row: Row) -> Cell:
     if row["cells"] < row["of"]:
-        return "– not compared"
-    return "= no" if row["tied"] else "≠ yes"
+        return Cell("– not compared")
+    return Cell("= no" if row["tied"] else "≠ yes")
+
+
+def _rate(row: Row) -> Cell:
+    return Cell(f"{row['learning_rate']:g}" + " (edge)" * bool(row["edge"]), float(row["learning_rate"]))
 
 
 def _by_cell(data: StudyData) -> Table:
@@ -131,10 +135,7 @@ def _by_cell(data: StudyData) -> Table:
         interval("95% interval (%)", "test_accuracy", 2),
         number("Seeds", "n"),
         number("Diverged", "diverged"),
-        Column(
-            "Learning rate",
-            lambda row: Cell(f"{row['learning_rate']:g}" + " (edge)" * bool(row["edge"]), float(row["learning_rate"])),
-        ),
+        Column("Learning rate", _rate),
         number("Test − training loss (nats)", "generalisation_gap", 3),
         number("Parameters", "parameters"),
     ]

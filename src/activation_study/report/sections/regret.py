@@ -15,7 +15,7 @@ from activation_study.guidelines import (
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, number, text
+from activation_study.report.tables import Table, decimals, download, flag, number, text
 from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
 from activation_study.report.words import plain_list
 
@@ -157,9 +157,9 @@ def _conditions(rows: pd.DataFrame) -> Table:
         text("Dataset", "dataset", heads_row=True),
         number("Layers", "depth"),
         number("Training samples", "samples"),
-        Column("Much data", lambda row: Cell("yes" if row["much_data"] else "no"), numeric=False),
+        flag("Much data", "much_data"),
         number("ReLU’s gap (points)", "gap", 1, 100, signed=True),
-        Column("Over-fitting", lambda row: Cell("yes" if row["overfitting"] else "no"), numeric=False),
+        flag("Over-fitting", "overfitting"),
         number("ReLU, Leaky ReLU, ELU (points)", "without", 1, 100, signed=True),
         number("with PReLU (points)", "with_prelu", 1, 100, signed=True),
         number("with RReLU (points)", "with_rrelu", 1, 100, signed=True),

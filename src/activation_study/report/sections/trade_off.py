@@ -9,7 +9,7 @@ from activation_study.experiment_summaries import cost_against_quality
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Table, decimals, download, flag, interval, number, text
 from activation_study.report.theme import MUTED, OTHERS, SERIES, label_points, panels, reach
 from activation_study.report.words import percent, plain_list
 
@@ -96,7 +96,7 @@ def _table(points: pd.DataFrame) -> Table:
         interval("95% interval", "ratio", 2, 1),
         number("Test accuracy (%)", "accuracy", 2, 100),
         interval("95% interval (%)", "accuracy", 2),
-        Column("On the Pareto front", lambda row: Cell("◆ yes" if row["front"] else "no"), numeric=False),
+        flag("On the Pareto front", "front", "◆ yes"),
         number("Networks", "n"),
         number("Diverged", "diverged"),
     ]

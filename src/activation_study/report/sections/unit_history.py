@@ -10,7 +10,7 @@ from activation_study.experiment_summaries import bias_doses, scores, unit_balan
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Figure, Paragraph, Section
 from activation_study.report.svg import svg
-from activation_study.report.tables import Cell, Column, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Table, decimals, download, interval, number, part, text
 from activation_study.report.theme import INK, MUTED, SERIES, emphasis, label_ends, panels, short
 from activation_study.report.words import percent, plain_list
 from activation_study.summaries import of_experiment
@@ -209,7 +209,7 @@ def _dose_table(doses: pd.DataFrame, runs: pd.DataFrame) -> Table:
         number("Dead at the end (%)", "dead", 1, 100),
         number("Test accuracy (%)", "test_accuracy", 1, 100),
         interval("95% interval (%)", "test_accuracy"),
-        Column("Reached the target", lambda row: Cell(f"{row['reached']} of {row['n']}", float(row["reached"]))),
+        part("Reached the target", "reached", "n"),
         number("Diverged", "diverged"),
     ]
     kept = ["activation", "dataset", "initial_bias", "born_dead", "dead", "test_accuracy", "test_accuracy_low"]
