@@ -240,6 +240,9 @@ def print_faults(page: Any) -> list[str]:
           }
           const chosen = document.querySelectorAll("#table-chooser tbody tr");
           if ([...chosen].some((row) => !row.checkVisibility())) faults.push("a situation is not printed");
+          if ([...document.querySelectorAll(".links")].some((node) => node.checkVisibility())) {
+            faults.push("a link's words are printed");
+          }
           for (const node of document.querySelectorAll(".scroll")) {
             if (getComputedStyle(node).overflowX !== "visible") faults.push("a region still scrolls");
           }

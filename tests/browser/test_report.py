@@ -299,6 +299,7 @@ def test_it_prints_whole(visit: Visit, html: str):
         ("svg { min-width: 0; max-width: 100%; }", "svg { min-width: 60rem; }", "cut off"),
         ("figure, dl, tr,", "dl, tr,", "may break"),
         (".chosen tr[hidden] { display: table-row; }", "", "a situation is not printed"),
+        (".links, figcaption .links,", "", "a link's words are printed"),
     ],
 )
 def test_a_cut_print_is_noticed(visit: Visit, html: str, old: str, new: str, fault: str):
