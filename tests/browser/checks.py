@@ -223,6 +223,28 @@ def overflowing(page: Any) -> list[str]:
     )
 
 
+def crowded(page: Any) -> list[str]:
+    """Words in figures that lie on other words, by more than half a line."""
+    return page.evaluate(
+        """() => {
+          const faults = [];
+          for (const details of document.querySelectorAll("details")) details.open = true;
+          for (const svg of document.querySelectorAll("figure svg, .claim svg")) {
+            const words = [...svg.querySelectorAll("text")].filter((node) => node.textContent.trim());
+            const boxes = words.map((node) => node.getBoundingClientRect());
+            boxes.forEach((a, i) => boxes.slice(0, i).forEach((b, j) => {
+              const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+              const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+              if (across > 1 && down > 6) {
+                faults.push(`${svg.closest("[id]").id}: ${words[i].textContent} on ${words[j].textContent}`);
+              }
+            }));
+          }
+          return faults;
+        }"""
+    )
+
+
 def print_faults(page: Any) -> list[str]:
     """On paper: tables and figures that are cut or hidden."""
     page.emulate_media(media="print")

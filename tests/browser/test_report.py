@@ -287,6 +287,15 @@ def test_overflow_is_noticed(visit: Visit, html: str, old: str, new: str):
     assert checks.overflowing(visit(planted(html, old, new), width=360))
 
 
+def test_no_word_of_a_figure_lies_on_another(visit: Visit, html: str):
+    assert checks.crowded(visit(html)) == []
+
+
+def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
+    large = planted(html, "svg { display: block;", "svg text { font-size: 30px; } svg { display: block;")
+    assert checks.crowded(visit(large))
+
+
 def test_it_prints_whole(visit: Visit, html: str):
     assert checks.print_faults(visit(html)) == []
     assert checks.print_faults(visit(html, java_script_enabled=False)) == []

@@ -240,7 +240,10 @@ def _cost(activation: str, place: int) -> list[dict[str, Any]]:
     timed = {"quantity": "step", "unit": "ms", "median": 2.0 * ratio, "pairs": 50, "ratio_to_relu": ratio}
     timed |= {"ratio_low": 0.97 * ratio, "ratio_high": 1.04 * ratio}
     counted = {"quantity": "zero_fraction", "unit": "fraction", "median": 0.5, "pairs": 0, "ratio_to_relu": 1.0}
-    rows = [timed, timed | {"quantity": "op_forward", "unit": "ns/element"}, counted]
+    alone = 1.0 if activation == "relu" else 0.03 * 4.0**place  # over decades: a tick's label needs its place
+    kernel = {"unit": "ns/element", "median": 2.0 * alone, "ratio_to_relu": alone, "ratio_low": 0.9 * alone}
+    kernels = [{**timed, **kernel, "ratio_high": 1.1 * alone, "quantity": f"op_{way}ward"} for way in ("for", "back")]
+    rows = [timed, *kernels, timed | {"quantity": "inference"}, counted]
     return [{"activation": activation, "width": width} | row for width in (64, 256) for row in rows]
 
 

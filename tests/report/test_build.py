@@ -103,7 +103,7 @@ def test_an_error_in_a_section_is_raised_as_it_is(
 
     monkeypatch.setattr(provenance, "section", section)
     monkeypatch.setattr(building, "SECTIONS", (provenance,))
-    with pytest.raises(StudyError, match="^small has it$"):
+    with pytest.raises(StudyError, match=r"^small has it$"):
         build("small", tables, tmp_path / "small.html", PROVENANCE, processes=processes)
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Figure, Paragraph, Section
@@ -20,7 +19,7 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.theme import INK, MUTED, emphasis, panels, short
+from activation_study.report.theme import INK, MUTED, emphasis, panels, plain_log, short
 from activation_study.report.words import plain_list
 
 TIMED = {
@@ -65,9 +64,8 @@ def _figure(cost: pd.DataFrame) -> Figure:
                     rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3, label=f"width {width}"
                 )
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.xaxis.set_minor_locator(NullLocator())
+            first, last = axis.get_xlim()
+            plain_log(axis.xaxis, (1, 1.5, 2, 3, 5) if last / first < 10 else (1, 3) if last / first < 100 else (1,))
             axis.set_yticks(
                 range(len(names)), [short(name) for name in names] if axis is axes[0] else [""] * len(names), color=INK
             )

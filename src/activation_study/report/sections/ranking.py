@@ -36,8 +36,8 @@ def _figure(data: StudyData) -> Figure:
         f"{row['activation']} on {cell} ({percent(row['test_accuracy'])})" for cell, row in winners.items()
     )
     message += (
-        ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross "
-        "marks diverged networks."
+        ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross on a mark says "
+        "that networks diverged."
     )
     with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
