@@ -1,0 +1,102 @@
+"""The report in every window, on paper, by keyboard. Every check passes on it, and fails on a planted violation."""
+
+from __future__ import annotations
+
+import pytest
+
+from browser import checks
+from browser.checks import Visit, planted
+
+pytestmark = pytest.mark.browser
+
+BODY = '<main id="main">'
+STYLE = "</style>"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_sticks_out(visit: Visit, html: str, width: int):
+    assert checks.overflowing(visit(html, width=width)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (BODY, f'{BODY}<div style="width: 500px">wide</div>'),
+        ('role="region" tabindex="0"', 'role="region"'),
+        (".scroll {", ".scrol {"),
+    ],
+)
+def test_overflow_is_noticed(visit: Visit, html: str, old: str, new: str):
+    assert checks.overflowing(visit(planted(html, old, new), width=360))
+
+
+def test_no_word_of_a_figure_lies_on_another(visit: Visit, html: str):
+    assert checks.crowded(visit(html)) == []
+
+
+def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
+    large = planted(html, "svg { display: block;", "svg text { font-size: 30px; } svg { display: block;")
+    assert checks.crowded(visit(large))
+
+
+def test_it_prints_whole(visit: Visit, html: str):
+    assert checks.print_faults(visit(html)) == []
+    assert checks.print_faults(visit(html, java_script_enabled=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("details::details-content {", "details::nothing {", "hidden"),
+        ("svg { min-width: 0; max-width: 100%; }", "svg { min-width: 60rem; }", "cut off"),
+        ("figure, dl, tr,", "dl, tr,", "may break"),
+        (".chosen tr[hidden] { display: table-row; }", "", "a situation is not printed"),
+        (".links, figcaption .links,", "", "a link's words are printed"),
+    ],
+)
+def test_a_cut_print_is_noticed(visit: Visit, html: str, old: str, new: str, fault: str):
+    assert any(found.startswith(fault) for found in checks.print_faults(visit(planted(html, old, new))))
+
+
+def test_the_keyboard_reaches_everything(visit: Visit, html: str):
+    assert checks.keyboard_faults(visit(html)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("<summary>", '<summary tabindex="-1">', "not reached"),
+        (STYLE, "* { outline: none !important; }" + STYLE, "focus not seen"),
+    ],
+)
+def test_a_control_out_of_reach_is_noticed(visit: Visit, html: str, old: str, new: str, fault: str):
+    assert any(found.startswith(fault) for found in checks.keyboard_faults(visit(planted(html, old, new))))
+
+
+def test_the_keyboard_skips_sorts_and_unfolds(visit: Visit, html: str):
+    page = visit(html)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main"
+    head = page.locator("#table-overall thead th").nth(1)
+    for direction in ("ascending", "descending"):
+        head.get_by_role("button").focus()
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == direction
+    details = page.locator("details.table").first
+    details.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert details.get_attribute("open") is not None
+
+
+def test_stillness_is_kept_where_it_is_asked_for(visit: Visit, html: str):
+    assert checks.motion_faults(visit(html, reduced_motion="reduce")) == []
+
+
+def test_motion_is_noticed(visit: Visit, html: str):
+    moving = planted(
+        html, STYLE, "@keyframes spin { to { rotate: 1turn } } h1 { animation: spin 1s infinite !important; }" + STYLE
+    )
+    assert checks.motion_faults(visit(moving, reduced_motion="reduce")) == ["runs: spin"]
+    smooth = planted(html, "html { scroll-behavior: auto; }", "")
+    assert checks.motion_faults(visit(smooth, reduced_motion="reduce")) == ["scrolls smoothly"]
