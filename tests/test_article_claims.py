@@ -19,6 +19,7 @@ from activation_study.study import Study
         ("uniform_product", False, 0.10775, "0.108 of the attempts and above 1e-17 in 0.053; the median is 2.7e-22"),
         ("relu_gradient_factor", False, 6**-0.5, "1.000 with σ_w² = 2 (He), 0.707 with 1 (Xavier) and 0.408"),
         ("shared_sign", False, 0, "by 1 within a neuron for one sample, but by 0 over the layer"),
+        ("dead_unit_returns", False, 0.4, "-0.1 and the gradient of its own weights 0; one step"),
         ("leaky_never_dies", True, 0.01, "0.01"),
         ("leaky_negative_slope", False, 0.01, "0.01 at -4 as at -1"),
         ("leaky_mean", False, 0.99 / math.sqrt(2 * math.pi), "0.395 with slope 0.01, against 0.399 of ReLU; 0.326"),

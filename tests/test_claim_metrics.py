@@ -108,7 +108,7 @@ def test_a_network_without_any_gradient_has_no_slope(one_replica):
 
 @pytest.fixture
 def tuned():
-    """Six rates of one tuning seed; 0.1 is selected, and those that are stopped end at step 25."""
+    """Seven rates of one tuning seed; 0.1 is selected, and those that are stopped end at step 25."""
     key = {"run": "d/a/depth=3", "role": "tuning", "replicate": 0, "classes": 10}
     rates = [
         # rate, status, steps done, validation accuracy at step 25, at step 100
@@ -116,11 +116,13 @@ def tuned():
         (0.03, "pruned", 25, 0.40, None),
         (0.1, "finished", 100, 0.70, 0.90),
         (0.3, "finished", 100, 0.11, 0.50),  # at chance where rates are compared
+        (0.5, "diverged", 60, 0.60, None),  # after the others were stopped
         (1.0, "diverged", 7, None, None),
         (3.0, "pruned", 25, 0.13, None),  # more than two points above guessing
     ]
     runs = pd.DataFrame(
-        [key | {"learning_rate": r, "status": status, "steps_done": done, "selected": r == 0.1}
+        [key | {"learning_rate": r, "status": status, "steps_done": done, "selected": r == 0.1,
+                "diverged_step": done if status == "diverged" else None}
          for r, status, done, _, _ in rates]
     )  # fmt: skip
     points = [(r, 25, early) for r, _, _, early, _ in rates] + [(r, 100, late) for r, _, _, _, late in rates]
@@ -132,10 +134,10 @@ def tuned():
 
 def test_lost_are_rates_that_diverge_and_those_above_the_best_that_are_left_at_chance(tuned):
     runs, tables = tuned
-    assert METRICS["instability"].values(tables, runs, {})["value"].tolist() == pytest.approx([2 / 6])
+    assert METRICS["instability"].values(tables, runs, {})["value"].tolist() == pytest.approx([2 / 7])
 
 
 def test_sensitivity_to_the_rate_takes_a_diverged_one_at_chance(tuned):
     runs, tables = tuned
-    mean = (0.10 + 0.40 + 0.70 + 0.11 + 0.10 + 0.13) / 6
+    mean = (0.10 + 0.40 + 0.70 + 0.11 + 0.60 + 0.10 + 0.13) / 7
     assert METRICS["rate_sensitivity"].values(tables, runs, {})["value"].tolist() == pytest.approx([0.7 - mean])

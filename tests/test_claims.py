@@ -102,6 +102,8 @@ def everywhere(a, b=0.8):
         ({"metric": COST, "experiment": None}, r"claim C1\.options\.quantity: is missing"),
         ({"metric": COST, "experiment": None, "type": "equivalence"}, r"claim C1\.type: a cost is compared by a diff"),
         ({"type": "policy"}, r"claim C1: 'stages' is a required property"),
+        ({"check": "C2"}, r"claim C1\.check: 'C2' is no other row of this file that has an interval"),
+        ({"check": "C1"}, r"claim C1\.check: 'C1' is no other row"),
     ],
 )
 def test_a_fault_is_one_line_with_claim_and_key(written, change, message):
@@ -297,6 +299,25 @@ def test_exploratory_rows_are_estimated_and_cost_nothing(written, rng):
     assert rows["verdict"][1] == "exploratory"
     assert rows["estimate"][1] == rows["estimate"][0]
     assert np.isnan(rows["p_superior"][1])
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict", "reason"),
+    [
+        (0.86, "supported", "as claimed; its check, C1.2, holds"),
+        (0.80, "inconclusive", "its check, C1.2, does not hold"),
+        (0.74, "inconclusive", "its check, C1.2, does not hold"),
+    ],
+)
+def test_a_check_that_fails_takes_the_verdict_back(written, rng, other, verdict, reason):
+    means = everywhere(0.83) | {"c": dict.fromkeys(DATASETS, other)}
+    checked = DIFFERENCE | {"check": "C1.2"}
+    check = DIFFERENCE | {"type": "exploratory", "arms": [{"activation": "c"}, {"activation": "b"}]}
+    rows = evaluate(claims.read(written(checked, check)), small_tables(means, rng)).rows
+    assert (rows["verdict"][0], reason in rows["reason"][0]) == (verdict, True)
+    assert rows["estimate"][0] == pytest.approx(0.03, abs=0.01)
+    few = evaluate(claims.read(written(checked, check)), small_tables(means, rng, seeds=3)).rows
+    assert few["reason"][0] == "too few seeds: 3 in some cell, 5 are the least"
 
 
 def test_identical_activations_are_seldom_told_apart(written, rng):

@@ -104,6 +104,7 @@ def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
         "classes": 3,
         "source": "npz file source.npz",
         "sha256": load_npz(tmp_path / "source.npz").sha256,
+        "official_test": False,
         "attempt": 2,
     }
     read, loaded = prepared.read_prepared(arrays, manifest), load_npz(tmp_path / "source.npz")

@@ -19,6 +19,7 @@ from activation_study.guidelines import (
     tried,
     with_time,
 )
+from activation_study.recommend import budget_text, compared_text
 from planted import DATASETS, costs, planted
 
 
@@ -223,6 +224,31 @@ def test_what_was_not_tested_is_said_and_costs_confidence():
     assert "nearest tested number 300" in recommend(evidence, 5, 200, "high", False).notes[0]
     assert "2,000 samples stand in" in recommend(evidence, 50, 300, "high", False).notes[0]
     assert "more than were trained on" in recommend(evidence, 50, 90_000, "high", False).notes[0]
+
+
+def test_activations_that_were_not_tried_cost_confidence():
+    tables = planted(elu_when_deep)
+    whole = recommend(Evidence.of(tables), 50, None, "high", False)
+    assert (whole.confidence, whole.untried) == ("high", [])
+    assert compared_text(whole) == "all others"
+    runs = tables["runs"]
+    part = tables | {"runs": runs[(runs["depth"] == 5) | ~runs["activation"].isin(["tanh", "leaky_relu"])]}
+    answer = recommend(Evidence.of(part), 50, None, "high", False)
+    assert (answer.pick, answer.confidence) == ("elu", "moderate")
+    assert answer.failed == ["2 of 4 activations were not trained there: leaky_relu, tanh"]
+    assert compared_text(answer) == "the other 1 that were trained there (not leaky_relu, tanh)"
+    assert "no other of those trained there may be better" in budget_text(answer)
+
+
+def test_a_number_of_samples_between_those_trained_on_is_said():
+    tables = planted(elu_when_deep)
+    runs = tables["runs"]
+    sizes = runs["dataset"].map({"digits": 1000, "mnist1d": 4000, "fashion_mnist": 10_000})
+    evidence = Evidence.of(tables | {"runs": runs.assign(train_samples=sizes)})
+    assert recommend(evidence, 50, 4000, "high", False).notes == []
+    between = recommend(evidence, 50, 2000, "high", False)
+    assert "2,000 samples lie between those trained on: 1,000 to 10,000 samples" in between.notes[0]
+    assert between.confidence == "moderate"
 
 
 def test_datasets_that_differ_cost_confidence():

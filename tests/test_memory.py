@@ -87,9 +87,14 @@ def test_large_data_count(tmp_path):
     manifest = tmp_path / "blobs.json"
     with pytest.raises(FileNotFoundError):  # by which Snakemake knows that it must ask again
         study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
-    manifest.write_text('{"samples": 60000, "features": 3072}')
+    manifest.write_text('{"samples": 60000, "features": 3072, "official_test": false}')
     large = study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
     assert large > BASE_MB + 2 * 737
+    manifest.write_text('{"samples": 60000, "features": 3072, "official_test": true}')
+    replicates = run.settings["tuning_seeds"] + run.settings["evaluation_seeds"]
+    assert large - study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) == pytest.approx(
+        737 * (replicates - 1), abs=2
+    )
     for text in ('{"status": "unavailable"}', "{", "[]", '{"samples": "x", "features": 1}'):
         manifest.write_text(text)
         assert BASE_MB < study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) < BASE_MB + 100

@@ -20,19 +20,6 @@ def scores():
     return table
 
 
-def test_rank_probabilities_share_ties():
-    scores = pd.DataFrame({"a": [3, 1, 2, 9], "b": [2, 1, 2, np.nan], "c": [1, 0, 2, 9]})
-    table = ranking.rank_probabilities(scores)
-    assert table.loc["a"].tolist() == pytest.approx([(1 + 1 / 2 + 1 / 3) / 3, (1 / 2 + 1 / 3) / 3, 1 / 9])
-    assert table.loc["c"].tolist() == pytest.approx([1 / 9, 1 / 9, (1 + 1 + 1 / 3) / 3])
-    assert table.sum(axis=0).tolist() == pytest.approx([1, 1, 1])
-    assert table.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
-
-
-def test_no_complete_block_gives_no_probability():
-    assert ranking.rank_probabilities(pd.DataFrame({"a": [1, np.nan], "b": [np.nan, 1]})).isna().all(axis=None)
-
-
 def test_mean_ranks_use_complete_blocks(scores):
     expected = stats.rankdata(-scores.dropna().to_numpy(), axis=1).mean(axis=0)
     assert ranking.mean_ranks(scores).tolist() == pytest.approx(expected.tolist())

@@ -270,6 +270,35 @@ def test_an_mnist_like_class_is_downloaded_once(mnist_like, tmp_path, monkeypatc
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_download_is_replaced_and_a_faster_process_left_alone(mnist_like, tmp_path, monkeypatch, serve):
+    _, _, files = mnist_like
+    served, address, _ = serve
+    monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", [address])
+    monkeypatch.setattr("torchvision.datasets.KMNIST.resources", write_gz(served, files))
+    entry, cache = {"source": "torchvision", "class": "KMNIST"}, tmp_path / "cache"
+    first = datasets.load("k", entry, cache).sha256
+    raw = next(cache.rglob("train-images-idx3-ubyte"))
+    home, whole = raw.parents[2], raw.read_bytes()
+    raw.write_bytes(whole[:-1])
+    assert datasets.load("k", entry, cache).sha256 == first
+    assert raw.read_bytes() == whole
+
+    faster = tmp_path / "faster"
+    home.rename(faster)
+    opened = sources._torchvision_open
+
+    def download(cls, arguments, root, *, download):
+        parts = opened(cls, arguments, root, download=download)
+        if download:
+            faster.rename(home)  # meanwhile another process was ready
+        return parts
+
+    monkeypatch.setattr(sources, "_torchvision_open", download)
+    before = (faster / raw.relative_to(home)).stat().st_ino
+    assert datasets.load("k", entry, cache).sha256 == first
+    assert raw.stat().st_ino == before
+
+
 def test_a_download_with_the_wrong_checksum_is_refused(mnist_like, tmp_path, monkeypatch, serve):
     served, address, _ = serve
     resources = [(name, "0" * 32) for name, _ in write_gz(served, mnist_like[2])]

@@ -4,13 +4,11 @@ import gc
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -200,56 +198,3 @@ def test_dropping_the_censored_reverses_a_ranking_and_ours_does_not(rng):
     assert statistics.restricted_mean_time(slow, 100) > statistics.restricted_mean_time(fast, 100)
     difference = statistics.log_restricted_time(slow, 100) - statistics.log_restricted_time(fast, 100)
     assert statistics.mean_test(difference[None], 0, "greater").p < 0.01
-
-
-def test_reach_curve_is_kaplan_meier(rng):
-    time = np.r_[rng.uniform(1, 100, 12), [np.inf, np.nan]]
-    curve = statistics.reach_curve(time, 100)
-    kept = statistics.restricted_time(time, 100)
-    fit = SurvfuncRight(kept, (time <= 100).astype(int))
-    inside = curve[(curve["step"] > 0) & (curve["step"] < 100)]
-    assert inside["reached"].tolist() == pytest.approx((1 - fit.surv_prob).tolist())
-    assert curve["step"].iloc[[0, -1]].tolist() == [0, 100]
-    assert curve["reached"].iloc[-1] == pytest.approx(12 / 14)
-    last = curve.iloc[-1]
-    assert (last["low"], last["high"]) == pytest.approx((statistics.wilson(12, 14).low, statistics.wilson(12, 14).high))
-
-
-def test_reach_curve_when_none_or_all_reach():
-    assert statistics.reach_curve([np.inf] * 3, 50)["reached"].tolist() == [0, 0]
-    assert statistics.reach_curve([10.0, 20.0], 50).set_index("step")["reached"].to_dict() == {
-        0: 0,
-        10: 0.5,
-        20: 1,
-        50: 1,
-    }
-
-
-def test_log_rank_is_scipys_in_one_stratum(rng):
-    a, b = rng.exponential(40, 15), rng.exponential(80, 15)
-    horizon = 60
-    ours = statistics.log_rank_test(
-        np.r_[np.where(a < horizon, a, np.inf), np.where(b < horizon, b, np.nan)],
-        horizon,
-        np.repeat(["a", "b"], 15),
-        np.zeros(30),
-    )
-    samples = [stats.CensoredData.right_censored(np.minimum(x, horizon), x > horizon) for x in (a, b)]
-    assert ours.p == pytest.approx(stats.logrank(*samples).pvalue)
-    assert ours.df == 1
-
-
-def test_log_rank_compares_within_cells():
-    """B is later in every cell, but the cells' own speeds would drown it."""
-    frame = pd.DataFrame(
-        [
-            (group, cell, cell * 100 + (5 if group == "b" else 0) + seed / 2)
-            for group in "ab"
-            for cell in range(4)
-            for seed in range(6)
-        ],
-        columns=["group", "cell", "time"],
-    )
-    stratified = statistics.log_rank_test(frame["time"], 1000, frame["group"], frame["cell"])
-    pooled = statistics.log_rank_test(frame["time"], 1000, frame["group"], np.zeros(len(frame)))
-    assert stratified.p < 1e-4 < 0.05 < pooled.p

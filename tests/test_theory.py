@@ -203,46 +203,6 @@ def test_relu_under_torchs_default_initialisation():
     assert theory.gradient_decay(response("relu"), 20, 1 / 3)[0] == pytest.approx(-7.4, abs=0.05)
 
 
-def test_dead_fraction_after_the_correlation_map():
-    shares = [theory.dead_fraction(theory.relu_correlation(0.3, layer - 1), 2000) for layer in (5, 10, 20)]
-    assert shares == pytest.approx([0.021, 0.094, 0.212], abs=5e-4)
-    assert theory.dead_fraction(1.0, 10) == 0.5
-    assert theory.dead_fraction(0.0, 10) == pytest.approx(2.0**-10)
-    z = stats.multivariate_normal(np.zeros(3), 0.6 + 0.4 * np.eye(3))
-    assert theory.dead_fraction(0.6, 3) == pytest.approx(z.cdf(np.zeros(3)), abs=1e-4)
-
-
-@pytest.mark.parametrize("c", [-0.99, -0.4, 0.0, 0.3, 0.99])
-def test_relu_correlation_is_that_of_relu_outputs(c):
-    """E max(u, 0) max(v, 0) / E max(u, 0)², with v = c u + √(1 - c²) w averaged over w first."""
-    spread = math.sqrt(1 - c * c)
-
-    def mean_of_v(u):
-        return c * u * special.ndtr(c * u / spread) + spread * stats.norm.pdf(c * u / spread)
-
-    expected = 2 * theory.gaussian_mean(lambda u: np.maximum(u, 0) * mean_of_v(u))
-    assert theory.relu_correlation(c) == pytest.approx(expected, abs=1e-11)
-    assert theory.relu_correlation(c, 2) == theory.relu_correlation(theory.relu_correlation(c))
-
-
-@pytest.mark.parametrize(("c", "mapped"), [(-1.0, 0.0), (0.0, 1 / math.pi), (1.0, 1.0)])
-def test_relu_correlation_at_the_ends(c, mapped):
-    assert theory.relu_correlation(c) == pytest.approx(mapped, abs=1e-15)
-
-
-def test_born_dead_bound_is_exact_for_one_input():
-    assert theory.born_dead_bound(3, 10) == pytest.approx(1 - (1 - 1 / 8) ** 10)
-    rng = np.random.default_rng(0)
-    dead, networks = 0, 4000
-    for _ in range(networks):
-        x = rng.standard_normal(3)
-        for _ in range(10):
-            x = np.maximum(rng.standard_normal((3, 3)) @ x, 0)
-        dead += not x.any()
-    low, high = stats.binomtest(dead, networks).proportion_ci(0.9999)
-    assert low < theory.born_dead_bound(3, 10) < high
-
-
 def test_product_of_fifty_uniforms():
     law = theory.UniformProduct(50)
     assert law.probability_above(1e-18) == pytest.approx(0.108, abs=5e-4)

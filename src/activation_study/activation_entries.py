@@ -45,11 +45,12 @@ def check(name: str, entry: Mapping[str, Any], *, allow_modules: bool = True) ->
 
 
 def source_files(entry: Mapping[str, Any]) -> list[str]:
-    """The Python file behind a ``module`` entry, found without running it; none for the other kinds."""
+    """The Python file behind a ``module`` entry, found without running it, though the packages that it lies in are
+    imported; none for the other kinds."""
     if "module" not in entry:
         return []
     try:
         spec = importlib.util.find_spec(entry["module"].partition(":")[0])
-    except (ImportError, ValueError):
+    except Exception:  # of such a package; the job that imports the module says what is wrong
         spec = None
     return [spec.origin] if spec is not None and spec.has_location and spec.origin else []

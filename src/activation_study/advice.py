@@ -63,7 +63,7 @@ RULES = (
         "ELU against ReLU",
         yes="ELU beats ReLU, on average over datasets and depths by {size} points of test accuracy ({low} to {high}).",
         no="ELU is worse than ReLU, by {size} points of test accuracy ({low} to {high}).",
-        small="ELU and ReLU differ by less than a point of test accuracy ({low} to {high}): nothing to gain.",
+        small="ELU gains less than a point of test accuracy over ReLU ({low} to {high}).",
         open="Whether ELU beats ReLU is open: {estimate} points of test accuracy ({low} to {high}).",
     ),
     Rule(
@@ -72,7 +72,7 @@ RULES = (
         "the slope of Leaky ReLU",
         yes="A Leaky ReLU should have a slope of 1/5.5 rather than 0.01: {size} points more ({low} to {high}).",
         no="A Leaky ReLU should keep its slope of 0.01: 1/5.5 costs {size} points ({low} to {high}).",
-        small="A slope of 1/5.5 or of 0.01 in a Leaky ReLU makes less than a point ({low} to {high}).",
+        small="A slope of 1/5.5 rather than 0.01 in a Leaky ReLU gains less than a point ({low} to {high}).",
         open="Which slope a Leaky ReLU should have is open: 1/5.5 over 0.01 makes {estimate} points on average ({low} "
         "to {high}), but not for sure or not on every dataset.",
     ),
@@ -92,7 +92,7 @@ RULES = (
         "RReLU against Leaky ReLU",
         yes="RReLU beats a Leaky ReLU of slope 0.01, by {size} points ({low} to {high}).",
         no="RReLU is worse than a Leaky ReLU of slope 0.01, by {size} points ({low} to {high}).",
-        small="RReLU and a Leaky ReLU of slope 0.01 differ by less than a point ({low} to {high}).",
+        small="RReLU gains less than a point over a Leaky ReLU of slope 0.01 ({low} to {high}).",
         open="Whether RReLU beats a Leaky ReLU of slope 0.01 is open: {estimate} points ({low} to {high}).",
     ),
     Rule(
@@ -103,8 +103,8 @@ RULES = (
         "({low} to {high}).",
         no="RReLU over-fits more than a Leaky ReLU of slope 1/5.5 with few samples: its gap is {size} points larger "
         "({low} to {high}).",
-        small="Over-fitting is no reason for RReLU: with few samples its gap is that of a Leaky ReLU of slope 1/5.5 "
-        "within a point ({low} to {high}).",
+        small="Over-fitting is no reason for RReLU: with few samples its gap is less than a point smaller than that of "
+        "a Leaky ReLU of slope 1/5.5 ({low} to {high}).",
         open="Whether RReLU helps against over-fitting is open: a gap {estimate} points smaller ({low} to {high}).",
     ),
     Rule(
@@ -126,7 +126,7 @@ RULES = (
         "({low} to {high}).",
         no="Batch normalisation helps the sigmoid less than the others: against their mean it loses {size} points "
         "({low} to {high}).",
-        small="Batch normalisation moves the sigmoid against the others' mean by less than a point ({low} to {high}).",
+        small="Batch normalisation gains the sigmoid less than a point against the others' mean ({low} to {high}).",
         open="Whether batch normalisation helps the sigmoid more than the others is open: {estimate} points "
         "({low} to {high}).",
     ),

@@ -3,7 +3,8 @@
 The evidence is test accuracy on evaluation seeds, paired over activations. Fixed beforehand: what a low budget affords
 (`DEARER`), which differences matter (`NEAR`), and the rule of confidence, which has three conditions:
 
-1. tested: the depth was trained, with that many samples, on at least three cells with at least five seeds;
+1. tested: the depth was trained, with that many samples, on at least three cells with at least five seeds, and with
+   every activation of the study (this last part was added after the first results; it can only lower a confidence);
 2. alike: on every dataset the pick is within a point of the best;
 3. settled: if one of those not told apart from the pick is better after all, it is by less than a point.
 
@@ -99,7 +100,8 @@ class Recommendation:
     """The pick with its evidence. `samples` None stands for all the training samples of the datasets.
 
     `tested_depth` and `tested_samples` (fewest, most) are those of the networks behind it. `others`: all that were
-    compared, best first; `excluded`: what the budget does not pay; `datasets`: the pick's test accuracy on each;
+    compared, best first; `excluded`: what the budget does not pay; `untried`: what was not trained in this situation;
+    `datasets`: the pick's test accuracy on each;
     `notes`: where the answer is for another situation than was asked; `failed`: the conditions of confidence that do
     not hold, in words; `rows`: ids of ledger rows.
     """
@@ -118,6 +120,7 @@ class Recommendation:
     diverged: int
     others: Sequence[Other]
     excluded: Sequence[str]
+    untried: Sequence[str]
     datasets: Mapping[str, float]
     notes: Sequence[str]
     failed: Sequence[str]
@@ -171,16 +174,17 @@ def recommend(
         tested_depth=nearest,
         tested_samples=(int(own["train_samples"].min()), int(own["train_samples"].max())),
         pick=pick,
-        accuracy=stratified_interval(_matrix(scores[pick])),
+        accuracy=stratified_interval(_matrix(scores[pick])).within(0, 1),
         n=len(own),
         cells=cells,
         seeds=seeds,
         diverged=int((own["status"] == "diverged").sum()),
         others=others,
         excluded=compared.excluded,
+        untried=compared.untried,
         datasets={str(name): float(value) for name, value in means[pick].items()},
         notes=notes,
-        failed=_failed(notes, cells, seeds, means, pick, others),
+        failed=_failed([*notes, *_untried(evidence, compared)], cells, seeds, means, pick, others),
         rows=[
             row
             for row, (experiment, about) in CITED.items()
@@ -214,7 +218,10 @@ def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int
     trained = core.loc[core["depth"] == nearest, "train_samples"]
     fewest, most = int(trained.min()), int(trained.max())
     tested = f"{fewest:,} to {most:,} samples" if fewest < most else f"{fewest:,} samples"
-    if samples is None or fewest <= samples <= most:
+    if samples is None or samples in set(trained):
+        return nearest, None, notes
+    if fewest < samples < most:
+        notes.append(f"{samples:,} samples lie between those trained on: {tested}, one number for each dataset")
         return nearest, None, notes
     if samples > most:
         notes.append(f"{samples:,} samples are more than were trained on: {tested}")
@@ -233,6 +240,7 @@ class _Compared:
     replicas: pd.DataFrame
     scores: pd.DataFrame
     excluded: list[str]
+    untried: list[str]
     best: str
     others: list[Other]
 
@@ -243,6 +251,7 @@ def _compared(evidence: Evidence, depth: int, size: int | None, budget: Budget) 
     rows = evidence.replicas[CORE if size is None else SIZES]
     rows = rows[(rows["depth"] == depth) & ((size is None) | (rows["samples_asked"] == size))]
     scores = _complete(rows)
+    untried = sorted(set(evidence.replicas[CORE]["activation"]) - set(scores))
     costs = evidence.costs
     dear = costs.index[(costs["ratio_to_relu"] >= DEARER) & (costs["ratio_low"] > 1)]
     # Where costs were measured, what was not timed is not known to be cheap.
@@ -251,7 +260,15 @@ def _compared(evidence: Evidence, depth: int, size: int | None, budget: Budget) 
     if scores.empty:
         return None
     best = max(scores, key=lambda name: stratified_interval(_matrix(scores[name])).estimate)
-    return _Compared(rows, scores, excluded, best, _others(scores, best))
+    return _Compared(rows, scores, excluded, untried, best, _others(scores, best))
+
+
+def _untried(evidence: Evidence, compared: _Compared) -> list[str]:
+    """That not all of the study's activations were compared, if so."""
+    if not compared.untried:
+        return []
+    of = evidence.replicas[CORE]["activation"].nunique()
+    return [f"{len(compared.untried)} of {of} activations were not trained there: {', '.join(compared.untried)}"]
 
 
 def _complete(replicas: pd.DataFrame) -> pd.DataFrame:

@@ -90,6 +90,31 @@ def shared_sign() -> Exact:
     )
 
 
+def dead_unit_returns() -> Exact:
+    """C16: a ReLU unit that is off on the one sample, one step of SGD later."""
+    lower = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
+    upper = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    bias, x = torch.tensor([0.0, -0.1], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+
+    def preactivations() -> torch.Tensor:
+        return upper @ torch.relu(lower @ x) + bias
+
+    before = preactivations()
+    torch.relu(before).sum().backward()
+    own = upper.grad[1].abs().max().item()
+    with torch.no_grad():
+        for weight in (lower, upper):
+            weight -= 0.5 * weight.grad
+        after = preactivations()[1].item()
+    return Exact(
+        own > 0 or after <= 0,
+        after,
+        "pre-activation after one step",
+        f"its pre-activation is {before[1].item():.1f} and the gradient of its own weights {own:g}; one step of the "
+        f"layer beneath, which the other unit moves, brings it to {after:.1f}: on again",
+    )
+
+
 def leaky_never_dies() -> Exact:
     """C21, its first half: the slope of Leaky ReLU is nowhere zero."""
     slope = float(np.abs(_response("LeakyReLU").slope(np.linspace(-30, 30, 601))).min())
@@ -203,6 +228,7 @@ COMPUTATIONS: dict[str, Callable[[], Exact]] = {
         uniform_product,
         relu_gradient_factor,
         shared_sign,
+        dead_unit_returns,
         leaky_never_dies,
         leaky_negative_slope,
         leaky_mean,

@@ -72,6 +72,8 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     source = Tables(tables)
     found = {row.id: _find(row, source) for row in claims.rows if row.type not in ("exact", "policy")}
     verdicts = judge({row.id: found[row.id].effect for row in claims.rows if row.type in STATISTICAL})
+    for row in (row for row in claims.rows if row.check):
+        verdicts[row.id] = _checked(verdicts[row.id], row.check, found[row.check].effect.interval)
     rows, cells = [], []
     for row in claims.rows:
         if row.type == "exact":
@@ -91,6 +93,16 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
         pd.DataFrame(cells, columns=CELL_COLUMNS).assign(family=claims.family),
         claims.sha256,
     )
+
+
+def _checked(verdict: Verdict, check: str, interval: Interval) -> Verdict:
+    """Without a verdict where the runs do not differ in what the claim is about, whatever else differs between them."""
+    if verdict.outcome == "inconclusive":
+        return verdict
+    if interval.low > 0:
+        return dataclasses.replace(verdict, reason=f"{verdict.reason}; its check, {check}, holds")
+    reason = f"its check, {check}, does not hold: the runs are not shown to differ in what the claim is about"
+    return dataclasses.replace(verdict, outcome="inconclusive", reason=reason, seeds_to_settle=None)
 
 
 def _about(row: Row) -> dict[str, Any]:

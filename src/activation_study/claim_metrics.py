@@ -278,10 +278,13 @@ def rate_sensitivity(tables: Tables, replicas: pd.DataFrame, options: Options) -
 
 
 def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
-    """The tuning replicas with their validation `accuracy` at the step at which the worse rates stop; diverged: 1/K."""
+    """The tuning replicas at the step at which the worse rates stop, with their validation `accuracy` there; those that
+    have diverged by then are at 1/K. Later divergence does not count: the worse rates were spared it."""
     points = tables.of_runs("curves", replicas["run"], "tuning")
     stop = replicas[replicas["status"] != "diverged"].groupby("run")["steps_done"].min()
     at_stop = points[points["step"] == points["run"].map(stop)]
+    late = replicas["diverged_step"].astype(float) > replicas["run"].map(stop).astype(float)
+    replicas = replicas.assign(status=replicas["status"].mask(late, "finished"))
     found = replicas[[*KEY, "learning_rate", "status", "classes"]].merge(
         at_stop[[*KEY, "learning_rate", "validation_accuracy"]], how="left", on=[*KEY, "learning_rate"]
     )

@@ -33,6 +33,7 @@ _ONLY = {
     "threshold": ("threshold", "equivalence", "exploratory"),
     "metric": (*STATISTICAL, "exploratory"),
     "arms": (*STATISTICAL, "exploratory"),
+    "check": STATISTICAL,
 }
 
 
@@ -69,6 +70,7 @@ class Row:
     threshold: float | None = None
     smallest: float = 0.0
     reason: str = ""
+    check: str | None = None
     computation: str | None = None
     stages: Sequence[Sequence[str]] = ()
 
@@ -123,6 +125,12 @@ def read(path: str | Path = ARTICLE) -> Claims:
             for key, fault in _faults(row, entry):
                 raise StudyError(f"{path}: claim {row.id}.{key}: {fault}")
             rows.append(row)
+    checks = {row.id for row in rows if row.type in (*STATISTICAL, "exploratory")}
+    for row in rows:
+        if row.check is not None and row.check not in checks - {row.id}:
+            raise StudyError(
+                f"{path}: claim {row.id}.check: {row.check!r} is no other row of this file that has an interval"
+            )
     return Claims(Path(path).stem, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandera.errors
@@ -44,7 +43,8 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
             ) from None
     for name, table in collected.items():
         tables.write_parquet(table, outputs[name])
-    Path(outputs.dictionary).write_text(schemas.data_dictionary(), encoding="utf-8")
+    with files.replacing(outputs.dictionary) as temporary:
+        temporary.write_text(schemas.data_dictionary(), encoding="utf-8")
 
 
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:

@@ -147,6 +147,7 @@ def prepare(
         "classes": data.classes,
         "source": data.source,
         "sha256": data.sha256,
+        "official_test": data.official_test is not None,
         "attempt": attempt,
     }
     write_prepared(data, description, arrays, manifest)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from activation_study import mean_field
-from activation_study.statistics import log_restricted_time, stratified_interval, t_half_width
+from activation_study.statistics import log_restricted_time, stratified_interval
+from activation_study.summaries import mean_with_interval
 
 PLAIN = {
     "normalisation": "none",
@@ -63,15 +64,6 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
 def _factors(networks: pd.DataFrame) -> list[str]:
     outcomes = {"role", "replicate", "reached", "test_accuracy", "accuracy_gap", "log_time", "hit", "blown_up"}
     return [column for column in networks.columns if column not in outcomes]
-
-
-def mean_with_interval(groups: pd.api.typing.SeriesGroupBy, column: str) -> pd.DataFrame:
-    """Mean of each group of seeds as `column`, with its 95% t interval as `column`_low and _high."""
-    moments = groups.agg(["mean", "std", "count"]).astype(float)
-    half = t_half_width(moments["std"], moments["count"])
-    return pd.DataFrame(
-        {column: moments["mean"], f"{column}_low": moments["mean"] - half, f"{column}_high": moments["mean"] + half}
-    )
 
 
 def hidden(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +229,7 @@ def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame
             if own["dataset"].nunique() < datasets or name not in timed.index:
                 continue
             values = own.pivot(index="dataset", columns=["replicate"], values="test_accuracy").to_numpy(dtype=float)
-            accuracy = stratified_interval(values)
+            accuracy = stratified_interval(values).within(0, 1)
             row = {"depth": depth, "activation": name, "n": len(own), "datasets": datasets}
             row |= {"diverged": int((own["status"] == "diverged").sum()), "width": timed.loc[name, "width"]}
             row |= {"ratio": timed.loc[name, "ratio_to_relu"]}

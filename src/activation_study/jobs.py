@@ -110,7 +110,6 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     else:
         from activation_study import activations, devices
         from activation_study.checkpoints import Checkpoint
-        from activation_study.dependencies import sources_digest
         from activation_study.training import RunTraining
 
         settings = params["settings"]
@@ -125,7 +124,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
             "run": params,
             "constants": constants,
             "data": arrays.sha256,
-            "code": sources_digest("training"),
+            "code": provenance.training_digest(params),
             "arithmetic": where,
         }
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)

@@ -23,7 +23,7 @@ def npz(path: Path, key: str) -> Raw:
     try:
         with zipfile.ZipFile(path) as archive:
             x, y = (_npz_member(archive, name, f"{key}: {path}") for name in ("x", "y"))
-    except StudyError:
+    except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
         raise StudyError(f"{key}: {path} is not a readable .npz file ({one_line(error)})") from error
@@ -117,7 +117,7 @@ def _image(path: Path, shape: tuple[int, ...] | None, key: str) -> np.ndarray:
                 if shape not in (None, found):
                     raise StudyError(f"{key}: {path} is {found}, the images before it are {shape}; all must be alike")
                 return np.asarray(image.convert("L" if grey else "RGB"))
-    except StudyError:
+    except (StudyError, MemoryError):
         raise
     except Exception as error:  # Pillow has errors of many kinds for damaged files
         raise StudyError(f"{key}: {path} is not a readable image ({one_line(error)})") from error

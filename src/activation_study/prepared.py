@@ -60,7 +60,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         if found != expected:
             raise ValueError(f"SHA-256 {found[:12]}… instead of {expected[:12]}…")
         return Arrays(x, y, official_test, description["classes"], description["source"], found)
-    except StudyError:
+    except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
         raise StudyError(f"{arrays} is damaged ({error}); delete it and run the study again") from error

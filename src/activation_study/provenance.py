@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from activation_study.activation_entries import source_files
 from activation_study.config import ROOT
 from activation_study.dependencies import PACKAGE, sources_digest
 from activation_study.study import Study
@@ -57,9 +58,17 @@ def of_job(params: Mapping[str, Any], since: float, device: str) -> dict[str, An
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": metadata.version("numpy"),
-        "code": sources_digest("training"),
+        "code": training_digest(params),
         "params": hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def training_digest(params: dict[str, Any]) -> str:
+    """SHA-256 of all code that a run depends on: the package's, and the file of an activation of one's own."""
+    digest = hashlib.sha256(sources_digest("training").encode())
+    for file in source_files(params["settings"]["activation"]):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def code_digest() -> str:

@@ -18,21 +18,6 @@ def score_table(runs: pd.DataFrame, metric: str, cell: tuple[str, ...] = ("datas
     return runs.pivot(index=[*cell, "replicate"], columns="activation", values=metric)
 
 
-def rank_probabilities(scores: pd.DataFrame) -> pd.DataFrame:
-    """How often each activation takes each rank: index activation, columns rank 1 (best) … A; rows sum to 1.
-
-    Activations tied over several ranks share them evenly.
-    """
-    complete = scores.dropna()
-    best = complete.rank(axis=1, ascending=False, method="min").to_numpy()[..., None]
-    worst = complete.rank(axis=1, ascending=False, method="max").to_numpy()[..., None]
-    ranks = np.arange(1, scores.shape[1] + 1)
-    share = ((best <= ranks) & (ranks <= worst)) / (worst - best + 1)
-    with np.errstate(invalid="ignore"):
-        probability = share.sum(axis=0) / np.float64(len(complete))
-    return pd.DataFrame(probability, index=scores.columns, columns=pd.Index(ranks, name="rank"))
-
-
 def mean_ranks(scores: pd.DataFrame) -> pd.Series:
     """Each activation's mean rank over the complete blocks, 1 best, ties averaged."""
     return scores.dropna().rank(axis=1, ascending=False).mean()

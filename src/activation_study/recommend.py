@@ -132,12 +132,12 @@ def listed(others: list[Other]) -> str:
 
 def budget_text(answer: Recommendation) -> str:
     if answer.budget == "low":
-        tenth = f"{100 * (DEARER - 1):.0f}% or more longer than ReLU's"
-        left = f"; left out, as a training step takes {tenth}: {', '.join(answer.excluded)}" if answer.excluded else ""
+        tenth = f"takes {100 * (DEARER - 1):.0f}% or more longer than ReLU's, or was not timed"
+        left = f"; left out, as a training step {tenth}: {', '.join(answer.excluded)}" if answer.excluded else ""
         return f"low: tune {answer.pick} alone{left}."
     names = [answer.pick, *(other.name for other in answer.worth_trying)]
     if len(names) == 1:
-        return f"high: tune {answer.pick}; no other may be better."
+        return f"high: tune {answer.pick}; no other {'of those trained there ' * bool(answer.untried)}may be better."
     return f"high: tune {', '.join(names)}, and keep what is best on validation."
 
 
@@ -146,6 +146,13 @@ def confidence_text(answer: Recommendation) -> str:
     if not answer.failed:
         return "high: tested as asked, within a point of the best on every dataset, and settled within a point."
     return f"{answer.confidence}: {'; '.join(answer.failed)}."
+
+
+def compared_text(answer: Recommendation) -> str:
+    """What the pick was compared with, where that is not everything."""
+    if not answer.untried:
+        return "all others"
+    return f"the other {len(answer.others)} that were trained there (not {', '.join(answer.untried)})"
 
 
 def percent(share: float) -> str:

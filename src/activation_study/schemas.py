@@ -175,7 +175,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "python": Column("str", "version of Python"),
         "torch": Column("str", "version of PyTorch"),
         "numpy": Column("str", "version of NumPy"),
-        "code": Column("str", "SHA-256 of the package's files that training depends on"),
+        "code": Column("str", "SHA-256 of the files that training depends on, one's own activation included"),
         "params": Column("str", "SHA-256 of the run's factors and settings"),
     },
     "cost": {
@@ -252,7 +252,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "estimate": Column("float", "effect, positive as the claim has it; an exact row's number", nullable=True),
         "low": Column("float", "lower end of its 95% interval", nullable=True),
         "high": Column("float", "upper end", nullable=True),
-        "clustered_low": Column("float", "lower end, datasets as clusters", nullable=True),
+        "clustered_low": Column("float", "lower end, seeds as clusters", nullable=True),
         "clustered_high": Column("float", "upper end", nullable=True),
         "informative_estimate": Column("float", "the estimate over informative cells alone", nullable=True),
         "standardised": Column("float", "effect over the standard deviation of the paired differences", nullable=True),
@@ -263,14 +263,18 @@ TABLES: dict[str, dict[str, Column]] = {
         "p_superior_raw": _fraction("p_superior before Holm's correction", nullable=True),
         "n": Column("int", "paired values; timed pairs of a cost", nullable=True, low=0),
         "cells": Column("int", "dataset × condition cells; widths of a cost", nullable=True, low=0),
-        "informative_cells": Column("int", "of them, where not both arms are at floor or top", nullable=True, low=0),
+        "informative_cells": Column(
+            "int", "of them, where not every arm is at chance or without the target", nullable=True, low=0
+        ),
         "seeds": Column("int", "fewest pairs of a cell", nullable=True, low=0),
         "diverged": Column("int", "diverged networks among them", nullable=True, low=0),
         "threshold": Column("float", "what the estimate is the distance from", nullable=True),
         "smallest": Column("float", "smallest effect of interest, fixed beforehand", nullable=True),
         "smallest_reason": Column("str", "why that"),
         "minimum_detectable": Column("float", "effect that would be found with a power of 80%", nullable=True),
-        "seeds_to_settle": Column("int", "seeds that would settle an inconclusive row", nullable=True, low=0),
+        "seeds_to_settle": Column(
+            "int", "seeds that would settle an inconclusive row; of a cost, timed pairs", nullable=True, low=0
+        ),
         "known": Column("str", "what is known from elsewhere"),
         "source": Column("str", "where from"),
         "correction": Column("str", "the right statement, where the article's is wrong as written"),
@@ -284,7 +288,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "low": Column("float", "lower end of its 95% interval", nullable=True),
         "high": Column("float", "upper end", nullable=True),
         "n": Column("int", "paired values", low=0),
-        "informative": Column("bool", "whether not both arms are at floor or top"),
+        "informative": Column("bool", "whether not every arm is at chance or without the target"),
     },
 }
 

@@ -253,9 +253,14 @@ def _torchvision_parts(cls: type, arguments: dict[str, Any], home: Path) -> list
         complete = Path(temporary, "complete")
         complete.mkdir()
         _torchvision_open(cls, arguments, complete, download=True)
-        shutil.rmtree(home, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process may have been faster
+        try:
             complete.replace(home)
+        except OSError:  # one is there: of another process that was faster, or damaged
+            with contextlib.suppress(Exception):
+                return _torchvision_open(cls, arguments, home, download=False)
+            shutil.rmtree(home, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                complete.replace(home)
     return _torchvision_open(cls, arguments, home, download=False)
 
 

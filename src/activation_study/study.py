@@ -22,8 +22,6 @@ from activation_study.errors import StudyError
 MAX_RUNS = 100_000  # Snakemake takes a minute and a gigabyte for half of them
 BASE_MB = 800
 """Of Python with PyTorch: 560 MB were measured."""
-WITH_TEST = ("torchvision", "mnist1d")
-"""Sources whose test samples are theirs for sure."""
 _RUN_KEYS = ("target", "target_reason", "max_train", "max_test")
 
 
@@ -72,11 +70,12 @@ class Run:
         per_sample = 6 * width * (width * depth + 256) + 4_000 * depth
         return self.replica_steps * self.factors["batch_size"] * per_sample
 
-    def mem_mb(self, samples: int, features: int) -> int:
+    def mem_mb(self, samples: int, features: int, *, own_test: bool = False) -> int:
         """Memory that the job needs at most, in MB: PyTorch, the data, one chunk and its float64 probe.
 
         Args:
-            samples, features: the dataset's. Without test samples of its own every replicate has another split.
+            samples, features: the dataset's.
+            own_test: whether it has test samples of its own; without, every replicate has another split.
         """
         f, s = self.factors, self.settings
         chunk = max(s["replicas_per_chunk"].values()) if s["device"] == "cuda" else s["replicas_per_chunk"]["cpu"]
@@ -85,8 +84,7 @@ class Run:
         validation = 4 * f["width"] * s["max_validation"]
         replicas = max(len(s["learning_rates"]) * s["tuning_seeds"], s["evaluation_seeds"])
         networks = chunk * (activations + validation + 5 * parameters) + 3 * replicas * parameters
-        own_test = s["dataset"]["source"] in WITH_TEST and f["train_size"] is None
-        splits = 1 if own_test else s["tuning_seeds"] + s["evaluation_seeds"]
+        splits = 1 if own_test and f["train_size"] is None else s["tuning_seeds"] + s["evaluation_seeds"]
         caps = s["dataset"].get("max_train"), s["dataset"].get("max_test"), s["max_validation"]
         split = samples if None in caps else min(samples, sum(caps))
         data = features * (2 * samples + splits * split)
@@ -167,10 +165,10 @@ class Study:
         text = Path(input.manifest).read_text(encoding="utf-8")
         try:
             manifest = json.loads(text)
-            size = int(manifest["samples"]), int(manifest["features"])
+            size, own_test = (int(manifest["samples"]), int(manifest["features"])), manifest["official_test"] is True
         except (ValueError, KeyError, TypeError):  # unavailable, or damaged, which the job itself says
-            size = 0, 0
-        return self.run(wildcards).mem_mb(*size)
+            size, own_test = (0, 0), False
+        return self.run(wildcards).mem_mb(*size, own_test=own_test)
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.

@@ -9,11 +9,13 @@ one seed.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from activation_study.convergence import LOSS_FLOOR
+from activation_study.schemas import TABLES
 from activation_study.statistics import interquartile_mean, restricted_mean_time, t_half_width, wilson
 
 HEALTH_METRICS = (
@@ -27,6 +29,10 @@ HEALTH_METRICS = (
     "died",
     "revived",
 )
+SHARES = frozenset(
+    name for columns in TABLES.values() for name, column in columns.items() if (column.low, column.high) == (0, 1)
+) | {"accuracy"}
+"""Columns that lie between 0 and 1."""
 POOLED = 0
 """The `layer` of a `unit_health` row that pools all hidden layers."""
 
@@ -79,8 +85,8 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     out = by_step.agg(
         n=("validation_accuracy", "count"), diverged=("diverged", "sum"), train_loss=("train_loss", "median")
     )
-    out = out.join(_mean_with_interval(by_step, "validation_accuracy"))
-    out = out.join(np.exp(_mean_with_interval(by_step, "validation_loss")))
+    out = out.join(mean_with_interval(by_step["validation_accuracy"], "validation_accuracy"))
+    out = out.join(np.exp(mean_with_interval(by_step["validation_loss"], "validation_loss")))
     return _with_identity(out.reset_index(), runs)
 
 
@@ -105,7 +111,7 @@ def learning_rate_sensitivity(runs: pd.DataFrame) -> pd.DataFrame:
         edge=("edge", "any"),
     )
     for column in ("validation_accuracy", "area_under_loss"):
-        out = out.join(_mean_with_interval(by_rate, column))
+        out = out.join(mean_with_interval(by_rate[column], column))
     return _with_identity(out.reset_index(), runs)
 
 
@@ -131,7 +137,7 @@ def gradient_flow(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         out[name] = by_layer["gradient_norm_log10"].quantile(share)
     out = out.reset_index()
     slopes = _slopes(probes, "gradient_norm_log10").rename("gradient_slope").reset_index()
-    slopes = _mean_with_interval(slopes.groupby(["run", "step"]), "gradient_slope")
+    slopes = mean_with_interval(slopes.groupby(["run", "step"])["gradient_slope"], "gradient_slope")
     out = out.merge(slopes.reset_index(), on=["run", "step"], how="left")
     return _with_identity(_with_diverged(out, runs), runs)
 
@@ -150,7 +156,7 @@ def unit_health(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     by_layer = probes.groupby(["run", "step", "layer"])
     out = by_layer.agg(n=("replicate", "nunique"), samples=("samples", "max"))
     for metric in metrics:
-        out = out.join(_mean_with_interval(by_layer, metric))
+        out = out.join(mean_with_interval(by_layer[metric], metric))
     return _with_identity(_with_diverged(out.reset_index(), runs), runs)
 
 
@@ -201,19 +207,19 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
 def _interval_columns(name: str, values: np.ndarray) -> dict[str, float]:
     mean = values.mean() if len(values) else np.nan
     half = t_half_width(values.std(ddof=1) if len(values) > 1 else np.nan, len(values))
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+    return _around(name, mean, float(half))
 
 
-def _mean_with_interval(groups: pd.api.typing.DataFrameGroupBy, column: str) -> pd.DataFrame:
-    moments = groups[column].agg(["mean", "std", "count"])
-    half = t_half_width(moments["std"].to_numpy(dtype=float), moments["count"].to_numpy())
-    return pd.DataFrame(
-        {
-            column: moments["mean"],
-            f"{column}_low": moments["mean"] - half,
-            f"{column}_high": moments["mean"] + half,
-        }
-    )
+def mean_with_interval(groups: pd.api.typing.SeriesGroupBy, column: str) -> pd.DataFrame:
+    """Mean of each group of seeds as `column`, with its 95% t interval as `column`_low and _high."""
+    moments = groups.agg(["mean", "std", "count"]).astype(float)
+    return pd.DataFrame(_around(column, moments["mean"], t_half_width(moments["std"], moments["count"])))
+
+
+def _around(name: str, mean: Any, half: Any) -> dict[str, Any]:
+    """The mean and its interval; that of a share ends at 0 and 1, which a t interval does not know."""
+    ends = {f"{name}_low": mean - half, f"{name}_high": mean + half}
+    return {name: mean} | {end: np.clip(value, 0, 1) if name in SHARES else value for end, value in ends.items()}
 
 
 def _slopes(probes: pd.DataFrame, column: str) -> pd.Series:

@@ -113,9 +113,11 @@ def _read(path: str | Path) -> pa.Table:
 
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
-    """Any error as a StudyError of one line."""
+    """Any error but a lack of memory as a StudyError of one line."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:  # Arrow and pandas have errors of many kinds for damaged files
         reason = " ".join(str(error).split())[:200]
         raise StudyError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from activation_study.activations import Activation, slope_distribution
 from activation_study.errors import StudyError
@@ -195,40 +195,6 @@ def gradient_decay(phi: Response, depth: int, sigma_w2: float, sigma_b2: float =
     with np.errstate(divide="ignore"):
         logs = 0.5 * np.log10(np.array([*steps, 1.0]))
     return np.cumsum(logs[::-1])[::-1]
-
-
-def relu_correlation(c: float, layers: int = 1) -> float:
-    """The correlation of two inputs' pre-activations, `layers` ReLU layers at σ_w² = 2, σ_b = 0 further on.
-
-    f(c) = [√(1 - c²) + c (π - arccos c)]/π; Cho and Saul (2009), the arc-cosine kernel of degree 1.
-    """
-    for _ in range(layers):
-        c = (math.sqrt(max(1 - c * c, 0.0)) + c * (math.pi - math.acos(max(-1.0, min(1.0, c))))) / math.pi
-    return c
-
-
-def dead_fraction(c: float, samples: int) -> float:
-    """Expected share of ReLU units off on all of n samples whose pre-activations correlate by c ≥ 0 pairwise.
-
-    E Φ(√(c/(1-c)) z)ⁿ, zero bias.
-    """
-    if c >= 1:
-        return 0.5
-    ratio = math.sqrt(c / (1 - c))
-    return gaussian_mean(lambda z: np.exp(samples * special.log_ndtr(ratio * z)))
-
-
-def born_dead_bound(width: int, depth: int) -> float:
-    """Upper bound of P(a ReLU network without biases is constant at birth): 1 - (1 - 2^-width)^depth.
-
-    For one input, each hidden layer is silent with probability 2^-width whatever the layer below is, by the
-    symmetry of its weights; for every input at once it is rarer.
-
-    Args:
-        width: units of each hidden layer.
-        depth: number of hidden layers.
-    """
-    return -math.expm1(depth * math.log1p(-(2.0**-width)))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ MIN_SEEDS = 5
 CHANCE_MARGIN = 0.02
 """Accuracy within this of 1/K is chance: more than a standard error of 360 test images, .016 for K = 10."""
 MAX_SEEDS = 10_000
+HETEROGENEOUS = "heterogeneous"
+"""The reason's first word where datasets differ in sign, which more seeds do not change."""
 
 Outcome = Literal["supported", "reversed", "negligible", "inconclusive"]
 Uninformative = Literal["chance", "target"]
@@ -87,8 +89,8 @@ class Verdict:
     """The outcome, why, Holm's p-values, and what it would take.
 
     `minimum_detectable` is the true effect found with 80% power at the family's strictest level, and
-    `seeds_to_settle` the seeds per cell that bring it down to the smallest effect of interest (None: unknown
-    or beyond 10,000).
+    `seeds_to_settle` the seeds per cell that bring it down to the smallest effect of interest (None: unknown,
+    beyond 10,000, or no matter of seeds).
     """
 
     outcome: Outcome
@@ -220,25 +222,27 @@ def judge(family: Mapping[str, Effect]) -> dict[str, Verdict]:
 
 def _verdict(effect: Effect, superior: float, negligible: float, reversed_: float, level: float) -> Verdict:
     outcome, reason = _outcome(effect, superior, negligible, reversed_)
+    power = (1 + POWER) / 2 if effect.kind == "equivalence" else POWER  # at zero, both tests of a TOST must pass
     return Verdict(
         outcome=outcome,
         reason=reason,
         p_superior=superior,
         p_negligible=negligible,
         p_reversed=reversed_,
-        minimum_detectable=minimum_detectable_effect(effect.interval, level),
-        seeds_to_settle=seeds_to_settle(effect, level),
+        minimum_detectable=minimum_detectable_effect(effect.interval, level, power),
+        seeds_to_settle=None if reason.startswith(HETEROGENEOUS) else seeds_to_settle(effect, level, power),
     )
 
 
 def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed: float) -> tuple[Outcome, str]:
     estimate, smallest = effect.interval.estimate, effect.smallest
     shown, backwards, small = p_superior < ALPHA, p_reversed < ALPHA, p_negligible < ALPHA
-    alike = all(mean > 0 for mean in effect.by_dataset.values())
-    large = estimate >= smallest and alike
-    supported = shown and (large or effect.kind == "equivalence")
-    negligible = small and not backwards
-    assert supported + backwards + negligible <= 1, f"verdicts overlap: {effect}"
+    ahead, behind = (all(sign * mean > 0 for mean in effect.by_dataset.values()) for sign in (1, -1))
+    tost = effect.kind == "equivalence"
+    supported = shown and (tost or (estimate >= smallest and ahead))
+    reversed_ = backwards and (tost or (estimate <= -smallest and behind))
+    negligible = small and not reversed_ and (behind or not backwards)
+    assert supported + reversed_ + negligible <= 1, f"verdicts overlap: {effect}"
 
     if effect.informative_cells < MIN_CELLS:
         counted = f"{effect.informative_cells} of {effect.cells}"
@@ -246,28 +250,32 @@ def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed:
     if effect.seeds < MIN_SEEDS:
         return "inconclusive", f"too few seeds: {effect.seeds} in some cell, {MIN_SEEDS} are the least"
     if supported:
-        return "supported", "equivalent within the margin" if effect.kind == "equivalence" else "as claimed"
-    if backwards:
-        return "reversed", "outside the margin" if effect.kind == "equivalence" else "the opposite holds"
+        return "supported", "equivalent within the margin" if tost else "as claimed"
+    if reversed_:
+        return "reversed", "outside the margin" if tost else "the opposite holds"
     if negligible:
-        return "negligible", "smaller than the smallest effect of interest"
+        return "negligible", "smaller than the smallest effect of interest" + ", and the other way" * backwards
     if shown and estimate < smallest:
         return "inconclusive", "below δ: the effect is there, but not shown to be large or small"
-    if shown:
-        against = ", ".join(name for name, mean in effect.by_dataset.items() if not mean > 0)
-        return "inconclusive", f"heterogeneous: not the same sign in {against}"
+    if shown or backwards:
+        sign = 1 if shown else -1
+        against = [name for name, mean in effect.by_dataset.items() if sign * mean <= 0]
+        unknown = [name for name, mean in effect.by_dataset.items() if np.isnan(mean)]
+        if against:
+            return "inconclusive", f"{HETEROGENEOUS}: not the same sign in {', '.join(against)}"
+        return "inconclusive", f"no informative cell of {', '.join(unknown)}"
     return "inconclusive", "too wide: neither an effect nor its absence is shown"
 
 
-def minimum_detectable_effect(interval: Interval, level: float) -> float:
-    """The effect that a one-sided test at `level` finds with 80% power, at the interval's SE and df."""
-    return float((stats.t.isf(level, interval.df) + stats.t.ppf(POWER, interval.df)) * interval.se)
+def minimum_detectable_effect(interval: Interval, level: float, power: float = POWER) -> float:
+    """The effect that a one-sided test at `level` finds with that power, at the interval's SE and df."""
+    return float((stats.t.isf(level, interval.df) + stats.t.ppf(power, interval.df)) * interval.se)
 
 
-def seeds_to_settle(effect: Effect, level: float) -> int | None:
+def seeds_to_settle(effect: Effect, level: float, power: float = POWER) -> int | None:
     """Seeds per cell that bring the minimum detectable effect down to the smallest effect of interest.
 
-    Then a true effect of that size is told from none, and none from that size, with 80% power each. The seed
+    Then a true effect of that size is told from none, and none from that size, with that power each. The seed
     variance is taken as it is; None where it is unknown or 10,000 seeds do not suffice.
     """
     interval = effect.interval
@@ -277,5 +285,5 @@ def seeds_to_settle(effect: Effect, level: float) -> int | None:
     average = effect.n / effect.cells
     df = interval.df * (seeds - 1) / (average - 1)
     se = interval.se * np.sqrt(average / seeds)
-    enough = (stats.t.isf(level, df) + stats.t.ppf(POWER, df)) * se <= effect.smallest
+    enough = (stats.t.isf(level, df) + stats.t.ppf(power, df)) * se <= effect.smallest
     return int(seeds[enough.argmax()]) if enough.any() else None

@@ -102,11 +102,12 @@ def test_the_first_screen_counts_the_claims(data):
 
 
 def test_a_wide_interval_is_not_called_as_good():
-    tied = pd.DataFrame({"activation": ["a", "b"], "difference_low": [-0.004, -0.08]})
+    tied = pd.DataFrame({"activation": ["a", "b"], "difference_low": [-0.004, -0.08], "n": 60, "diverged": [0, 3]})
     said = str(answer._beside(tied))
     assert "<code>a</code> is as good, within a point" in said
     assert "<code>b</code> cannot be told apart" in said
     assert "8.0 points" in said
+    assert "as results scatter (3 of these 60 networks diverged)" in said
 
 
 def test_without_twins_there_is_no_validity_section(data):

@@ -222,6 +222,8 @@ def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
     if values is None:
         return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
     interval = stratified_interval(values)
+    if name == "accuracy":
+        interval = interval.within(0, 1)
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 

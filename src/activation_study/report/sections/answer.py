@@ -82,9 +82,14 @@ def _beside(tied: pd.DataFrame) -> Markup:
     if (~near).any():
         worst = decimals(-100 * tied.loc[~near, "difference_low"].min())
         said += Markup(
-            " {} cannot be told apart from it either, but only as results scatter: up to {} points worse is possible."
-        ).format(listed(tied.loc[~near, "activation"]), worst)
+            " {} cannot be told apart from it either, but only as results scatter{}: up to {} points worse is possible."
+        ).format(listed(tied.loc[~near, "activation"]), _diverged(tied[~near]), worst)
     return said
+
+
+def _diverged(rows: pd.DataFrame) -> str:
+    count, of = int(rows["diverged"].sum()), int(rows["n"].sum())
+    return f" ({count} of these {of} networks diverged)" if count else ""
 
 
 def _claims(ledger: pd.DataFrame) -> Markup:
@@ -112,7 +117,7 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
         said = Markup("{} with {}, first of {}.").format(
             code(best["activation"]), percent(best["accuracy"]), counted(len(complete), "activation")
         )
-        said += _beside(tied) if len(tied) else " Every other is told apart from it."
+        said += _beside(tied) if len(tied) else " Every other of them is told apart from it."
         facts.append((f"First at {depth} layers", said))
     return facts
 
@@ -128,10 +133,15 @@ def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
-        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, on "
-        "{}. Inference is "
+        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, after {} steps of "
+        "training, on {}. Inference is "
         "over seeds only: {} cannot support a claim about new datasets.{}"
-    ).format(plain_list(depths), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
+    ).format(plain_list(depths), _steps(data), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
+
+
+def _steps(data: StudyData) -> str:
+    steps = data.runs["steps"]
+    return f"{steps.min():,}" if steps.nunique() == 1 else f"{steps.min():,} to {steps.max():,}"
 
 
 def _beyond(data: StudyData) -> str:
@@ -141,7 +151,7 @@ def _beyond(data: StudyData) -> str:
     return f" Networks of {named} layers were run for some activations only." if depths else ""
 
 
-def _scope(data: StudyData) -> list[tuple[str, str]]:
+def _scope(data: StudyData) -> list[tuple[str, str | Markup]]:
     runs, scored = data.runs, data.ranking
     setting = [
         text.format(", ".join(map(str, sorted(runs[factor].unique())))) for factor, text in FACTORS.items() if len(runs)
@@ -152,13 +162,20 @@ def _scope(data: StudyData) -> list[tuple[str, str]]:
         ("Networks", "multilayer perceptrons: " + ", ".join(setting)),
         ("Datasets", ", ".join(sorted(scored["dataset"].unique())) or "none available"),
         ("Hidden layers", ", ".join(map(str, sorted(scored["depth"].unique()))) or "none"),
-        ("Activations", f"{len(data.order)}, each at the learning rate that its tuning seeds chose"),
+        ("Activations", _activations(data)),
         (
             "Evaluation seeds",
             f"{data.seeds} fresh ones per run, the same for every activation, so that differences are paired",
         ),
     ]
     return facts
+
+
+def _activations(data: StudyData) -> Markup:
+    said = Markup("{}, each at the learning rate that its tuning seeds chose").format(len(data.order))
+    if data.tables["activations"].empty:
+        return said
+    return said + Markup('; <a href="#table-activations">what each name stands for</a>')
 
 
 def _confidence(data: StudyData) -> str:

@@ -6,7 +6,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.chooser import DEARER, NEAR, Evidence, Recommendation, table
-from activation_study.recommend import beside, budget_text, confidence_text, evidence_text, listed, samples_text
+from activation_study.recommend import (
+    beside,
+    budget_text,
+    compared_text,
+    confidence_text,
+    evidence_text,
+    listed,
+    samples_text,
+)
 from activation_study.report.data import StudyData
 from activation_study.report.document import Facts, Paragraph, Section
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
@@ -32,10 +40,12 @@ def section(data: StudyData) -> Section | None:
         "<strong>How to read it.</strong> The pick has the highest mean test accuracy over the datasets; with "
         "over-fitting, of those as good within a point, the one with the smallest gap from training to test "
         "accuracy. A low budget tunes that one activation, and leaves out those whose training step takes {}% or "
-        "more longer than ReLU’s, with an interval above it, or was not timed; a high one tunes all that may be "
-        "better. Intervals in brackets are unadjusted; whether two are told apart is decided after Holm’s correction. "
+        "more longer than ReLU’s, if its whole interval is longer, or was not timed; a high one tunes all that may be "
+        "better. A range of training samples stands for whole training sets, one number for each dataset. "
+        "Intervals in brackets are unadjusted; whether two are told apart is decided after Holm’s correction. "
         "<strong>Confidence</strong> is high when "
-        "the situation itself was tested (three cells, five seeds), the pick is within a point of the best on every "
+        "the situation itself was tested (three cells, five seeds, every activation), the pick is within a point of "
+        "the best on every "
         "dataset, and none that cannot be told apart may be better by a point; moderate when one of these fails, "
         "low when more do. It is about these networks: three datasets say nothing of a fourth."
     ).format(f"{100 * (DEARER - 1):.0f}")
@@ -55,7 +65,7 @@ def _short(answer: Recommendation) -> Markup:
         said += f" As good within a point: {listed(near)}."
     if open_:
         said += f" Undecided, as results scatter: {listed(open_)}."
-    return said if near or open_ else said + " All others are told apart from it, and worse."
+    return said if near or open_ else said + f" Told apart from {compared_text(answer)}, and better."
 
 
 def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:

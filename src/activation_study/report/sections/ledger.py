@@ -43,8 +43,8 @@ MEANINGS = {
     "supported": "shown in the claimed direction, at least as large as the smallest effect that matters, of the same "
     "sign on every dataset (a rule about the estimate, no proof that the true effect is so large); an equivalence: "
     "shown to lie within that margin",
-    "reversed": "the opposite is shown",
-    "negligible": "shown to be smaller than the smallest effect that matters",
+    "reversed": "the opposite is shown, by the same rules",
+    "negligible": "what is claimed is shown to be smaller than the smallest effect that matters, if not the other way",
     "inconclusive": "neither is shown; what could have been found, and how many seeds would settle it, stands there",
     "holds as stated": "follows by computation, whatever the seeds",
     "wrong as stated": "refuted by computation; the right statement stands there",
@@ -100,8 +100,10 @@ def _files(rows: pd.DataFrame) -> Markup:
     return Markup(
         "<strong>How it is judged.</strong> Claims, contrasts and smallest effects are written down in {}. All tests "
         "of a file are one family: p-values are Holm's, at {:g}. A test compares paired seeds within each dataset and "
-        "depth, and averages those cells with equal weight. Cells in which every arm is at chance, or never reaches "
-        "the target, say nothing and are counted apart. Inference is over seeds only."
+        "depth, and averages those cells with equal weight. Estimates are positive in the direction of the claim; a "
+        "trend is the change from one end of what is varied to the other. Cells in which every arm is at chance, or "
+        "never reaches the target, say nothing and are counted apart. A test may name a check that its arms differ in "
+        "what the claim is about; unless that holds, it is inconclusive. Inference is over seeds only."
     ).format(named, ALPHA)
 
 
@@ -213,14 +215,17 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         facts.append(("In seed deviations", f"{figures(row['standardised'], 2)}; above zero in {ahead}% of pairs"))
     if row["verdict"] == "inconclusive" and not pd.isna(row["minimum_detectable"]):
         found = f"{scale.long(row['minimum_detectable'])} with a power of 80%"
-        facts.append(("Smallest that could be found", f"{found}; {_settles(row['seeds_to_settle'])}"))
+        facts.append(("Smallest that could be found", f"{found}; {_settles(row)}"))
     source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
     facts.append(("From", f"{source}, {row['metric']} ({row['type']})"))
     return facts
 
 
-def _settles(seeds: int | None) -> str:
-    return "no feasible number of seeds settles it" if pd.isna(seeds) else f"{int(seeds):,} seeds would settle it"
+def _settles(row: pd.Series) -> str:
+    what = "seeds" if row["experiment"] else "timed pairs a width"
+    if pd.isna(row["seeds_to_settle"]):
+        return f"no number of {what} settles it"
+    return f"{int(row['seeds_to_settle']):,} {what} would settle it"
 
 
 def _ps(row: pd.Series) -> str:

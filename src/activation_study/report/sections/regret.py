@@ -56,8 +56,8 @@ def section(data: StudyData) -> Section | None:
     )
     budget = (
         "The cost counts networks tuned, in units of tuning ReLU: each activation by the time of its training step "
-        f"over ReLU’s. A low budget pays {LOW_BUDGET:g} units, ReLU and one other; a high one pays whatever the "
-        "policy asks."
+        f"over ReLU’s. A policy’s low budget pays {LOW_BUDGET:g} units, ReLU and one other (the chooser’s is stricter: "
+        "one activation); a high one pays whatever the policy asks."
     )
     blocks: list[Block] = [Paragraph(lead), Paragraph(budget), _figure(table, datasets), _table(table, datasets)]
     conditions = conditional_regret(data.tables, [name for name in (data.experiment, "data_size") if name])
