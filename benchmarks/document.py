@@ -182,12 +182,21 @@ def rounding(found: Mapping[str, Any]) -> str:
     return "\n".join([*rows, "", "Differences of test accuracy, in points."])
 
 
+def machines(found: Mapping[str, Any]) -> str:
+    changed = "; ".join(f"{row}: {before}, then {after}" for row, (before, after) in found["changed"].items())
+    said = (
+        f"Of {found['verdicts']} verdicts {len(found['changed'])} changed, {found['opposite']} of them to the opposite"
+    )
+    return f"{rounding(found)} {said}{f' ({changed})' if changed else ''}."
+
+
 SECTIONS = {
     "summary": {"bench": bench, "gains": gains, "overheads": overheads},
     "profile": {"profile": profile},
     "growth": {"growth": growth},
     "pruning": {"pruning": pruning},
     "rounding": {"rounding": rounding},
+    "machines": {"machines": machines},
 }
 
 

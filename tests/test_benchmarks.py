@@ -7,6 +7,7 @@ import baselines
 import data
 import document
 import growth
+import machines
 import pandas as pd
 import pruning
 import pytest
@@ -373,6 +374,23 @@ def test_rounding_compares_replicas_and_means_by_hand():
     assert "| depth 5 | 4 | 75% | 0.00, 4.0 | 1 of 2 | 2.00 (0.3 standard errors) |" in document.rounding(
         {"depths": {"depth 5": found}}
     )
+
+
+def test_machines_counts_verdicts_that_changed():
+    runs = pd.DataFrame(
+        {"run": "a", "role": ["tuning", "evaluation", "evaluation"], "replicate": [0, 0, 1], "depth": 5,
+         "learning_rate": 0.1, "test_accuracy": [0.1, 0.8, 0.9], "validation_loss": 0.3}
+    )  # fmt: skip
+    ledger = pd.DataFrame(
+        {"family": "claims", "row": ["A", "B", "C"], "verdict": ["supported", "reversed", "negligible"]}
+    )
+    other = ledger.assign(verdict=["supported", "supported", "inconclusive"])
+    found = machines.compared({"runs": runs, "ledger": other}, {"runs": runs, "ledger": ledger})
+    assert found["depths"]["depth 5"]["replicas"] == 2
+    assert (found["verdicts"], found["opposite"]) == (3, 1)
+    assert found["changed"] == {"B": ("reversed", "supported"), "C": ("negligible", "inconclusive")}
+    said = document.machines(found)
+    assert "Of 3 verdicts 2 changed, 1 of them to the opposite (B: reversed, then supported; C: negligible" in said
 
 
 def test_rounding_trains_the_pilots_runs_pruned_on_all_seeds():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -91,9 +92,15 @@ def _commit() -> str:
 
 
 def _processor() -> str:
+    """The CPU's name, and what decides its rounding: the model, as one name may stand for several, and the
+    instructions that PyTorch uses."""
+    import torch
+
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
+        text = ""
+    found = {key: re.findall(rf"^{key}\s*: (.*)$", text, re.MULTILINE) for key in ("model name", "cpu family", "model")}
+    name = found["model name"][0] if found["model name"] else platform.processor() or "unknown"
+    model = [f"family {found['cpu family'][0]} model {found['model'][0]}"] if found["cpu family"] else []
+    return f"{name} ({', '.join([*model, torch.backends.cpu.get_cpu_capability()])})"
