@@ -57,7 +57,7 @@ def section(data: StudyData) -> Section | None:
     budget = (
         "The cost counts networks tuned, in units of tuning ReLU: each activation by the time of its training step "
         f"over ReLU’s. A policy’s low budget pays {LOW_BUDGET:g} units, ReLU and one other (the chooser’s is stricter: "
-        "one activation); a high one pays whatever the policy asks."
+        "one activation); a high one pays whatever the policy asks." + _second_step(data.regret)
     )
     blocks: list[Block] = [Paragraph(lead), Paragraph(budget), _figure(table, datasets), _table(table, datasets)]
     conditions = conditional_regret(data.tables, [name for name in (data.experiment, "data_size") if name])
@@ -69,6 +69,17 @@ def section(data: StudyData) -> Section | None:
         )
         blocks.append(Paragraph(missing, "gap"))
     return Section("regret", "What following a guide costs", blocks)
+
+
+def _second_step(regret: pd.DataFrame) -> str:
+    """How often trying a second activation changes what is picked."""
+    second = regret[regret["policy"] == "G2"]
+    said = []
+    for budget, name in (("low", "Leaky ReLU"), ("high", "ELU")):
+        picks = second.loc[second["budget"] == budget, "pick"]
+        if len(picks):
+            said.append(f"going on to {name} changes the pick in {(picks != 'relu').sum()} of {len(picks)} cells")
+    return f" Where ReLU misses its target, {plain_list(said)}." if said else ""
 
 
 def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
