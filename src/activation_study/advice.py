@@ -80,10 +80,14 @@ RULES = (
         "then_another",
         "C36.1",
         "what ELU costs in training",
-        yes="ELU costs time: its training step takes {estimate}% more than ReLU's ({low} to {high}).",
-        no="ELU costs no time: its training step takes {estimate}% more than ReLU's ({low} to {high}).",
-        small="ELU's training step takes hardly longer than ReLU's: {estimate}% ({low} to {high}).",
-        open="Whether ELU's training step takes longer than ReLU's is open: {estimate}% ({low} to {high}).",
+        yes="PyTorch's ELU costs time on this machine: a training step takes {estimate}% more than ReLU's ({low} to "
+        "{high}).",
+        no="PyTorch's ELU costs no time on this machine: a training step takes {estimate}% more than ReLU's ({low} to "
+        "{high}).",
+        small="PyTorch's ELU takes hardly longer than ReLU on this machine: {estimate}% of a training step ({low} to "
+        "{high}).",
+        open="Whether PyTorch's ELU takes longer than ReLU on this machine is open: {estimate}% of a training step "
+        "({low} to {high}).",
         scale="ratio",
     ),
     Rule(

@@ -58,14 +58,15 @@ def section(data: StudyData) -> Section | None:
 
 def _short(answer: Recommendation) -> Markup:
     near, open_ = beside(answer)
-    said = Markup("<strong>{}</strong>, confidence {}: {}").format(
-        code(answer.pick), answer.confidence, evidence_text(answer)
-    )
+    evidence = evidence_text(answer)
+    said = Markup("<strong>{}</strong>. {}").format(code(answer.pick), evidence[0].upper() + evidence[1:])
     if near:
         said += f" As good within a point: {listed(near)}."
     if open_:
         said += f" Undecided, as results scatter: {listed(open_)}."
-    return said if near or open_ else said + f" Told apart from {compared_text(answer)}, and better."
+    if not near and not open_:
+        said += f" Told apart from {compared_text(answer)}, and better."
+    return said + f" Confidence {confidence_text(answer)}"
 
 
 def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
