@@ -94,6 +94,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
         "better. Blue: the article’s steps. " + " ".join(_least(shown, name) for name in datasets)
     )
     top = max(1.0, 100 * float(shown[datasets].max().max()))
+    bottom = min(0.0, 100 * float(shown[datasets].min().min())) - 0.06 * top
     with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
         for axis, dataset in zip(axes, datasets, strict=True):
             for y, row in enumerate(shown.to_dict("records")):
@@ -103,7 +104,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
                 at_right(axis, 1.18, y, decimals(value, 1), INK)
             axis.axvline(0, color=MUTED, linewidth=0.8)
             axis.set_yticks(range(len(shown)), [short(name, 44) for name in shown["said"]], color=INK)
-            axis.set(title=short(dataset, 24), xlim=(-0.06 * top, 1.04 * top), ylim=(-0.6, len(shown) - 0.4))
+            axis.set(title=short(dataset, 24), xlim=(bottom, 1.04 * top), ylim=(-0.6, len(shown) - 0.4))
             axis.tick_params(length=0)
             axis.grid(axis="y", visible=False)
             axis.spines["left"].set_visible(False)
