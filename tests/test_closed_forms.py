@@ -63,7 +63,9 @@ def test_against_autograd_in_float64(module, dtype, rtol):
     backward(h, x, in_place, in_place)
     assert torch.equal(apart, in_place)
     scale = derivative.abs().max()
-    torch.testing.assert_close(x.double(), value, rtol=rtol, atol=rtol * 0.1)
+    # PyTorch's own kernel may be worse: with AVX-512 its GELU is off by 6e-7 at -4, where the value is -3e-4.
+    own = (module(h).double() - value).abs()
+    assert ((x.double() - value).abs() <= torch.maximum(rtol * (value.abs() + 0.1), own)).all()
     torch.testing.assert_close(apart.double(), grad.double() * derivative, rtol=rtol, atol=float(rtol * scale))
     if rest:
         rest[0](h, x, torch.ones_like(h), apart)
