@@ -152,7 +152,7 @@ def compared_text(answer: Recommendation) -> str:
     """What the pick was compared with, where that is not everything."""
     if not answer.untried:
         return "all others"
-    return f"the other {len(answer.others)} that were trained there (not {', '.join(answer.untried)})"
+    return f"the other {len(answer.others)} that were trained there"
 
 
 def percent(share: float) -> str:
