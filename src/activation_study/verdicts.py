@@ -2,6 +2,8 @@
 
 A claim's type only decides the weights of its contrast (difference, trend, threshold) or its pair of tests
 (equivalence); the rules are then one. The verdicts exclude each other, and `judge` asserts that they do.
+That "reversed" asks for a size and one sign, as "supported" does, was decided after the first results; before, any
+significant opposite was enough.
 """
 
 from collections.abc import Mapping, Sequence

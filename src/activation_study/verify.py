@@ -29,9 +29,8 @@ MACHINE = ("device", "threads", "processor", "python", "torch", "numpy", "code",
 """Columns of ``jobs`` which, when equal, leave no room for different results."""
 STANDARD_ERRORS = 4.0  # two-sided 0.08% of Student's t at the 18 degrees of freedom of twice ten seeds
 SHARE = 0.95  # of all means must lie within them, and of all selected rates at most one step of the grid apart
-SAME_CHOICE = (
-    0.90  # of all verdicts, and cells of them: their intervals are over seeds, at the rates that were selected
-)
+SAME_RATE = 0.50  # of all runs must select the very same rate, or too little else is compared
+SAME_CHOICE = 0.90  # of all verdicts must be the same, and of the intervals of their cells overlap
 RELATIVE = 1e-6  # of constants and portraits, which are computed in float64
 OPPOSITE = {"supported": "reversed", "reversed": "supported"}
 
@@ -152,9 +151,9 @@ def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
     apart = (places[0] - places[1]).abs()
     same, near = (float((apart <= most).mean()) if len(apart) else 1.0 for most in (0, 1))
     agrees, text = _means(here, there, ["run"], ["test_accuracy"])
-    return agrees and near >= SHARE, (
-        f"{same:.1%} of {len(apart)} runs select the same learning rate, {near:.1%} that or its neighbour (at least "
-        f"{SHARE:.0%}); {text}"
+    return agrees and same >= SAME_RATE and near >= SHARE, (
+        f"{same:.1%} of {len(apart)} runs select the same learning rate (at least {SAME_RATE:.0%}), {near:.1%} that or "
+        f"its neighbour (at least {SHARE:.0%}); {text}"
     )
 
 

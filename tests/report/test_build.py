@@ -1,7 +1,9 @@
 """The whole report: deterministic, whole or not at all, and built from whatever there is."""
 
 import json
+import os
 import re
+import signal
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -105,6 +107,14 @@ def test_an_error_in_a_section_is_raised_as_it_is(
     monkeypatch.setattr(building, "SECTIONS", (provenance,))
     with pytest.raises(StudyError, match=r"^small has it$"):
         build("small", tables, tmp_path / "small.html", PROVENANCE, processes=processes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_killed_is_one_line(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(provenance, "section", lambda data: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(building, "SECTIONS", (provenance,))
+    with pytest.raises(StudyError, match="a process that made sections was killed"):
+        build("small", tables, tmp_path / "small.html", PROVENANCE, processes=2)
     assert list(tmp_path.iterdir()) == []
 
 

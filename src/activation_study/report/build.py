@@ -7,6 +7,7 @@ import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -130,8 +131,14 @@ def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
     """The sections in which there is something to say, in reading order."""
     if processes > 1 and sys.platform == "linux":  # elsewhere a fork is unsafe, and a fresh process costs what it saves
         fork = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
-            made = list(pool.map(_section, range(len(SECTIONS))))
+        try:
+            with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
+                made = list(pool.map(_section, range(len(SECTIONS))))
+        except BrokenProcessPool:
+            raise StudyError(
+                "report: a process that made sections was killed, as a lack of memory does; give the same command "
+                "again, with --cores 1 if it happens again"
+            ) from None
     else:
         made = [module.section(data) for module in SECTIONS]
     return {module: section for module, section in zip(SECTIONS, made, strict=True) if section is not None}

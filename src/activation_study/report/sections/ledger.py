@@ -103,8 +103,8 @@ def _files(rows: pd.DataFrame) -> Markup:
         "depth, and averages those cells with equal weight. Estimates are positive in the direction of the claim; a "
         "trend is the change from one end of what is varied to the other. Cells in which every arm is at chance, or "
         "never reaches the target, say nothing and are counted apart. A test may name a check that its arms differ in "
-        "what the claim is about; unless that holds, it is inconclusive. Inference is over seeds only, at the learning "
-        "rates that were selected."
+        "what the claim is about; unless that holds, it is inconclusive: a check can only take a verdict back. "
+        "Inference is over seeds only, at the learning rates that were selected."
     ).format(named, ALPHA)
 
 
