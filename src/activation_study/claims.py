@@ -23,7 +23,7 @@ from activation_study.errors import StudyError
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
-SCHEMA_FILE = ROOT / "workflow" / "schemas" / "claims.schema.yaml"
+SCHEMA_FILE = Path(__file__).with_name("claims.schema.yaml")
 STATISTICAL = ("difference", "equivalence", "trend", "threshold")
 """The types of rows that are judged, and so make up a family."""
 CELL = ("dataset", "depth")

@@ -21,7 +21,7 @@ from activation_study import activation_entries, datasets
 from activation_study.errors import StudyError
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SCHEMA_FILE = Path(__file__).with_name("config.schema.yaml")
 MAX_VALUES = 100_000  # aliases let a YAML file of one line stand for more values than there are atoms
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _CONTROL = re.compile(r"[^\S \n\t]|[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
