@@ -2,5 +2,5 @@
 
 from activation_study.jobs import describe_activation, job
 
-with job(snakemake.log[0]):
-    describe_activation(snakemake.params.activation, snakemake.output[0])
+with job(snakemake.log[0]) as log:
+    log(describe_activation(snakemake.params.activation, snakemake.output[0]))

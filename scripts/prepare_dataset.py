@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from activation_study import receipts
 from activation_study.datasets import prepare
 from activation_study.jobs import job
 
@@ -10,6 +11,6 @@ with job(snakemake.log[0]) as log:
         **snakemake.params.dataset,
         arrays=Path(snakemake.output.arrays),
         manifest=Path(snakemake.output.manifest),
-        attempt=snakemake.params.attempt,
+        made_by=receipts.of_dataset(snakemake.params.dataset, snakemake.params.fingerprint),
     )
     log(f"{manifest['status']}: {manifest['message'] or manifest['source']}")

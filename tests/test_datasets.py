@@ -83,17 +83,17 @@ def prepare_again(tmp_path):
     """A prepared data set and a function that prepares it again elsewhere."""
     np.savez(tmp_path / "source.npz", x=X, y=Y)
 
-    def prepare(folder: str, entry: dict | None = None, attempt: int = 0):
+    def prepare(folder: str, entry: dict | None = None, made_by: dict | None = None):
         arrays, manifest = tmp_path / folder / "d.npz", tmp_path / folder / "d.json"
         entry = entry or {"source": "npz", "path": str(tmp_path / "source.npz")}
-        description = datasets.prepare("mine", entry, arrays, manifest, attempt, cache=tmp_path / "cache")
+        description = datasets.prepare("mine", entry, arrays, manifest, made_by, cache=tmp_path / "cache")
         return arrays, manifest, description
 
     return prepare
 
 
 def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
-    arrays, manifest, description = prepare_again("out", attempt=2)
+    arrays, manifest, description = prepare_again("out", made_by={"code": "2"})
     assert files.read_json(manifest) == description
     assert description == {
         "name": "mine",
@@ -105,7 +105,7 @@ def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
         "source": "npz file source.npz",
         "sha256": load_npz(tmp_path / "source.npz").sha256,
         "official_test": False,
-        "attempt": 2,
+        "made_by": {"code": "2"},
     }
     read, loaded = prepared.read_prepared(arrays, manifest), load_npz(tmp_path / "source.npz")
     np.testing.assert_array_equal(read.x, loaded.x)
@@ -131,14 +131,14 @@ def test_an_official_test_set_survives(prepare_again, monkeypatch):
     assert read.source == "invented"
 
 
-def test_unavailable_data_are_recorded_and_tried_again(prepare_again, monkeypatch):
+def test_unavailable_data_are_recorded(prepare_again, monkeypatch):
     def unavailable(cache):
         raise DatasetUnavailable(f"nothing in {cache.name}")
 
     monkeypatch.setattr(sources, "fashion_mnist", unavailable)
-    arrays, manifest, description = prepare_again("out", FASHION, attempt=4)
+    arrays, manifest, description = prepare_again("out", FASHION)
     assert files.read_json(manifest) == description
-    assert (description["status"], description["attempt"], description["samples"]) == ("unavailable", 5, 0)
+    assert (description["status"], description["samples"]) == ("unavailable", 0)
     assert description["message"] == "nothing in cache"
     with np.load(arrays, allow_pickle=False) as file:
         assert file["x"].shape == (0, 0)
@@ -146,7 +146,7 @@ def test_unavailable_data_are_recorded_and_tried_again(prepare_again, monkeypatc
         prepared.read_prepared(arrays, manifest)
 
     monkeypatch.setattr(sources, "fashion_mnist", lambda cache: sources.Raw(X, Y, None, "invented"))
-    assert prepare_again("out", FASHION, attempt=5)[2]["attempt"] == 5
+    assert prepare_again("out", FASHION)[2]["status"] == "available"
     assert prepared.read_prepared(arrays, manifest).classes == 3
 
 
@@ -186,7 +186,9 @@ def test_the_cache_can_be_moved(monkeypatch):
 
 def run_script(tmp_path: Path, path: Path) -> None:
     snakemake = types.SimpleNamespace(
-        params=types.SimpleNamespace(dataset={"name": "m", "entry": {"source": "npz", "path": str(path)}}, attempt=1),
+        params=types.SimpleNamespace(
+            dataset={"name": "m", "entry": {"source": "npz", "path": str(path)}}, fingerprint="f"
+        ),
         output=types.SimpleNamespace(arrays=str(tmp_path / "d.npz"), manifest=str(tmp_path / "d.json")),
         log=[str(tmp_path / "log")],
     )
@@ -199,10 +201,15 @@ def test_the_script(tmp_path):
     assert json.loads((tmp_path / "d.json").read_text())["status"] == "available"
 
 
-def test_the_script_ends_with_one_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"^error: datasets\.m\.path: .* is no file"):
-        run_script(tmp_path, tmp_path / "missing.npz")
-    assert not (tmp_path / "d.json").exists()
+def test_the_script_records_data_that_are_refused(tmp_path):
+    """They cost their own runs, not the study."""
+    run_script(tmp_path, tmp_path / "missing.npz")
+    manifest = json.loads((tmp_path / "d.json").read_text())
+    assert (manifest["status"], manifest["samples"]) == ("refused", 0)
+    assert manifest["message"].startswith("datasets.m.path: ")
+    assert "missing.npz" in manifest["message"]
+    assert manifest["made_by"]["files"] == "f"
+    assert "refused: datasets.m.path: " in (tmp_path / "log").read_text()
 
 
 def test_the_fingerprint_follows_the_files(tmp_path):

@@ -39,7 +39,7 @@ def _data(folder, status="available"):
     }
     data = small.blobs()
     digest = prepared.content_sha256(data.x, data.y, None)
-    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest, "attempt": 0}
+    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest}
     arrays, manifest = folder / "data" / "blobs.npz", folder / "data" / "blobs.json"
     prepared.write_prepared(data, description | sizes, arrays, manifest)
     return {"arrays": arrays, "manifest": manifest}
@@ -133,6 +133,28 @@ def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
     assert set(runs["status"]) == {"no_data"}
     assert runs["test_accuracy"].isna().all()
     assert pd.read_parquet(tmp_path / "tables" / "datasets.parquet")["message"].tolist() == ["no network"]
+    (gap,) = pd.read_parquet(tmp_path / "tables" / "gaps.parquet").to_dict("records")
+    assert gap == {"kind": "dataset", "name": "blobs", "status": "unavailable", "message": "no network"}
+
+
+def test_an_activation_that_is_refused_is_a_gap_and_the_others_have_results(tmp_path):
+    core = small.CONFIG["experiments"]["core"] | {"activation": ["relu", "inplace"]}
+    more = {"inplace": {"class": "SiLU", "inplace": True}}
+    study = Study.from_config(small.config(activations=more, experiments={"core": core}))
+    inputs = _train(study, tmp_path)
+    (tmp_path / "tables").mkdir()
+    collecting.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
+    found = {name: pd.read_parquet(tmp_path / "tables" / f"{name}.parquet") for name in ("runs", "activations", "gaps")}
+    status = found["runs"].groupby("activation")["status"].agg(set)
+    assert status.to_dict() == {"relu": {"finished", "pruned"}, "inplace": {"no_data"}}
+    assert found["activations"]["activation"].tolist() == ["relu"]
+    (gap,) = found["gaps"].to_dict("records")
+    assert (gap["kind"], gap["name"], gap["status"]) == ("activation", "inplace", "refused")
+    assert gap["message"].startswith("activations.inplace: SiLU(inplace=True) is not an activation: it writes on its")
+
+    params = study.cost_params(SimpleNamespace(activation="inplace"))
+    jobs.measure_cost(params, inputs.activations[1], tmp_path / "cost.parquet", print)
+    assert len(tables.read("cost", tmp_path / "cost.parquet")) == 0
 
 
 @pytest.mark.parametrize("wrong", ["another table", "no Parquet", "missing", "out of range"])
@@ -160,7 +182,7 @@ def test_damaged_data_are_a_study_error(trained, tmp_path):
     data = _data(tmp_path)
     data["arrays"].write_bytes(b"damaged")
     constants = tmp_path / "constants.json"
-    files.write_json({"constants": {}}, constants)
+    files.write_json({"constants": {}, "status": "available"}, constants)
     run = next(iter(study.runs.values()))
     outputs = Named({part: tmp_path / "runs" / f"{part}.parquet" for part in PARTS})
     with pytest.raises(StudyError, match=r"blobs\.npz is damaged"):

@@ -3,13 +3,11 @@
 import hashlib
 import subprocess
 
-import pytest
 import torch
 
-from activation_study.activation_entries import source_files
 from activation_study.config import ROOT
 from activation_study.dependencies import PACKAGE
-from activation_study.provenance import code_digest, provenance, training_digest
+from activation_study.provenance import code_digest, provenance
 from activation_study.study import Study
 
 CONFIG = ROOT / "tests" / "configs" / "smoke.yaml"
@@ -38,27 +36,3 @@ def test_the_commit_is_gits_own():
         assert commit == "unknown"
     else:
         assert head.stdout.startswith(commit.removesuffix("-dirty"))
-
-
-def test_an_activation_of_ones_own_is_part_of_a_runs_code(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    file = tmp_path / "own_for_provenance.py"
-    file.write_text("x = 1", encoding="utf-8")
-
-    def digest(entry):
-        return training_digest({"settings": {"activation": entry}})
-
-    own, relu = {"module": "own_for_provenance:Mine"}, {"class": "ReLU"}
-    before, without = digest(own), digest(relu)
-    file.write_text("x = 2", encoding="utf-8")
-    assert digest(own) != before != without
-    assert digest(relu) == without
-
-
-@pytest.mark.parametrize("fault", ["raise RuntimeError('no')", "import nothing_of_that_name", "1 +"])
-def test_a_package_that_fails_to_import_has_no_known_files(tmp_path, monkeypatch, fault):
-    monkeypatch.syspath_prepend(tmp_path)
-    package = tmp_path / f"failing_{abs(hash(fault))}"
-    package.mkdir()
-    (package / "__init__.py").write_text(fault, encoding="utf-8")
-    assert source_files({"module": f"{package.name}.inner:Mine"}) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -42,15 +41,3 @@ def check(name: str, entry: Mapping[str, Any], *, allow_modules: bool = True) ->
         raise StudyError(f"{prefix}: module must have the form 'package.module:Class', not {text!r}")
     elif kind == "module" and not allow_modules:
         raise StudyError(f"{prefix}: module {text!r} would run code, and allow_modules is false")
-
-
-def source_files(entry: Mapping[str, Any]) -> list[str]:
-    """The Python file behind a ``module`` entry, found without running it, though the packages that it lies in are
-    imported; none for the other kinds."""
-    if "module" not in entry:
-        return []
-    try:
-        spec = importlib.util.find_spec(entry["module"].partition(":")[0])
-    except Exception:  # of such a package; the job that imports the module says what is wrong
-        spec = None
-    return [spec.origin] if spec is not None and spec.has_location and spec.origin else []

@@ -12,19 +12,16 @@ A keyword argument ``width`` (the text) stands for the number of units of the la
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from activation_study import activation_entries, expressions
+from activation_study import activation_entries, expressions, own_modules
 from activation_study.errors import StudyError
 
 WIDTH = "width"  # the value of an argument that stands for the layer's number of units
@@ -170,15 +167,10 @@ def _torch_class(name: str, text: str) -> type[nn.Module]:
 
 
 def _own_class(name: str, text: str) -> type[nn.Module]:
-    path, _, attribute = text.partition(":")
-    here = str(Path.cwd())
-    sys.path.append(here)  # the project's own folder, which scripts run from elsewhere do not see
     try:
-        found = getattr(importlib.import_module(path), attribute)
-    except Exception as error:
-        raise StudyError(f"activations.{name}: module {text!r} cannot be imported: {_line(error)}") from None
-    finally:
-        sys.path.remove(here)
+        found = own_modules.load(text)
+    except StudyError as error:
+        raise StudyError(f"activations.{name}: {error}") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise StudyError(f"activations.{name}: {text!r} is not a class derived from torch.nn.Module")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import pandera.errors
 import pyarrow as pa
 
-from activation_study import files, schemas, tables
+from activation_study import files, receipts, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -26,10 +26,13 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
         outputs: with a path per table and ``dictionary`` for the data dictionary.
 
     Raises:
-        StudyError: if a file is not what its name says, or a table breaks its schema.
+        StudyError: if a file is not what its name says, or was made by another config or other code, or a table breaks
+            its schema.
     """
+    receipts.check_runs(study, inputs)
     collected = {name: tables.concatenated(name, inputs[name]) for name in CONCATENATED}
     collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
+    collected["gaps"] = _gaps(study, inputs)
     experiments, runs = zip(*study.membership, strict=True)
     collected["experiments"] = tables.arrow_table("experiments", {"experiment": experiments, "run": runs})
     for name, table in collected.items():
@@ -42,7 +45,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
                 f"{first['failure_case']!r} breaks {first['check']}"
             ) from None
     for name, table in collected.items():
-        tables.write_parquet(table, outputs[name])
+        tables.write_parquet(table, outputs[name], receipts.of_tables(study))
     with files.replacing(outputs.dictionary) as temporary:
         temporary.write_text(schemas.data_dictionary(), encoding="utf-8")
 
@@ -51,6 +54,8 @@ def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
     constants, portraits = [], {column: [] for column in schemas.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
         description = files.read_json(path)
+        if description["status"] != "available":
+            continue
         constants.append(description["constants"])
         points = description["portrait"]
         portraits["activation"] += [name] * len(points["x"])
@@ -70,3 +75,10 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
         manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
         rows.append(manifest)
     return tables.from_rows("datasets", rows)
+
+
+def _gaps(study: Study, inputs: Any) -> pa.Table:
+    named = [("activation", *pair) for pair in zip(study.activations(), inputs.activations, strict=True)]
+    named += [("dataset", *pair) for pair in zip(study.datasets(), inputs.datasets, strict=True)]
+    described = [{"kind": kind, "name": name, **files.read_json(path)} for kind, name, path in named]
+    return tables.from_rows("gaps", [row for row in described if row["status"] != "available"])

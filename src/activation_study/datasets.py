@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from activation_study import local_files, sources
+from activation_study import files, local_files, sources
 from activation_study.errors import StudyError
 from activation_study.prepared import (
     Arrays,
@@ -117,27 +118,24 @@ def prepare(
     entry: dict[str, Any],
     arrays: Path,
     manifest: Path,
-    attempt: int = 0,
+    made_by: Mapping[str, Any] | None = None,
     cache: Path | None = None,
 ) -> dict[str, Any]:
     """Write one data set as an .npz file and its description as JSON; both atomic, their bytes deterministic.
 
-    Data that cannot be had are no error: `x` is then [0, 0], the manifest says "unavailable" with the reason,
-    and its `attempt` is one higher, so that the workflow tries again the next time.
+    Data that cannot be had, or that are wrong, are no error: `x` is then [0, 0], and the manifest says "unavailable" or
+    "refused" with the reason; the other datasets go on.
 
     Returns:
-        The manifest: name, status, message, samples, features, classes, source, sha256, attempt.
-
-    Raises:
-        StudyError: the entry or the data are wrong.
+        The manifest: name, status, message, samples, features, classes, source, sha256, and `made_by`, its receipt.
     """
     try:
         data = load(name, entry, cache)
         status, message = "available", ""
-    except DatasetUnavailable as unavailable:
+    except StudyError as error:
         empty = np.zeros((0, 0), np.float32), np.zeros(0, np.int64), None
         data = Arrays(*empty, classes=0, source="", sha256=content_sha256(*empty))
-        status, message, attempt = "unavailable", str(unavailable), attempt + 1
+        status, message = "unavailable" if isinstance(error, DatasetUnavailable) else "refused", str(error)
     description = {
         "name": name,
         "status": status,
@@ -148,7 +146,7 @@ def prepare(
         "source": data.source,
         "sha256": data.sha256,
         "official_test": data.official_test is not None,
-        "attempt": attempt,
+        files.MADE_BY: dict(made_by or {}),
     }
     write_prepared(data, description, arrays, manifest)
     return description

@@ -8,6 +8,16 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+STEPS = {
+    "activation": ("portraits",),
+    "dataset": ("datasets",),
+    "train": ("training", "devices"),
+    "cost": ("cost",),
+    "tables": ("collecting",),
+    "ledger": ("judging",),
+    "report": ("report.build",),
+}
+"""The modules that do the work of each rule."""
 
 
 def sources(*modules: str) -> tuple[str, ...]:

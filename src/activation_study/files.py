@@ -12,6 +12,8 @@ from typing import Any
 
 from activation_study.errors import StudyError
 
+MADE_BY = "made_by"
+"""Key of a result file, JSON or Parquet, that holds its receipt."""
 CHECKSUM = "checksum"
 """Key of a JSON file that holds the SHA-256 of the rest."""
 

@@ -70,42 +70,50 @@ def lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATORS)
 
 
-def describe_activation(params: dict[str, Any], path: str | Path) -> None:
+def describe_activation(params: dict[str, Any], path: str | Path) -> str:
     """Check one activation and write its constants and portrait as JSON.
 
-    Raises:
-        StudyError: the entry is no elementwise activation that can be trained.
+    One that is refused is no error: its `status` says so, with the reason as `message`, and the others go on.
     """
-    from activation_study import activations, files, portraits
+    from activation_study import activations, files, portraits, receipts
 
-    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
-    files.write_json(portraits.description(activation), path)
+    try:
+        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+        description = portraits.description(activation) | {"status": "available", "message": ""}
+    except StudyError as error:
+        description = {"constants": None, "portrait": None, "status": "refused", "message": str(error)}
+    files.write_json(description | {files.MADE_BY: receipts.of_activation(params)}, path)
+    return description["message"] or "available"
 
 
 def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callable[[str], None]) -> None:
     """Measure what one activation costs beside ReLU, and write its rows of the ``cost`` table."""
-    from activation_study import activations, cost, files, tables
+    from activation_study import activations, cost, files, receipts, tables
 
-    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
-    rows = cost.measure(activation, files.read_json(constants)["constants"], **params["settings"])
+    rows: list[dict[str, Any]] = []
+    description = files.read_json(constants)
+    if description["status"] == "available":
+        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+        rows = cost.measure(activation, description["constants"], **params["settings"])
     for row in rows:
         if row["quantity"] in ("step", "inference"):
             log("{quantity} at width {width}: {median:.3g} ms, {ratio_to_relu:.3f} × ReLU".format(**row))
-    tables.write_parquet(tables.from_rows("cost", rows), path)
+    tables.write_parquet(tables.from_rows("cost", rows), path, receipts.of_cost(params, description))
 
 
 def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str], None]) -> None:
-    """Train one run and write its tables; a run without data writes that.
+    """Train one run and write its tables; a run without data, or without its activation, writes that.
 
     Raises:
         StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
     """
-    from activation_study import files, outcomes, prepared, progress, provenance, tables
+    from activation_study import files, outcomes, prepared, progress, provenance, receipts, tables
 
     began, where = time.time(), "none"
-    constants = files.read_json(inputs.constants)["constants"]
-    if files.read_json(inputs.manifest)["status"] == "unavailable":
-        log("the dataset is unavailable: nothing to train")
+    description, manifest = files.read_json(inputs.constants), files.read_json(inputs.manifest)
+    constants, receipt = description["constants"], receipts.of_run(params, description, manifest)
+    if not description["status"] == manifest["status"] == "available":
+        log(f"activation {description['status']}, dataset {manifest['status']}: nothing to train")
         rows = outcomes.no_data_rows(params)
     else:
         from activation_study import activations, devices
@@ -120,13 +128,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         activation = activations.from_entry(
             params["factors"]["activation"], settings["activation"], settings["allow_modules"]
         )
-        identity = {
-            "run": params,
-            "constants": constants,
-            "data": arrays.sha256,
-            "code": provenance.training_digest(params),
-            "arithmetic": where,
-        }
+        identity = receipt | {"arithmetic": where}
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
         try:
             rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
@@ -137,9 +139,9 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
                 f"training.replicas_per_chunk.{device.type}: {settings['replicas_per_chunk'][device.type]} networks at "
                 f"once need more memory than there is for {params['id']}; a smaller number needs less"
             ) from None
-    rows["jobs"] = [provenance.of_job(params, began, where)]
+    rows["jobs"] = [provenance.of_job(receipt, began, where)]
     for name, part in rows.items():
-        tables.write_parquet(tables.from_rows(name, part), outputs[name])
+        tables.write_parquet(tables.from_rows(name, part), outputs[name], receipt if name == "jobs" else None)
     # The tables hold all there is to know; a kill may also have left a half-written checkpoint.
     for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
         file.unlink()

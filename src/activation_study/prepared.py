@@ -51,7 +51,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
     """
     try:
         description = files.read_json(manifest)
-        if description["status"] == "unavailable":
+        if description["status"] != "available":
             raise DatasetUnavailable(description["message"])
         with np.load(arrays, allow_pickle=False) as file:
             x, y = file["x"], file["y"]

@@ -15,9 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from activation_study.activation_entries import source_files
 from activation_study.config import ROOT
-from activation_study.dependencies import PACKAGE, sources_digest
+from activation_study.dependencies import PACKAGE
 from activation_study.study import Study
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "mnist1d", "snakemake")
@@ -37,11 +36,11 @@ def provenance(study: Study) -> dict[str, Any]:
     }
 
 
-def of_job(params: Mapping[str, Any], since: float, device: str) -> dict[str, Any]:
+def of_job(receipt: Mapping[str, Any], since: float, device: str) -> dict[str, Any]:
     """A training job's row of the table ``jobs``.
 
     Args:
-        params: ``Run.params``.
+        receipt: ``receipts.of_run``.
         since: when the job began, as ``time.time()`` gives it.
         device: the device's name and the float32 product in use.
     """
@@ -49,7 +48,7 @@ def of_job(params: Mapping[str, Any], since: float, device: str) -> dict[str, An
 
     gpu = device.startswith("cuda")
     return {
-        "run": params["id"],
+        "run": receipt["params"]["id"],
         "started": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
         "seconds": time.time() - since,
         "device": device,
@@ -59,17 +58,9 @@ def of_job(params: Mapping[str, Any], since: float, device: str) -> dict[str, An
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": metadata.version("numpy"),
-        "code": training_digest(params),
-        "params": hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest(),
+        "code": receipt["code"],
+        "params": hashlib.sha256(json.dumps(receipt["params"], sort_keys=True).encode()).hexdigest(),
     }
-
-
-def training_digest(params: dict[str, Any]) -> str:
-    """SHA-256 of all code that a run depends on: the package's, and the file of an activation of one's own."""
-    digest = hashlib.sha256(sources_digest("training").encode())
-    for file in source_files(params["settings"]["activation"]):
-        digest.update(Path(file).read_bytes())
-    return digest.hexdigest()
 
 
 def code_digest() -> str:

@@ -98,7 +98,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **FACTORS,
         "selected": Column("bool", "whether this is the learning rate that the run selected"),
         "edge": Column("bool", "whether the selected rate stands on the edge of the grid"),
-        "status": Column("str", "finished, diverged, pruned or no_data"),
+        "status": Column("str", "finished, diverged, pruned, or no_data where dataset or activation could not be used"),
         "steps_done": Column("int", "steps trained", low=0),
         "diverged_step": Column("int", "evaluation step that noticed the divergence", nullable=True, low=0),
         "train_loss": Column("float", "final cross-entropy on at most 1,000 training samples, nats", nullable=True),
@@ -223,8 +223,8 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "datasets": {
         "dataset": FACTORS["dataset"],
-        "status": Column("str", "available or unavailable"),
-        "message": Column("str", "why it is unavailable"),
+        "status": Column("str", "available, unavailable or refused"),
+        "message": Column("str", "why it is unavailable or refused"),
         "samples": Column("int", "samples, test set included", low=0),
         "features": Column("int", "values per sample", low=0),
         "classes": Column("int", "classes", low=0),
@@ -232,6 +232,12 @@ TABLES: dict[str, dict[str, Column]] = {
         "sha256": Column("str", "of the arrays"),
         "target": _fraction("validation accuracy that counts as reached"),
         "target_reason": Column("str", "why this target"),
+    },
+    "gaps": {
+        "kind": Column("str", "activation or dataset"),
+        "name": Column("str", "its name in the config"),
+        "status": Column("str", "unavailable (it may be had another time) or refused"),
+        "message": Column("str", "why"),
     },
     "ledger": {
         "family": Column("str", "claims file; the rows of one are judged together (Holm)"),

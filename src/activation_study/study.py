@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activation_study import activation_entries, datasets, dependencies
+from activation_study import datasets, dependencies, own_modules
 from activation_study.config import factor_defaults, read, validated
 from activation_study.errors import StudyError
 
@@ -180,13 +180,6 @@ class Study:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
         return datasets.fingerprint(self.config["datasets"][wildcards.dataset])
 
-    def dataset_attempt(self, wildcards: Any) -> int:
-        """How often the dataset could not be had so far: a new number makes Snakemake try once more."""
-        try:
-            return int(json.loads(Path(f"{self.results}/data/{wildcards.dataset}.json").read_text())["attempt"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
-
     def activation_params(self, wildcards: Any) -> dict[str, Any]:
         name = wildcards.activation
         entry, allowed = self.config["activations"][name], self.config["allow_modules"]
@@ -218,9 +211,26 @@ class Study:
         return sorted(map(dependencies.relative, files))
 
     def activation_sources(self, wildcards: Any) -> list[str]:
-        """The file of one's own activation, so that editing it reruns what depends on it."""
-        files = activation_entries.source_files(self.config["activations"][wildcards.activation])
-        return [dependencies.relative(file) for file in files]
+        """The files of one's own activation, so that editing one reruns what depends on it."""
+        return [
+            dependencies.relative(file) for file in own_modules.files(self.config["activations"][wildcards.activation])
+        ]
+
+    def activation_file(self, name: str) -> str:
+        return f"{self.results}/activations/{name}.json"
+
+    def dataset_file(self, name: str) -> str:
+        return f"{self.results}/data/{name}.json"
+
+    def cost_file(self, name: str) -> str:
+        return f"{self.results}/cost/{name}.parquet"
+
+    def run_file(self, run: Run) -> str:
+        """The one of a run's files that says what made them."""
+        return f"{self.results}/runs/{run.id}/jobs.parquet"
+
+    def table_file(self, name: str) -> str:
+        return f"{self.results}/tables/{name}.parquet"
 
 
 def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[Run]:

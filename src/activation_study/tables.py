@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from activation_study.errors import StudyError
-from activation_study.files import replacing
+from activation_study.files import MADE_BY, replacing
 from activation_study.schemas import SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
@@ -73,12 +74,18 @@ def _missing(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def write_parquet(table: pa.Table, path: str | Path) -> None:
+def write_parquet(table: pa.Table, path: str | Path, made_by: Mapping[str, Any] | None = None) -> None:
     """Write atomically: the file is there as a whole or not at all.
 
     Pages carry checksums, and the metadata the number of rows: so ``read`` notices each bit that turns.
+
+    Args:
+        table: one of ours.
+        path: the file.
+        made_by: the file's receipt, see ``receipts``.
     """
-    noted = table.replace_schema_metadata({**table.schema.metadata, ROWS: str(table.num_rows)})
+    receipt = {} if made_by is None else {MADE_BY: json.dumps(made_by, sort_keys=True)}
+    noted = table.replace_schema_metadata({**table.schema.metadata, ROWS: str(table.num_rows), **receipt})
     with replacing(path) as temporary:
         pq.write_table(noted, temporary, compression="zstd", write_page_checksum=True)
 
@@ -93,6 +100,8 @@ def read(name: str, path: str | Path) -> pa.Table:
     with _readable(path):
         table = _read(path)
     noted = schema.with_metadata({**schema.metadata, ROWS: str(table.num_rows)})
+    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != MADE_BY.encode()}
+    table = table.replace_schema_metadata(metadata)
     if not table.schema.equals(noted, check_metadata=True):
         raise StudyError(
             f"{path} is damaged, or no {name} table of schema version {SCHEMA_VERSION}; delete it and run the study "

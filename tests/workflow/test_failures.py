@@ -6,6 +6,7 @@ from project import smoke
 
 pytestmark = pytest.mark.slow
 CORE = smoke()["experiments"]["core"]
+SUMMARIES = {"tables": 1, "ledger": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
@@ -28,27 +29,46 @@ def test_a_wrong_config_is_one_line(new_project, changes, line):
     assert not (new_project / "reports").exists()
 
 
-def test_activations_that_are_none_fail_alone(project):
-    """One line names each; what does not need them is computed."""
+def test_activations_that_are_none_are_gaps(project):
+    """One line names each, and the call fails; the rest has its report, which says what is missing and why."""
     own = "import torch\nfrom torch import nn\n\n\nclass {}(nn.Module):\n    def forward(self, x):\n        {}\n"
     (project / "raising.py").write_text(own.format("Raising", "raise ValueError('no luck')"), encoding="utf-8")
     (project / "mixing.py").write_text(own.format("Mixing", "return torch.softmax(x, -1)"), encoding="utf-8")
     bad = {"raising": {"module": "raising:Raising"}, "mixing": {"module": "mixing:Mixing"}}
     project.configure(smoke(activations=bad | {"tanh": {"class": "Tanh"}}, cost={"measure": False}))
-    before = project.timeless()
     call = project.snakemake()
     assert call.code == 1
-    lines = [line for line in call.output.splitlines() if line.startswith("error: ")]
+    lines = [line for line in call.output.splitlines()[-10:] if line.startswith("error: ")]
     assert sorted(line.split(":")[1] for line in lines) == [" activations.mixing", " activations.raising"]
     assert any("no luck" in line for line in lines)
     assert "Traceback" not in call.output
 
-    (trained,) = (project / "results/smoke/runs/digits/tanh").iterdir()
-    assert (trained / "runs.parquet").exists()
-    assert project.timeless() == before
-    left = {path.relative_to(project / "results/smoke") for path in (project / "results").rglob("*ing*")}
-    written = {path for path in left if "logs" not in path.parts and (project / "results/smoke" / path).is_file()}
-    assert not {path for path in written if {"raising", "mixing"} & {*path.parts, path.stem}}
+    statuses = project.table("runs").groupby("activation")["status"].agg(set).to_dict()
+    trained = {"finished", "pruned"}
+    assert statuses == dict.fromkeys(("relu", "quick_gelu", "tanh"), trained) | {name: {"no_data"} for name in bad}
+    assert project.table("gaps")["name"].tolist() == list(bad)
+    page = (project / "reports/smoke.html").read_text(encoding="utf-8")
+    for name in bad:
+        assert f"Activation <code>{name}</code> was refused:" in page
+
+    assert project.planned() == {"activation": 2, "train": 2} | SUMMARIES  # they are tried at every call
+    (project / "raising.py").write_text(own.format("Raising", "return x.tanh()"), encoding="utf-8")
+    (project / "mixing.py").write_text(own.format("Mixing", "return x.atan()"), encoding="utf-8")
+    assert project.snakemake().code == 0
+    assert len(project.table("gaps")) == 0
+    assert project.planned() == {}
+
+
+def test_data_that_are_wrong_are_a_gap(project):
+    np.savez(project / "wrong.npz", x=np.full((90, 4), np.nan), y=np.arange(90) % 3)
+    wrong = {"wrong": {"source": "npz", "path": "wrong.npz", "target": 0.5}}
+    project.configure(smoke(datasets=wrong, cost={"measure": False}))
+    call = project.snakemake()
+    assert call.code == 1
+    assert [line for line in call.output.splitlines()[-10:] if line.startswith("error: datasets.wrong: ")]
+    assert project.table("gaps")[["kind", "name", "status"]].values.tolist() == [["dataset", "wrong", "refused"]]
+    assert set(project.table("runs").query("dataset == 'digits'")["status"]) == {"finished", "pruned"}
+    assert "Dataset <code>wrong</code> was refused:" in (project / "reports/smoke.html").read_text(encoding="utf-8")
 
 
 def kmnist(folder):
@@ -102,6 +122,7 @@ def test_diverged_training_and_missing_data_are_results(new_project):
 
     for _ in range(2):  # every call tries again
         call = new_project.snakemake(f"results/{study}/data/kmnist-.json", **offline)
+        assert call.code == 0, call.output
         assert call.jobs == {"dataset": 1}, call.output
     kmnist(new_project / "cache/torchvision/KMNIST/KMNIST/raw")
     tables = f"results/{study}/tables/runs.parquet"

@@ -7,7 +7,8 @@ rule ledger:
         measurements=rules.tables.output.measurements,
         cost=rules.tables.output.cost,
         claims=STUDY.config["claims"],
-        code=sources("judging"),
+        code=sources(*STEPS["ledger"]),
+        again=again,
     output:
         ledger=f"{STUDY.results}/tables/ledger.parquet",
         ledger_cells=f"{STUDY.results}/tables/ledger_cells.parquet",

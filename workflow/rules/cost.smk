@@ -1,7 +1,8 @@
 rule cost:
     input:
         constants=rules.activation.output[0],
-        code=sources("cost"),
+        code=sources(*STEPS["cost"]),
+        again=again,
         own=STUDY.activation_sources,
     output:
         f"{STUDY.results}/cost/{{activation}}.parquet",

@@ -6,11 +6,11 @@ wildcard_constraints:
 
 rule dataset:
     input:
-        code=sources("datasets"),
+        code=sources(*STEPS["dataset"]),
+        again=again,
     output:
         arrays=f"{STUDY.results}/data/{{dataset}}.npz",
-        # Not deleted before the job: its number of attempts goes on.
-        manifest=update(f"{STUDY.results}/data/{{dataset}}.json"),
+        manifest=f"{STUDY.results}/data/{{dataset}}.json",
     log:
         f"{STUDY.results}/logs/data/{{dataset}}.log",
     conda:
@@ -20,20 +20,21 @@ rule dataset:
     params:
         dataset=STUDY.dataset_params,
         fingerprint=STUDY.dataset_fingerprint,
-        # A dataset that could not be had is tried again at the next call.
-        attempt=STUDY.dataset_attempt,
     script:
         "../../scripts/prepare_dataset.py"
 
 
 rule activation:
     input:
-        code=sources("portraits"),
+        code=sources(*STEPS["activation"]),
+        again=again,
         own=STUDY.activation_sources,
     output:
         f"{STUDY.results}/activations/{{activation}}.json",
     log:
         f"{STUDY.results}/logs/activations/{{activation}}.log",
+    # All are examined before anything trains.
+    priority: 100
     conda:
         "../../environment.yml"
     resources:

@@ -2,7 +2,8 @@ rule report:
     input:
         rules.tables.output,
         ledger=rules.ledger.output,
-        code=sources("report.build"),
+        code=sources(*STEPS["report"]),
+        again=again,
         assets=STUDY.report_assets(),
     output:
         html=report(f"reports/{STUDY.name}.html", caption="../report/page.rst", category="Report"),

@@ -1,7 +1,7 @@
 import sys
 
-from activation_study.dependencies import sources, sources_digest
-from activation_study import progress
+from activation_study.dependencies import STEPS, sources, sources_digest
+from activation_study import progress, receipts
 from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
@@ -23,8 +23,17 @@ try:
         from activation_study import claims
 
         claims.of_study(STUDY.config)
+    AGAIN = receipts.to_make_again(STUDY) if workflow.is_main_process else {}
 except StudyError as error:
     sys.exit(f"error: {error}")
+if line := receipts.summary(AGAIN):
+    print(line, file=sys.stderr)
+
+
+def again(wildcards):
+    """An input function without inputs: what something else made is made again, whatever Snakemake knows of it."""
+    workflow.dag.forcefiles.update(AGAIN)
+    return []
 
 
 onstart:
@@ -37,3 +46,8 @@ onstart:
     # looks again when it rings: each job that ends adds one for good, and after some hundred they fill a core.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+
+
+onsuccess:
+    if refused := receipts.refused(STUDY):
+        sys.exit("\n".join(f"error: {line}" for line in refused))

@@ -11,7 +11,8 @@ rule tables:
             f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()
         ),
         datasets=collect(f"{STUDY.results}/data/{{dataset}}.json", dataset=STUDY.datasets()),
-        code=sources("collecting"),
+        code=sources(*STEPS["tables"]),
+        again=again,
     output:
         runs=f"{STUDY.results}/tables/runs.parquet",
         curves=f"{STUDY.results}/tables/curves.parquet",
@@ -24,6 +25,7 @@ rule tables:
         activations=f"{STUDY.results}/tables/activations.parquet",
         portraits=f"{STUDY.results}/tables/portraits.parquet",
         datasets=f"{STUDY.results}/tables/datasets.parquet",
+        gaps=f"{STUDY.results}/tables/gaps.parquet",
         dictionary=f"{STUDY.results}/tables/README.md",
     log:
         f"{STUDY.results}/logs/tables.log",

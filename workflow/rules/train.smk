@@ -1,4 +1,4 @@
-TRAINING_CODE = sources_digest("training", "devices")
+TRAINING_CODE = sources_digest(*STEPS["train"])
 
 
 rule train:
@@ -7,6 +7,7 @@ rule train:
         manifest=rules.dataset.output.manifest,
         constants=rules.activation.output[0],
         own=STUDY.activation_sources,
+        again=again,
     output:
         runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
         curves=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/curves.parquet",

@@ -168,11 +168,6 @@ class StudyData:
         """The tables that are written as CSV beside the report: those that are there and not too long for it."""
         return [name for name, table in self.tables.items() if name not in self.missing and len(table) <= LONGEST_CSV]
 
-    @cached_property
-    def unavailable(self) -> pd.DataFrame:
-        datasets = self.tables["datasets"]
-        return datasets[datasets["status"] == "unavailable"]
-
 
 def overall(evaluation: pd.DataFrame) -> pd.DataFrame:
     """One row per activation, best first: its test accuracy over all cells of equal weight, against the best's.

@@ -1,4 +1,4 @@
-"""What is missing: datasets, cells, tables."""
+"""What is missing: activations, datasets, cells, tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from activation_study.report.words import code, listed
 def section(data: StudyData) -> Section | None:
     """None where the study is whole."""
     gaps: list[Block] = []
-    for _, row in data.unavailable.iterrows():
-        said = Markup("<strong>Dataset {} was not available:</strong> {} No run on it has results.")
-        gaps.append(Paragraph(said.format(code(row["dataset"]), _sentence(row["message"])), "gap"))
+    for row in data.tables["gaps"].itertuples():
+        said = Markup("<strong>{} {} was {}:</strong> {} No run with it has results.")
+        what = "not available" if row.status == "unavailable" else row.status
+        gaps.append(Paragraph(said.format(row.kind.capitalize(), code(row.name), what, _sentence(row.message)), "gap"))
     for cell, absent in _absent(data).items():
         said = Markup("<strong>Not in {}:</strong> {}.").format(cell, listed(absent))
         gaps.append(Paragraph(said, "gap"))

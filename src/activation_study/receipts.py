@@ -1,0 +1,221 @@
+"""What made a result: every result file holds it, and the workflow compares it with the config before it uses the file.
+
+Snakemake notes the same in its own folder, which gets lost, or left behind when results are copied.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from activation_study import datasets, files, own_modules
+from activation_study.dependencies import STEPS, sources_digest
+from activation_study.errors import StudyError
+from activation_study.text import shown
+
+if TYPE_CHECKING:
+    from activation_study.study import Run, Study
+
+Receipt = dict[str, Any]
+"""``params`` (plain values) and digests by name: ``code``, ``constants``, ``data``, ``files``, ``claims``."""
+
+
+def of_activation(params: Mapping[str, Any]) -> Receipt:
+    """For ``Study.activation_params``."""
+    return {"params": params, "code": _code("activation", params["entry"])}
+
+
+def of_dataset(params: Mapping[str, Any], fingerprint: str) -> Receipt:
+    """For ``Study.dataset_params`` and the fingerprint of its files."""
+    return {"params": params, "code": _code("dataset"), "files": fingerprint}
+
+
+def of_cost(params: Mapping[str, Any], description: Mapping[str, Any]) -> Receipt:
+    """For ``Study.cost_params`` and the activation's description."""
+    return {"params": params, "code": _code("cost", params["entry"]), "constants": _constants(description)}
+
+
+def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: Mapping[str, Any]) -> Receipt:
+    """For ``Run.params``, the activation's description and the dataset's manifest."""
+    code = _code("train", params["settings"]["activation"])
+    return {"params": params, "code": code, "constants": _constants(description), "data": manifest["sha256"]}
+
+
+def of_tables(study: Study) -> Receipt:
+    """For the tables ``collecting`` writes."""
+    return {"params": {"config": study.digest}, "code": _code("tables")}
+
+
+def of_ledger(study: Study) -> Receipt:
+    """For the two tables of verdicts."""
+    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config["claims"]}
+    return {"params": {"config": study.digest}, "code": _code("ledger"), "claims": claims}
+
+
+def found(path: str | Path) -> Receipt:
+    """The receipt in a file, JSON or Parquet; empty where there is none, or none that can be read."""
+    try:
+        if Path(path).suffix == ".json":
+            receipt = files.read_json(path)[files.MADE_BY]
+        else:
+            import pyarrow.parquet as pq
+
+            receipt = json.loads((pq.read_schema(path).metadata or {})[files.MADE_BY.encode()])
+    except MemoryError:
+        raise
+    except Exception:  # Arrow has errors of many kinds for damaged files
+        return {}
+    return receipt if isinstance(receipt, dict) else {}
+
+
+def difference(path: str | Path, expected: Receipt) -> str | None:
+    """None if the file was made by what is expected; else, in a few words, what made it instead."""
+    receipt = found(path)
+    if all(receipt.get(key) == value for key, value in expected.items()):
+        return None
+    if not receipt:
+        return "nothing in it says what made it"
+    if receipt.get("params") != expected["params"]:
+        changes = list(_changes(receipt.get("params"), expected["params"], ()))
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        return f"made with {changes[0]}{more}"
+    return f"made with other {next(key for key in expected if receipt.get(key) != expected[key])}"
+
+
+def stale(study: Study) -> dict[str, str]:
+    """The result files that are there and were made by something else than now would make them.
+
+    What is made anew in any case (constants or data that are themselves stale or missing) is not compared any further:
+    Snakemake makes what follows from it.
+
+    Returns:
+        file → what made it, in the order in which results follow from each other.
+    """
+    wrong: dict[str, str] = {}
+    descriptions: dict[str, Mapping[str, Any]] = {}
+    manifests: dict[str, Mapping[str, Any]] = {}
+
+    def fresh(path: str, expected: Receipt) -> bool:
+        if not Path(path).exists():
+            return False
+        if (why := difference(path, expected)) is not None:
+            wrong[path] = why
+        return why is None
+
+    for name in study.activations():
+        path = study.activation_file(name)
+        if fresh(path, of_activation(study.activation_params(SimpleNamespace(activation=name)))):
+            descriptions[name] = files.read_json(path)
+    for name in study.datasets():
+        path = study.dataset_file(name)
+        fingerprint = datasets.fingerprint(study.config["datasets"][name])
+        if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
+            manifests[name] = files.read_json(path)
+    for name in study.costed():
+        if name in descriptions:
+            fresh(
+                study.cost_file(name), of_cost(study.cost_params(SimpleNamespace(activation=name)), descriptions[name])
+            )
+    for run in study.runs.values():
+        activation, dataset = run.factors["activation"], run.factors["dataset"]
+        if activation in descriptions and dataset in manifests:
+            fresh(study.run_file(run), of_run(run.params, descriptions[activation], manifests[dataset]))
+    fresh(study.table_file("runs"), of_tables(study))
+    fresh(study.table_file("ledger"), of_ledger(study))
+    return wrong
+
+
+def to_make_again(study: Study) -> dict[str, str]:
+    """``stale``, and what was refused or could not be had: it is tried at every call."""
+    return stale(study) | {path: status for path, (status, _) in _without(study).items()}
+
+
+def summary(again: Mapping[str, str]) -> str:
+    """One line about the stale files among them; "" where there is none."""
+    made = {path: why for path, why in again.items() if why not in ("unavailable", "refused")}
+    if not made:
+        return ""
+    first, why = next(iter(made.items()))
+    others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
+    return f"{first} ({why}){others} are of another config or other code: they are made again"
+
+
+def refused(study: Study) -> list[str]:
+    """Why activations and datasets were refused, a line each."""
+    return [message for status, message in _without(study).values() if status == "refused"]
+
+
+def _without(study: Study) -> dict[str, tuple[str, str]]:
+    """File → status and reason of every activation and dataset that has no results."""
+    places = [study.activation_file(name) for name in study.activations()]
+    places += [study.dataset_file(name) for name in study.datasets()]
+    found = {}
+    for path in places:
+        with suppress(OSError, StudyError):  # not there yet, or damaged, which the job that reads it says
+            description = files.read_json(path)
+            if description["status"] != "available":
+                found[path] = (description["status"], description["message"])
+    return found
+
+
+def check_runs(study: Study, inputs: Any) -> None:
+    """Refuse runs that something else made: they would stand on a page with this config's name.
+
+    Args:
+        study: the validated config.
+        inputs: with the paths of ``jobs``, ``activations`` and ``datasets``, in the config's order.
+
+    Raises:
+        StudyError: how many, the first of them, and what to do.
+    """
+    paths = dict(zip(study.runs, inputs.jobs, strict=True))
+    descriptions = {n: files.read_json(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
+    manifests = {n: files.read_json(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
+    wrong = {
+        id: why for id, run in study.runs.items() if (why := difference(paths[id], _of(run, descriptions, manifests)))
+    }
+    if wrong:
+        first, why = next(iter(wrong.items()))
+        raise StudyError(
+            f"{study.results}: {len(wrong)} of {len(paths)} runs were not made by this config and code, the first "
+            f"{first} ({why}); give the same command again, and they are trained again"
+        )
+
+
+def _of(run: Run, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> Receipt:
+    return of_run(run.params, descriptions[run.factors["activation"]], manifests[run.factors["dataset"]])
+
+
+@functools.cache
+def _package(step: str) -> str:
+    return sources_digest(*STEPS[step])
+
+
+@functools.cache
+def _own(module: str) -> str:
+    return own_modules.digest({"module": module})
+
+
+def _code(step: str, entry: Mapping[str, Any] | None = None) -> str:
+    own = _own(entry["module"]) if entry and "module" in entry else ""
+    return hashlib.sha256(f"{_package(step)}{own}".encode()).hexdigest()
+
+
+def _constants(description: Mapping[str, Any]) -> str:
+    known = {key: description[key] for key in ("status", "constants")}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _changes(was: Any, now: Any, path: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(was, dict) and isinstance(now, Mapping):
+        for key in sorted({*was, *now}):
+            if was.get(key) != now.get(key):
+                yield from _changes(was.get(key), now.get(key), (*path, key))
+    else:
+        yield f"{'.'.join(path) or 'params'} {shown(was)}, now {shown(now)}"
