@@ -1,14 +1,24 @@
-"""What lies in the results folder is used only where this config and this code made it, whatever Snakemake remembers."""
+"""Results are used only where this config and this code made them, whatever Snakemake remembers."""
 
 import shutil
 
 import pandas as pd
 import pytest
-from project import SNAKEMAKE, Call, shared, smoke
+from project import Call, shared, smoke
 
 pytestmark = pytest.mark.slow
 SUMMARIES = {"tables": 1, "ledger": 1, "report": 1}
-OWN = "import torch\nfrom torch import nn\n\nfrom own_helper import SLOPE\n\n\nclass Two(nn.Module):\n    def forward(self, x):\n        return torch.where(x > 0, x, SLOPE * x)\n"
+OWN = """
+import torch
+from torch import nn
+
+from own_helper import SLOPE
+
+
+class Two(nn.Module):
+    def forward(self, x):
+        return torch.where(x > 0, x, SLOPE * x)
+"""
 
 
 def _config_digest(page):
@@ -91,7 +101,6 @@ def test_ones_own_activation_is_found_in_the_folder_that_one_works_in(new_projec
         command = ("-s", str(checkout / "Snakefile"), "--profile", str(checkout / "profiles/default"))
         return new_project.snakemake(*command, *arguments, PYTHONPATH=str(checkout / "src"))
 
-    assert SNAKEMAKE
     done = call()
     assert done.code == 0, done.output
     assert call("--dry-run").jobs == {}
