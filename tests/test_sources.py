@@ -94,6 +94,7 @@ def test_digits_are_scikit_learns():
     assert (arrays.classes, arrays.official_test) == (10, None)
 
 
+@pytest.mark.slow
 def test_mnist1d_is_the_packages_training_set_and_a_larger_fresh_test_set(monkeypatch):
     import mnist1d.data
 
