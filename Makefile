@@ -5,6 +5,7 @@
 #   make report CONFIG=my.yaml       its report alone
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
+#   make quick                       the tests that are neither slow nor need a browser: a minute on two cores
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
@@ -23,7 +24,7 @@ REPORT = $$($(BIN)/python -c 'import sys, yaml; \
 # Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env config demo study report verify test lint faults bench performance lock browser
+.PHONY: env config demo study report verify test quick lint faults bench performance lock browser
 
 study: config env
 	$(SNAKEMAKE)
@@ -39,8 +40,14 @@ report: config env
 verify: env
 	$(BIN)/python -m activation_study verify
 
+# A file's tests stay in one process, as they share what is costly to make; a process takes up to 2 GB.
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 test: env browser
-	$(BIN)/pytest
+	$(PYTEST)
+
+quick: env
+	$(PYTEST) -q -m "not slow and not browser"
 
 lint: env
 	$(BIN)/ruff check

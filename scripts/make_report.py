@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from activation_study.jobs import job
-from activation_study.provenance import provenance
-from activation_study.report.build import build
-from activation_study.study import Study
 
 with job(snakemake.log[0]) as log:
+    from activation_study.provenance import provenance
+    from activation_study.report.build import build
+    from activation_study.study import Study
+
     study = Study.from_config(snakemake.config)
     tables, out = Path(snakemake.input[0]).parent, Path(snakemake.output.html)
     log(build(study.name, tables, out, provenance(study), processes=snakemake.threads))

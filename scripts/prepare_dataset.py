@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from activation_study import receipts
-from activation_study.datasets import prepare
 from activation_study.jobs import job
 
 with job(snakemake.log[0]) as log:
+    from activation_study import receipts
+    from activation_study.datasets import prepare
+
     manifest = prepare(
         **snakemake.params.dataset,
         arrays=Path(snakemake.output.arrays),

@@ -354,6 +354,7 @@ def test_an_expression_that_tries_to_escape_runs_nothing(text, tmp_path, monkeyp
 PARTS = st.one_of(st.sampled_from([*HOSTILE, "x", "1", "tanh(", ")", "+", "**", ",", ".", "[0]"]), st.text(max_size=5))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PARTS, max_size=8).map("".join))
 def test_no_text_runs_anything(text):

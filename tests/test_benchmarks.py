@@ -144,6 +144,7 @@ def test_the_parts_of_a_step_leave_the_training_alone_and_add_up():
     assert 0 < sum(parts.seconds.values()) < seconds
 
 
+@pytest.mark.slow
 def test_growth_is_measured_and_drawn_alike_twice(monkeypatch, tmp_path):
     monkeypatch.setattr(growth, "SECONDS", 0.001)
     monkeypatch.setattr(growth, "PASSES", 1)
@@ -285,6 +286,7 @@ class OneProcess:
         pass
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark_runs_and_is_written(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "Pair", OneProcess)
     monkeypatch.setattr(study_side, "core_steps", lambda depth: 4)

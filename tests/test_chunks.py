@@ -48,6 +48,7 @@ def _assert_same(found, expected, rtol=1e-9):
         assert status == list(expected[seed][2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["prelu", "rrelu"])
 @pytest.mark.parametrize("optimiser", ["momentum", "adam", "sgd"])
 def test_chunks_can_be_divided_and_joined_between_any_two_steps(optimiser, activation):

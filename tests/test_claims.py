@@ -320,6 +320,7 @@ def test_a_check_that_fails_takes_the_verdict_back(written, rng, other, verdict,
     assert few["reason"][0] == "too few seeds: 3 in some cell, 5 are the least"
 
 
+@pytest.mark.slow
 def test_identical_activations_are_seldom_told_apart(written, rng):
     """One function under two names and independent seeds, 200 studies: each way at most 5%, within chance."""
     read = claims.read(written(DIFFERENCE | {"smallest": 0.0}))

@@ -18,6 +18,7 @@ from activation_study.config import ROOT
 from activation_study.study import Study
 from test_claims_tables import made_up_tables
 
+pytestmark = pytest.mark.slow
 CELL = ["dataset", "depth"]
 SEED = [*CELL, "replicate"]
 

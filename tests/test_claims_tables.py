@@ -14,6 +14,7 @@ from activation_study import schemas, tables
 from activation_study.config import ROOT
 from activation_study.study import Study
 
+pytestmark = pytest.mark.slow
 SEEDS, PROBES, EVALUATIONS = 6, (0, 10, 100), (0, 1, 3, 10, 30, 100)
 LAYER_DOSE = {"noise_gain": (0.1,), "selectivity": (None,), "covariate_shift": (None,)}
 SIGNS = {"sign_agreement": (1.0, 64.0), "sign_agreement_layer": (1.0, 64.0)}

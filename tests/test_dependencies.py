@@ -14,6 +14,7 @@ def _names(module):
     return {str(Path(file).absolute().relative_to(PACKAGE)) for file in sources(module)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["training", "datasets", "collecting"])
 def test_the_closure_holds_everything_that_importing_loads(module):
     code = (

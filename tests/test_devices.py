@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+import products
 from activation_study import devices
 from activation_study.errors import StudyError
 
@@ -25,26 +26,38 @@ def test_the_cpu_runs_one_thread():
     assert product == torch.get_float32_matmul_precision()
 
 
-def test_products_are_exact_to_float32_whatever_was_chosen():
-    devices.prepare("cpu")
+def _error(a, b):
+    """Of the batched products that training is made of, at most, relative to what float32 may be off by."""
+    exact, out = a.double() @ b.double(), torch.empty(len(a), a.shape[1], b.shape[2])
+    products = [
+        torch.bmm(a, b),
+        torch.bmm(a.transpose(1, 2).contiguous().transpose(1, 2), b, out=out).clone(),
+        torch.bmm(a, b.transpose(1, 2).contiguous().transpose(1, 2), out=out).clone(),
+        torch.baddbmm(torch.zeros(len(a), 1, b.shape[2]), a, b, out=out),
+    ]
+    return max((product.double() - exact).abs().max().item() for product in products) / (3e-7 * a.shape[2])
+
+
+def _factors():
     source = torch.Generator().manual_seed(3)
-    for shape in ((128, 64, 64), (7, 300, 17)):
-        a = torch.randn(4, shape[0], shape[1], generator=source)
-        b = torch.randn(4, shape[1], shape[2], generator=source)
-        error = (torch.bmm(a, b).double() - a.double() @ b.double()).abs().max()
-        assert error < 3e-7 * shape[1], "bfloat16 would be off by 1e-1"
+    for rows, inner, columns in ((128, 64, 64), (7, 300, 17), (256, 256, 256), (1, 8, 1)):
+        yield (torch.randn(4, *shape, generator=source) for shape in ((rows, inner), (inner, columns)))
 
 
-@pytest.mark.parametrize(("exact", "chosen"), [(True, "medium"), (False, "highest")])
-def test_a_product_that_rounds_more_is_not_used(monkeypatch, exact, chosen):
-    real = torch.bmm
+@pytest.mark.parametrize("processor", [None, *products.KINDS])
+def test_products_are_exact_to_float32_whatever_was_chosen(monkeypatch, processor):
+    """On this processor, and on those of either kind."""
+    if processor:
+        products.simulate(monkeypatch, processor)
+    devices.prepare("cpu")
+    assert all(_error(*factors) < 1 for factors in _factors())
 
-    def rounding(a, b):
-        if torch.get_float32_matmul_precision() == "medium" and not exact:
-            a, b = a.bfloat16().float(), b.bfloat16().float()
-        return real(a, b)
 
-    monkeypatch.setattr(torch, "bmm", rounding)
+@pytest.mark.parametrize(("processor", "chosen"), [("exact", "medium"), ("bfloat16", "highest")])
+def test_a_product_that_rounds_more_is_not_used(monkeypatch, processor, chosen):
+    products.simulate(monkeypatch, processor)
+    torch.set_float32_matmul_precision("medium")
+    assert all((_error(*factors) < 1) == (chosen == "medium") for factors in _factors())
     assert devices.fastest_exact_product() == chosen
     assert torch.get_float32_matmul_precision() == chosen
 

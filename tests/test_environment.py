@@ -93,7 +93,7 @@ def test_the_three_files_agree(texts: dict[str, str]) -> None:
             "environment.yml: python is",
         ),
         ("pyproject.toml", r"torch==[\d.]+", "torch==2.0.0", "lock: torch is"),
-        ("pyproject.toml", r'"pytest>=', '"pytest-xdist", "pytest>=', "lock: pytest-xdist is None"),
+        ("pyproject.toml", r'"pytest>=', '"pytest-timeout", "pytest>=', "lock: pytest-timeout is None"),
         ("requirements.lock", r"(?m)^numpy==[\d.]+", "numpy==1.26.4", "lock: numpy is 1.26.4"),
         ("requirements.lock", r"(?m)^sympy==", "sympy>=", "lock: sympy is not pinned"),
         (

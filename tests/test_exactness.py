@@ -143,6 +143,7 @@ def test_fifty_steps_equal_autograd(name, kind, normalisation):
     _assert_equal(name, normalisation, kind, 7, (1, 3, REPLICAS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 2, 5, 16, 33])
 @pytest.mark.parametrize(("name", "normalisation"), [("elu", "none"), ("rrelu", "noisy_batch")])
 def test_any_width_will_do(name, normalisation, width):

@@ -19,6 +19,7 @@ from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
 from activation_study.networks import StackedMLP
 from activation_study.splits import make_split
 
+pytestmark = pytest.mark.slow
 SEEDS, STEPS, BATCH, RATE = 192, 60, 16, 0.005
 LEVEL = 0.01  # a correct trainer fails for one choice of the seeds in a hundred
 POWER = 0.9  # with which each planted fault is found, at that level

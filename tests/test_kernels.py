@@ -48,7 +48,7 @@ def forward(k, h, training=True):
 
 
 @pytest.mark.parametrize("name", FIXED)
-@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
 def test_values_and_gradients_against_autograd(name, replicas, dtype, tolerance):
     k = kernel(name, replicas, dtype=dtype)

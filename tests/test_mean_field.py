@@ -19,6 +19,7 @@ def graph(activation) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "value": activation.evaluate(x)[0]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["identity", "relu", "very_leaky_relu", "sigmoid", "tanh", "elu", "selu", "gelu"])
 @pytest.mark.parametrize("initialisation", ["gain", "torch_default"])
 def test_the_decay_is_that_of_the_function(name: str, initialisation: str):

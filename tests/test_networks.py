@@ -1,5 +1,7 @@
 """The batched networks are, replica for replica, what nn.Sequential and autograd give."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -38,6 +40,7 @@ FACTORS = {
     "initial_bias": 0.0,
     "centred": False,
 }
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 FEATURES, CLASSES, BATCH, STEPS = 11, 5, 13, 50
 
 
@@ -63,8 +66,8 @@ def train_stacked(network, kind, rates):
     return torch.stack(losses)
 
 
-@pytest.mark.parametrize("normalisation", ["none", "batch"])
-@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("normalisation", ["none", slow("batch")])
+@pytest.mark.parametrize("kind", [slow("sgd"), "momentum", slow("adam")])
 @pytest.mark.parametrize("name", ENTRIES)
 def test_fifty_steps_equal_sequential_autograd(name, kind, normalisation):
     rates = [0.001, 0.003, 0.01]

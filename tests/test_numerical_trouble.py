@@ -135,6 +135,7 @@ def test_a_batch_and_a_probe_of_one_class_are_a_result():
     assert all(math.isfinite(value) for value in _taken(rows, "selectivity"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @pytest.mark.parametrize("batch", [1, 10, 500])
 def test_fewer_samples_than_a_batch_are_a_result(normalisation, batch):

@@ -364,6 +364,7 @@ def _gaussian_mean(f):
     return sum(both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sigmoid", "relu", "tanh"])
 def test_gradients_decay_as_mean_field_theory_says(name):
     """‖δ‖ shrinks by √χ₁ a layer, χ₁ = g² E φ′(z)², at the gain g, where every layer's q is 1."""

@@ -14,7 +14,6 @@ import struct
 import subprocess
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +94,7 @@ def test_digits_are_scikit_learns():
     assert (arrays.classes, arrays.official_test) == (10, None)
 
 
+@pytest.mark.slow
 def test_mnist1d_is_the_packages_training_set_and_a_larger_fresh_test_set(monkeypatch):
     import mnist1d.data
 
@@ -227,14 +227,18 @@ def test_no_source_gives_one_line_that_names_them_all(fashion, tmp_path):
 
 
 def test_a_server_that_never_answers_costs_seconds(fashion, tmp_path, monkeypatch):
+    """One connection, given up after NETWORK_TIMEOUT; how long that took is not asked, as the machine may be busy."""
+    assert sources.NETWORK_TIMEOUT <= 30
     monkeypatch.setattr(sources, "NETWORK_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [address])
-        start = time.monotonic()
         with pytest.raises(DatasetUnavailable, match="timed out"):
             datasets.load("f", FASHION, tmp_path / "cache")
-    assert time.monotonic() - start < 5
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
     assert socket.getdefaulttimeout() is None
 
 

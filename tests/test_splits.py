@@ -307,6 +307,7 @@ def test_the_caller_s_random_state_is_left_alone():
     assert np.random.get_state()[1].tolist() == before[1]
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_split_without_the_heavy_libraries(tmp_path):
     np.savez(tmp_path / "a.npz", x=noisy().x, y=noisy().y)
     files = tmp_path / "d.npz", tmp_path / "d.json"

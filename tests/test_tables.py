@@ -158,6 +158,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["t.parquet"]
 
 
+@pytest.mark.slow
 def test_every_bit_that_turns_is_noticed_or_harmless(tmp_path):
     """One bit of every byte, in turn: in a small file most of them are the footer's."""
     path = tmp_path / "timings.parquet"

@@ -50,6 +50,7 @@ def digits(value):
     return 0.5001 * 10.0 ** -max(len(text.split(".")[1]), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRINTED)
 def test_constants_to_every_printed_digit(name):
     row = theory.constants(activation(name))
@@ -73,6 +74,7 @@ def test_the_sigmoids_largest_slope_is_a_quarter():
     assert theory.largest_slope(response("sigmoid")) == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith("rrelu")])
 def test_moments_against_scipy_on_independent_formulas(name):
     _, value, derivative = TABLE[name]
@@ -163,6 +165,7 @@ def network(name, sigma_w2, sigma_b2, depth, width, rng):
 SIMULATED = ["tanh", "relu", "elu", "selu", "gelu"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scheme"),
     [("sigmoid", "xavier"), ("sigmoid", "gain"), *itertools.product(SIMULATED, ["xavier", "gain", "edge"])],

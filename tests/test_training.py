@@ -105,6 +105,7 @@ def test_a_run_equals_plain_pytorch(rule):
     assert {row["status"] for row in rows["runs"]} == {"finished", "pruned"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "normalisation"), [("rrelu", "none"), ("prelu", "noisy_batch")])
 def test_chunks_do_not_change_results(activation, normalisation):
     factors = {"activation": activation, "normalisation": normalisation}
@@ -295,6 +296,7 @@ def test_inputs_beyond_all_bounds_diverge_at_once():
     assert [row["area_under_loss"] for row in rows["runs"]] == pytest.approx([math.log(math.log(3))] * 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "factors",
     [
@@ -387,6 +389,7 @@ class _Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["rrelu", "prelu"])
 def test_a_killed_run_goes_on_and_ends_alike(activation, tmp_path, monkeypatch):
     """Killed at every seventh evaluation, once with replicas that diverge: the same rows, bit for bit."""

@@ -122,6 +122,7 @@ def test_seeds_settle_no_disagreement_of_datasets(rng):
     assert verdict_on(around(rng, [0.8, 0.8, 0.8], sd=5)).seeds_to_settle > 10
 
 
+@pytest.mark.slow
 def test_the_smallest_detectable_equivalence_by_simulation(rng):
     """Both one-sided tests must pass: at no difference and a margin of that size, in 80% of the studies."""
     passed = 0
@@ -165,6 +166,7 @@ def test_verdicts_exclude_each_other(rows):
         assert_follows_the_rules(result, family[name])
 
 
+@pytest.mark.slow
 def test_verdicts_exclude_each_other_over_many_scales(rng):
     """One family of 500 effects of every size and noise: small p-values in all three tests."""
     noise = 10 ** rng.uniform(-6, 1, (500, 1, 1))
@@ -197,6 +199,7 @@ def assert_follows_the_rules(result, effect_):
             assert effect_.interval.estimate > -effect_.smallest
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_below_nominal(rng):
     """No effect, 10 seeds, 3 cells of unequal noise, 600 families of one: at most 5% each way."""
     values = rng.normal(0, 1, (600, 3, 10)) * np.array([[1], [2], [3]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,32 +13,55 @@ from typing import Any
 import torch
 
 from activation_study.chunks import Chunk
+from activation_study.errors import lacks_memory
 from activation_study.files import replacing
 
 INTERVAL = 30.0  # seconds between two writes
+DIGEST = 32  # bytes of SHA-256, before all others
+
+
+class UnusableError(Exception):
+    """A state that its chunk cannot go on from; the chunk may be half restored, so the run has to start again."""
 
 
 class Checkpoint:
     """The states of a run's chunks, by name.
 
     Args:
-        path: the file; None keeps nothing.
-        identity: what the states hold for (run, code, device …); a file with another identity is not used.
+        path: the file; None keeps nothing, nor does a folder of that name.
+        identity: what the states hold for (run, code, device …); a file with another identity is not used, nor is
+            anything else that is no whole checkpoint.
+
+    Raises:
+        Exception: memory is short, as :func:`~activation_study.errors.lacks_memory` knows it.
     """
 
     def __init__(self, path: Path | None, identity: Mapping[str, Any], device: torch.device):
-        self.path, self.identity = path, dict(identity)
+        self.path = None if path is None or path.is_dir() else path
+        self.identity = dict(identity)
         self._states: dict[str, Any] = {}
         self._written = time.monotonic()
-        if path is not None and path.exists():
-            saved = _read(path, device)
-            if saved.get("identity") == self.identity:
-                self._states = saved["states"]
+        if self.path is not None:
+            self._states = _states(self.path, self.identity, device)
 
     def restore(self, name: str, chunk: Chunk) -> None:
-        """Bring the chunk to its state in the file, if that has one."""
-        if name in self._states:
+        """Bring the chunk to its state in the file, if that has one.
+
+        Raises:
+            UnusableError: it has one that is no state of this chunk.
+        """
+        if name not in self._states:
+            return
+        try:
             chunk.restore(self._states[name])
+        except Exception as error:
+            if lacks_memory(error):
+                raise
+            raise UnusableError(f"{name}: {error}") from error
+
+    def forget(self) -> None:
+        """Go on as if there had been no file."""
+        self._states = {}
 
     def keep(self, name: str, chunk: Chunk) -> None:
         """Note the chunk's state; write the file if the last write is long enough ago."""
@@ -52,12 +76,25 @@ class Checkpoint:
             self._written = time.monotonic()
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    """Tensors and plain values only; a damaged file counts as none (PyTorch itself reads wrong bits as they are)."""
-    data = path.read_bytes()
-    if data[:32] != _digest(data[32:]):
+def _states(path: Path, identity: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Those in the file, if it is a whole one of this identity; none, whatever else there is.
+
+    PyTorch reads tensors and plain values only, but takes wrong bits as they are.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # from a pipe one would read for ever
+            return {}
+        with path.open("rb") as file:
+            if file.read(DIGEST) != hashlib.file_digest(file, "sha256").digest():
+                return {}
+            file.seek(DIGEST)
+            saved = torch.load(io.BytesIO(file.read()), map_location=device, weights_only=True)
+        states = saved["states"] if saved["identity"] == identity else {}
+        return states if isinstance(states, dict) else {}
+    except Exception as error:  # there is no end to what damaged or foreign files make of a reader
+        if lacks_memory(error):
+            raise
         return {}
-    return torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
 
 
 def _digest(content: bytes) -> bytes:

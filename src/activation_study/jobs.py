@@ -12,20 +12,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from activation_study.errors import StudyError
+from activation_study.errors import StudyError, lacks_memory
+from activation_study.text import plain
 
 CHECKPOINT = "checkpoint.pt"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 """What is wrong with a disk, not with the program."""
-ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""What PyTorch's RuntimeErrors say when there is no memory left."""
 
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
     """Gives a function that logs a line with the time; a StudyError ends the job with its line and exit code 1.
 
-    So does a disk that is full or read-only, or a lack of memory: the same command goes on when there is room.
+    So does a disk that is full or read-only, or a lack of memory: the same command goes on when there is room. Scripts
+    import this module alone outside of the block, which imports little: what an import lacks then gets its line too.
     """
     start = time.monotonic()
     # Importing PyTorch makes some half a million objects that stay. To look through them for garbage time and again,
@@ -63,11 +63,6 @@ def _trouble(error: Exception) -> str | None:
     if lacks_memory(error):
         return "this job needs more memory than there is; run fewer jobs at a time (--cores), or on a larger machine"
     return None
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether it is an allocator's: Python's, NumPy's, or PyTorch's on a CPU or a GPU."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATORS)
 
 
 def describe_activation(params: dict[str, Any], path: str | Path) -> str:
@@ -117,7 +112,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         rows = outcomes.no_data_rows(params)
     else:
         from activation_study import activations, devices
-        from activation_study.checkpoints import Checkpoint
+        from activation_study.checkpoints import Checkpoint, UnusableError
         from activation_study.training import RunTraining
 
         settings = params["settings"]
@@ -130,8 +125,17 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         )
         identity = receipt | {"arithmetic": where}
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
+
+        def trained() -> dict[str, list[dict[str, Any]]]:
+            return RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+
         try:
-            rows = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+            try:
+                rows = trained()
+            except UnusableError as error:
+                log(f"the checkpoint cannot be used ({plain(error)}): the run starts again")
+                checkpoint.forget()
+                rows = trained()
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
@@ -144,5 +148,6 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         tables.write_parquet(tables.from_rows(name, part), outputs[name], receipt if name == "jobs" else None)
     # The tables hold all there is to know; a kill may also have left a half-written checkpoint.
     for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
-        file.unlink()
+        if not file.is_dir():  # which no job makes
+            file.unlink()
     print(progress.line(Path(outputs.runs).parents[4]), file=sys.stderr)

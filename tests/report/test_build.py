@@ -28,6 +28,7 @@ def _text(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style).*?</\1>", "", html))).split())
 
 
+@pytest.mark.slow
 def test_two_builds_differ_in_the_time_alone_whatever_the_processes(report: Path, tables: Path, tmp_path: Path):
     now = datetime(2027, 8, 9, 10, 11, tzinfo=UTC)
     build("small", tables, tmp_path / "again.html", PROVENANCE, processes=3, now=now)
@@ -118,6 +119,7 @@ def test_a_process_that_is_killed_is_one_line(tables: Path, tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", [*((name,) for name in PARTIAL), PARTIAL])
 def test_without_a_table_the_rest_is_there_and_the_gap_is_named(absent: tuple[str, ...], tmp_path: Path):
     folder = write_tables(tmp_path, TINY, leave_out=absent)
@@ -144,6 +146,7 @@ def test_a_study_without_any_score_still_builds(tmp_path: Path):
     assert "Dataset digits was not available" in text
 
 
+@pytest.mark.slow
 def test_one_seed_has_no_interval(tmp_path: Path):
     shape = Shape(("relu", "elu"), ("digits",), (2,), seeds=1, unavailable=())
     build("one", write_tables(tmp_path, shape), tmp_path / "one.html", PROVENANCE)
@@ -152,6 +155,7 @@ def test_one_seed_has_no_interval(tmp_path: Path):
     assert "nan" not in text.lower().split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "said"), [(4, True), (5, False)])
 def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path: Path):
     shape = Shape(("relu", "elu"), ("digits",), (2,), seeds=seeds, unavailable=())
@@ -164,6 +168,7 @@ def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path
     assert "cannot support a claim about new datasets" in text
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(tmp_path: Path):
     shape = Shape(("relu", HOSTILE), ('"><img src=x onerror=alert(1)>',), (2,), seeds=2, unavailable=())
     build(
@@ -181,6 +186,7 @@ def test_hostile_names_stay_text(tmp_path: Path):
     assert summary["provenance"]["packages"] == {HOSTILE: CLOSING}
 
 
+@pytest.mark.slow
 def test_names_that_would_share_an_id_do_not(tmp_path: Path):
     shape = Shape(("a_b", "a-b", "A_B"), ("digits",), (2,), seeds=2, unavailable=())
     build("ids", write_tables(tmp_path, shape), tmp_path / "ids.html", PROVENANCE)
@@ -188,6 +194,7 @@ def test_names_that_would_share_an_id_do_not(tmp_path: Path):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_long_names_fit(tmp_path: Path):
     shape = Shape(("relu", "x" * 64), ("y" * 64,), (2,), seeds=2, unavailable=())
     build("long", write_tables(tmp_path, shape), tmp_path / "long.html", PROVENANCE)

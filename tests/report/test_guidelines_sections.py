@@ -46,6 +46,7 @@ def test_regret_shows_every_dataset(data: StudyData):
     assert not re.search("interval", table.caption)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", [("ledger",), ("cost",), ("experiments",), ("ledger", "cost", "experiments")])
 def test_without_a_table_the_sections_build(absent: tuple[str, ...], tmp_path: Path):
     data = StudyData.read("small", write_tables(tmp_path, SMALL, leave_out=absent), PROVENANCE)

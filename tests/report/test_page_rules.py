@@ -62,6 +62,7 @@ def _titles(folder: Path, datasets: tuple[str, ...]) -> dict[str, str]:
     return {block.id: block.title for block in walk(made) if isinstance(block, Figure)}
 
 
+@pytest.mark.slow
 def test_a_dataset_more_changes_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     before = _titles(tmp_path / "one", ("digits",))
     assert len(before) == 3

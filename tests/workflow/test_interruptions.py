@@ -141,6 +141,7 @@ def _all_steps(undisturbed):
     return sum(row["replica_steps"] for row in undisturbed["timings"] if row["phase"] == "training")
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_wherever_it_was_stopped(undisturbed, tmp_path, monkeypatch):
     total = _interrupt(tmp_path / "whole.pt", monkeypatch, after=-1)
     assert total > 20
@@ -173,6 +174,7 @@ def test_a_checkpoint_of_something_else_is_not_used(undisturbed, tmp_path, monke
     assert steps == _all_steps(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "short", "long", "text", "foreign", "zeros", "one bit"])
 def test_a_damaged_checkpoint_is_not_used(undisturbed, tmp_path, monkeypatch, damage):
     path = tmp_path / "checkpoint.pt"
