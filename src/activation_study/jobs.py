@@ -78,7 +78,7 @@ def describe_activation(params: dict[str, Any], path: str | Path) -> None:
     """
     from activation_study import activations, files, portraits
 
-    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
     files.write_json(portraits.description(activation), path)
 
 
@@ -86,7 +86,7 @@ def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callabl
     """Measure what one activation costs beside ReLU, and write its rows of the ``cost`` table."""
     from activation_study import activations, cost, files, tables
 
-    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+    activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
     rows = cost.measure(activation, files.read_json(constants)["constants"], **params["settings"])
     for row in rows:
         if row["quantity"] in ("step", "inference"):
@@ -118,7 +118,10 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         log(f"device {device.type}, float32 products {product}")
         arrays = prepared.read_prepared(Path(inputs.arrays), Path(inputs.manifest))
         activation = activations.from_entry(
-            params["factors"]["activation"], settings["activation"], settings["allow_modules"]
+            params["factors"]["activation"],
+            settings["activation"],
+            settings["allow_modules"],
+            [params["factors"]["width"]],
         )
         identity = {
             "run": params,
