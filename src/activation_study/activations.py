@@ -8,11 +8,16 @@ An entry is one of
 
 A keyword argument ``width`` (the text) stands for the number of units of the layer, as in
 ``{class: PReLU, num_parameters: width}``: one slope per unit.
+
+Initial parameters may be random: they are drawn from a seed of the replica and the layer. Its constants and its graph
+are then averages over `DRAWS` draws, and over its units where these differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,11 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from activation_study import activation_entries, expressions, own_modules
+from activation_study import activation_entries, examination, expressions, own_modules
+from activation_study.activation_entries import WIDTH
 from activation_study.errors import StudyError
+from activation_study.seeds import seed_of
+from activation_study.text import one_line
 
-WIDTH = "width"  # the value of an argument that stands for the layer's number of units
-CHECK_RANGE = 30.0  # an activation must be finite for |x| up to here
+DRAWS = 256  # of random initial parameters, over which constants are averaged
+ELEMENTS = 2**20  # at most so many values are computed at once
 
 
 class PaperRReLU(nn.Module):
@@ -95,6 +103,9 @@ class Activation:
         definition: one line that says what it is.
         learnable: it has parameters.
         stochastic: it draws random numbers in training mode.
+        drawn: it draws random numbers when it is built: its initial parameters, or whatever else differs from one to
+            the next.
+        units: the width at which its constants are computed: 1, unless it needs more or its units differ.
     """
 
     name: str
@@ -103,67 +114,103 @@ class Activation:
     definition: str
     learnable: bool
     stochastic: bool
+    drawn: bool
+    units: int
     _build: Callable[[int], nn.Module]
 
-    def module(self, width: int = 1) -> nn.Module:
-        """A fresh module, in training mode, for a layer of `width` units (input [samples, width])."""
-        return self._build(width)
+    def module(self, width: int = 1, seed: int = 0) -> nn.Module:
+        """A fresh module, in training mode, for a layer of `width` units (input [samples, width]).
 
-    def evaluate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """φ(x) and φ′(x) in float64, in evaluation mode, a learnable one at its initial parameters.
+        Args:
+            seed: of its initial parameters, if they are random.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._build(width)
+
+    @functools.cached_property
+    def _evaluated(self) -> list[nn.Module]:
+        seeds = [seed_of("activation constants", draw) for draw in range(DRAWS)] if self.drawn else [0]
+        return [self.module(self.units, seed).double().eval() for seed in seeds]
+
+    def evaluate(self, x: np.ndarray, power: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """φ(x)^power and φ′(x)^power in float64, in evaluation mode, a learnable one at its initial parameters.
+
+        They are averages over these if they are random, and over units that differ.
 
         Args:
             x: points, any shape.
         Returns:
             values and derivatives, the shape of x.
         """
-        points = torch.tensor(np.asarray(x), dtype=torch.float64).reshape(-1, 1).requires_grad_()
-        value = self.module().double().eval()(points)
-        (derivative,) = torch.autograd.grad(value.sum(), points)
-        shape = np.shape(x)
-        return value.detach().numpy().reshape(shape), derivative.numpy().reshape(shape)
+        points = torch.tensor(np.asarray(x), dtype=torch.float64).reshape(-1, 1)
+        parts = []
+        for some in points.split(max(1, ELEMENTS // self.units)):
+            leaf = some.repeat(1, self.units).requires_grad_()
+            sums: list[np.ndarray] = []
+            for module in self._evaluated:
+                value = module(leaf)
+                both = value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+                means = [(one.numpy() ** power).mean(1) for one in both]
+                sums = [a + b for a, b in zip(sums, means, strict=True)] if sums else means
+            parts.append([one / len(self._evaluated) for one in sums])
+        value, derivative = (np.concatenate(one).reshape(np.shape(x)) for one in zip(*parts, strict=True))
+        return value, derivative
 
 
-def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True) -> Activation:
+def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, widths: Sequence[int] = ()) -> Activation:
     """Build an activation and check, by running it on a few numbers, that it is one.
 
     Args:
         name: its key in the config.
         entry: its value in the config.
         allow_modules: whether an entry may name code of the user's own.
+        widths: the numbers of units of the layers that it is for; none if any will do.
     Raises:
         StudyError: the entry is ill-formed, or cannot be built, or is no differentiable elementwise function.
     """
+    entry = activation_entries.completed(name, entry)
     activation_entries.check(name, entry, allow_modules=allow_modules)
     kind = next(kind for kind in activation_entries.KINDS if kind in entry)
     target = entry[kind]
     arguments = {key: value for key, value in entry.items() if key != kind}
     if kind == "expression":
         factory: Callable[..., nn.Module] = partial(_Formula, expressions.parse(target))
-        definition = target
+        definition = " ".join(target.split())
     else:
-        factory = _torch_class(name, target) if kind == "class" else _own_class(name, target)
+        factory = getattr(nn, target) if kind == "class" else _own_class(name, target)
         definition = target + "(" + ", ".join(f"{k}={v}" for k, v in arguments.items()) + ")"
 
-    def build(width: int) -> nn.Module:
-        filled = {key: width if value == WIDTH else value for key, value in arguments.items()}
+    def build(width: int, *also: str) -> nn.Module:
+        """Args: also: arguments that are taken for the width, whatever they are."""
+        filled = {key: width if value == WIDTH or key in also else value for key, value in arguments.items()}
         try:
             return factory(**filled)
         except Exception as error:
             raise StudyError(f"activations.{name}: {definition} cannot be built: {_line(error)}") from None
 
+    widths = tuple(widths) if widths and activation_entries.widths_matter(entry) else (2,)
+    whole = {key: value for key, value in arguments.items() if type(value) is int}
+    per_unit = WIDTH in arguments.values() or {*widths} in [{value} for value in whole.values()]
+
+    def examined(*also: str) -> examination.Found:
+        return examination.examine(
+            lambda width: build(width, *also), widths, per_unit=per_unit or bool(also), own=kind == "module"
+        )
+
     try:
-        learnable, stochastic = _examine(build)
-    except _NotAnActivation as error:
-        raise StudyError(f"activations.{name}: {definition} is not an activation: {error}") from None
-    return Activation(name, dict(entry), kind, definition, learnable, stochastic, build)
-
-
-def _torch_class(name: str, text: str) -> type[nn.Module]:
-    found = getattr(nn, text, None)
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise StudyError(f"activations.{name}: torch.nn has no class {text!r} (upper and lower case matter)")
-    return found
+        found = examined()
+    except examination.NotAnActivation as error:
+        said = str(error)
+        for key in whole:  # a number that should have been the width?
+            with suppress(examination.NotAnActivation, StudyError):
+                examined(key)
+                units = " and ".join(map(str, widths))
+                said = f"{key}: {whole[key]} is not the number of units, which is {units}; write {key}: {WIDTH}"
+        raise StudyError(f"activations.{name}: {definition} is not an activation: {said}") from None
+    return Activation(
+        name, dict(entry), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build
+    )
 
 
 def _own_class(name: str, text: str) -> type[nn.Module]:
@@ -177,82 +224,4 @@ def _own_class(name: str, text: str) -> type[nn.Module]:
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
-
-
-class _NotAnActivation(Exception):
-    """Says why."""
-
-
-def _examine(build: Callable[[int], nn.Module]) -> tuple[bool, bool]:
-    """Run it in both modes and precisions; say whether it is learnable and whether it is stochastic."""
-    points = torch.linspace(-CHECK_RANGE, CHECK_RANGE, 121, dtype=torch.float64)  # 0 is one of them
-    batch = torch.cat([points, points[torch.randperm(121, generator=torch.Generator().manual_seed(0))]])
-    batch = batch.reshape(-1, 2)  # [samples, units]
-    learnable = stochastic = False
-    with torch.random.fork_rng(devices=[]):
-        for dtype in (torch.float32, torch.float64):
-            for training in (True, False):
-                torch.manual_seed(0)
-                module = build(2).to(dtype).train(training)
-                x = batch.to(dtype)
-                y = _run(module, x, seed=0)
-                _check_elementwise(module, x, y)
-                _check_gradient(module, x)
-                learnable = any(p.requires_grad for p in module.parameters())
-                differs = not torch.equal(y, _run(module, x, seed=1))
-                if differs and not training:
-                    raise _NotAnActivation("it is random in evaluation mode")
-                stochastic = stochastic or differs
-    return learnable, stochastic
-
-
-def _run(module: nn.Module, x: Tensor, seed: int) -> Tensor:
-    given = x.clone()
-    torch.manual_seed(seed)
-    try:
-        with torch.no_grad():
-            y = module(given)
-    except Exception as error:
-        raise _NotAnActivation(f"it fails on an input [samples, units]: {_line(error)}") from None
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise _NotAnActivation(f"it turns an input of shape {list(x.shape)} into {shape}")
-    if y.dtype != x.dtype:
-        raise _NotAnActivation(f"it turns {x.dtype} into {y.dtype}")
-    if not torch.equal(given, x):
-        raise _NotAnActivation("it writes on its input (inplace)")
-    _check_finite("value", x, y)
-    return y
-
-
-def _check_finite(what: str, x: Tensor, y: Tensor) -> None:
-    wrong = ~y.isfinite()
-    if wrong.any():
-        raise _NotAnActivation(f"its {what} at x = {x[wrong][0].item():g} is {y[wrong][0].item()}")
-
-
-def _check_elementwise(module: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Halving one element must leave the value of every other as it was.
-
-    Halving keeps the sign: PyTorch's RReLU draws a number for each negative element only.
-    """
-    flat = x.flatten()
-    for position in (flat.argmin(), flat.argmax()):
-        changed = flat.clone()
-        changed[position] /= 2
-        moved = (_run(module, changed.view_as(x), seed=0) != y).flatten()
-        moved[position] = False
-        if moved.any():
-            raise _NotAnActivation("its value at one element depends on other samples or units")
-
-
-def _check_gradient(module: nn.Module, x: Tensor) -> None:
-    leaf = x.clone().requires_grad_()
-    try:
-        (gradient,) = torch.autograd.grad(module(leaf).sum(), leaf)
-    except Exception as error:
-        raise _NotAnActivation(f"it cannot be differentiated: {_line(error)}") from None
-    _check_finite("derivative", x, gradient)
-    if not gradient.any():
-        raise _NotAnActivation("its derivative is zero everywhere")
+    return f"{type(error).__name__}: {one_line(error, 200)}"

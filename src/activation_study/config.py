@@ -96,6 +96,7 @@ def validated(config: Mapping[str, Any]) -> dict[str, Any]:
     if config["study"] == "reference":
         raise StudyError("study: 'reference' is where reports/ keeps the published run; another name is needed")
     for name, entry in config["activations"].items():
+        config["activations"][name] = entry = activation_entries.completed(name, entry)
         activation_entries.check(name, entry, allow_modules=config["allow_modules"])
     for name, entry in config["datasets"].items():
         datasets.check_entry(name, entry)

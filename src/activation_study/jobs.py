@@ -73,7 +73,7 @@ def describe_activation(params: dict[str, Any], path: str | Path) -> str:
     from activation_study import activations, files, portraits, receipts
 
     try:
-        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
         description = portraits.description(activation) | {"status": "available", "message": ""}
     except StudyError as error:
         description = {"constants": None, "portrait": None, "status": "refused", "message": str(error)}
@@ -88,7 +88,7 @@ def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callabl
     rows: list[dict[str, Any]] = []
     description = files.read_json(constants)
     if description["status"] == "available":
-        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"])
+        activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
         rows = cost.measure(activation, description["constants"], **params["settings"])
     for row in rows:
         if row["quantity"] in ("step", "inference"):
@@ -121,7 +121,10 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         log(f"device {device.type}, float32 products {product}")
         arrays = prepared.read_prepared(Path(inputs.arrays), Path(inputs.manifest))
         activation = activations.from_entry(
-            params["factors"]["activation"], settings["activation"], settings["allow_modules"]
+            params["factors"]["activation"],
+            settings["activation"],
+            settings["allow_modules"],
+            [params["factors"]["width"]],
         )
         identity = receipt | {"arithmetic": where}
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)

@@ -55,9 +55,8 @@ def layer_kernel(
     device = torch.device(device)
 
     def build(seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("activation parameters", seed, layer))
-            return activation.module(width).to(device=device, dtype=dtype)
+        drawn_from = seed_of("activation parameters", seed, layer)
+        return activation.module(width, drawn_from).to(device=device, dtype=dtype)
 
     module = build(seeds[0])
     distribution = slope_distribution(module)
@@ -65,7 +64,7 @@ def layer_kernel(
         return RandomSlope(distribution, seeds, layer, dtype, device)
     if type(module) is nn.PReLU:
         return LearnableSlope(module.weight, replicas)
-    if activation.learnable or activation.stochastic:
+    if activation.learnable or activation.stochastic or activation.drawn:
         return Autograd([build(seed) for seed in seeds], seeds, layer, activation.stochastic)
     formulas = closed_form(module) if type(module).__module__.startswith("torch.nn.") else None
     return Elementwise(*formulas, in_place=overwrites(module)) if formulas else AutogradElementwise(module)
@@ -263,7 +262,7 @@ class AutogradElementwise(LayerKernel):
 
 
 class Autograd(LayerKernel):
-    """Any other activation with parameters or noise: replica by replica, each with its own of both.
+    """Any other activation with parameters, noise or anything drawn when built: replica by replica, each with its own.
 
     Args:
         modules: one per replica.
@@ -271,7 +270,7 @@ class Autograd(LayerKernel):
 
     def __init__(self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int, stochastic: bool) -> None:
         super().__init__()
-        self._module = modules[0]
+        self._modules = modules  # they may differ in more than what is trained
         self._stochastic = stochastic
         self._seeds = tuple(seeds)
         self._layer = layer
@@ -297,7 +296,6 @@ class Autograd(LayerKernel):
         return self._differentiate(h, torch.ones_like(h), training=False)[0]
 
     def _apply(self, h: Tensor, parameters: Mapping[str, Tensor], training: bool) -> Tensor:
-        self._module.train(training)
         rows = []
         devices = [h.device] if h.device.type == "cuda" else []
         with torch.random.fork_rng(devices, enabled=self._stochastic):
@@ -305,7 +303,7 @@ class Autograd(LayerKernel):
                 if self._stochastic:
                     torch.manual_seed(seed_of("activation noise", seed, self._layer, self._step))
                 own = {name: p[replica] for name, p in parameters.items()}
-                rows.append(functional_call(self._module, own, (h[replica],)))
+                rows.append(functional_call(self._modules[replica].train(training), own, (h[replica],)))
         return torch.stack(rows)
 
     def _differentiate(self, h: Tensor, grad: Tensor, training: bool) -> tuple[Tensor, ...]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from activation_study.errors import StudyError
+from activation_study.errors import StudyError, lacks_memory
 from activation_study.text import one_line, plain, shown
 
 
@@ -93,9 +93,9 @@ def load(text: str) -> Any:
             f"module {shown(text)}: importing it ends the program, as a script that reads its command line does; "
             "put that part under: if __name__ == '__main__'"
         ) from None
-    except MemoryError:
-        raise
     except Exception as error:
+        if lacks_memory(error):
+            raise
         kind = type(error).__name__
         raise StudyError(f"module {shown(text)} cannot be imported: {kind}: {one_line(error, 160)}") from None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activation_study import datasets, dependencies, own_modules
+from activation_study import activation_entries, datasets, dependencies, own_modules
 from activation_study.config import factor_defaults, read, validated
 from activation_study.errors import StudyError
 
@@ -183,7 +183,14 @@ class Study:
     def activation_params(self, wildcards: Any) -> dict[str, Any]:
         name = wildcards.activation
         entry, allowed = self.config["activations"][name], self.config["allow_modules"]
-        return _plain({"name": name, "entry": entry, "allow_modules": allowed})
+        return _plain({"name": name, "entry": entry, "allow_modules": allowed, "widths": self.widths(name)})
+
+    def widths(self, activation: str) -> list[int]:
+        """The numbers of units of the layers that it is used in; none where they make no difference to it."""
+        if not activation_entries.widths_matter(self.config["activations"][activation]):
+            return []
+        trained = {run.factors["width"] for run in self.runs.values() if run.factors["activation"] == activation}
+        return sorted(trained | set(self.config["cost"]["widths"] if activation in self.costed() else []))
 
     def costed(self) -> list[str]:
         """The activations whose cost is measured."""

@@ -25,7 +25,13 @@ TAIL = 12.0  # a standard normal variable lies beyond with probability 4e-33
 _LEGENDRE = np.polynomial.legendre.Legendre.basis(10)
 NODES = np.array([-1.0, *_LEGENDRE.deriv().roots(), 1.0])
 WEIGHTS = 2 / (110 * _LEGENDRE(NODES) ** 2)
+MAX_PANELS = 2**14  # at once: a function that needs more has no mean, or oscillates beyond all use
+UNSETTLED = 1e-3  # the part of a mean that the narrowest panels may hold
 SLOPE_RANGE = 10.0  # where the largest |φ′| is looked for
+
+
+class Unsettled(Exception):
+    """A mean that quadrature does not find; says what the function does, and where."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Response:
 
 
 def response(activation: Activation, training: bool = True) -> Response:
-    """An activation's response, at the initial parameters if it learns.
+    """An activation's response, at the initial parameters if it learns; averages over them if they are random.
 
     In training mode the random slopes of RReLU and PaperRReLU are averaged over; any other noise is left out,
     as in evaluation mode.
@@ -74,7 +80,12 @@ def response(activation: Activation, training: bool = True) -> Response:
     if distribution is not None:
         slopes = distribution.quantile((NODES + 1) / 2)
         return Response.random_slope(slopes @ WEIGHTS / 2, slopes**2 @ WEIGHTS / 2)
-    return Response.of(lambda x: activation.evaluate(x)[0], lambda x: activation.evaluate(x)[1])
+    return Response(
+        mean=lambda x: activation.evaluate(x)[0],
+        square=lambda x: activation.evaluate(x, 2)[0],
+        slope=lambda x: activation.evaluate(x)[1],
+        slope_square=lambda x: activation.evaluate(x, 2)[1],
+    )
 
 
 def gaussian_mean(f: Function, scale: float = 1.0, tolerance: float = 1e-13) -> float:
@@ -83,6 +94,9 @@ def gaussian_mean(f: Function, scale: float = 1.0, tolerance: float = 1e-13) -> 
     Gauss-Lobatto quadrature of 11 nodes on panels of width 1 over [-12, 12]; a panel whose halves do not add
     up to it is halved again, down to a width of 2^-45, where a jump no longer matters. Gauss-Hermite
     quadrature assumes a smooth f: with 100 nodes its E max(z, 0) is off by .0016.
+
+    Raises:
+        Unsettled: more panels than `MAX_PANELS` do not do, or the narrowest still hold a thousandth of the sum.
     """
     left = np.arange(-TAIL, TAIL)
     width = np.ones_like(left)
@@ -95,10 +109,26 @@ def gaussian_mean(f: Function, scale: float = 1.0, tolerance: float = 1e-13) -> 
         total += (first + second)[~rough].sum()
         if not rough.any():
             return float(total)
+        if 2 * rough.sum() > MAX_PANELS:
+            raise Unsettled(_trouble(f, scale, left[rough], width[rough]))
         left = np.concatenate([left[rough], (left + half)[rough]])
         width = np.tile(half[rough], 2)
         coarse = np.concatenate([first[rough], second[rough]])
+    if not np.abs(coarse).sum() <= UNSETTLED * max(1.0, abs(total)):
+        raise Unsettled(_trouble(f, scale, left, width))
     return float(total + coarse.sum())
+
+
+def _trouble(f: Function, scale: float, left: np.ndarray, width: np.ndarray) -> str:
+    """What f does on the panels that do not settle."""
+    x = scale * (left[:, None] + width[:, None] * (NODES + 1) / 2).ravel()
+    size = np.abs(f(x))
+    if not np.isfinite(size).all():
+        return f"is not finite near x = {x[~np.isfinite(size)][0]:.4g}"
+    place, usual = int(size.argmax()), np.median(np.abs(f(scale * np.linspace(-TAIL, TAIL, 1000))))
+    if size[place] > 1e4 * (1 + usual):
+        return f"has a pole near x = {x[place]:.4g}"
+    return f"varies too fast to be averaged, as near x = {x[place]:.4g}"
 
 
 def _panels(f: Function, scale: float, left: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -124,8 +154,12 @@ def q_map(phi: Response, q: float, sigma_w2: float, sigma_b2: float = 0.0) -> fl
 
 def edge_of_chaos(phi: Response) -> tuple[float, float] | None:
     """(σ_w², σ_b²) with fixed point q = 1 and χ(1) = 1; None if no σ_b² ≥ 0 gives it."""
-    sigma_w2 = 1 / gaussian_mean(phi.slope_square)
-    sigma_b2 = 1 - sigma_w2 * gaussian_mean(phi.square)
+    return _edge(gaussian_mean(phi.square), gaussian_mean(phi.slope_square))
+
+
+def _edge(second: float, slope_second: float) -> tuple[float, float] | None:
+    sigma_w2 = 1 / slope_second
+    sigma_b2 = 1 - sigma_w2 * second
     if sigma_b2 < -1e-9:
         return None
     return sigma_w2, max(sigma_b2, 0.0)
@@ -157,20 +191,32 @@ def constants(activation: Activation) -> dict[str, Any]:
         StudyError: φ has no finite positive second moment, or is flat for |x| < 12.
     """
     phi = response(activation)
-    second = gaussian_mean(phi.square)
+
+    def mean_of(function: Function, what: str, squared: str = "") -> float:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return gaussian_mean(
+                    function, tolerance=1e-6 if activation.drawn else 1e-13
+                )  # the draws leave a percent
+        except Unsettled as error:
+            said = f"the mean of {what}{squared} does not settle: {what} {error}"
+            raise StudyError(f"activations.{activation.name}: {said}") from None
+
+    second = mean_of(phi.square, "φ", "²")
     if not (math.isfinite(second) and second > 0):
         raise StudyError(f"activations.{activation.name}: E φ(z)² is {second}, so it has no gain")
-    if not gaussian_mean(phi.slope_square) > 0:
+    slope_second = mean_of(phi.slope_square, "φ′", "²")
+    if not slope_second > 0:
         raise StudyError(f"activations.{activation.name}: its derivative is zero wherever |x| < {TAIL:g}")
-    mean = gaussian_mean(phi.mean)
+    mean = mean_of(phi.mean, "φ")
     mean = mean if abs(mean) > 1e-12 else 0.0  # an odd function's, but for the quadrature's rounding
-    edge = edge_of_chaos(phi)
+    edge = _edge(second, slope_second)
     return {
         "activation": activation.name,
         "kind": activation.kind,
         "definition": activation.definition,
         "gain": second**-0.5,
-        "chi": chi(phi, 1 / second, 1.0),
+        "chi": 1 / second * slope_second,
         "mean": mean,
         "variance": second - mean**2,
         "slope_max": largest_slope(phi),
