@@ -12,4 +12,4 @@ with job(snakemake.log[0]) as log:
         manifest=Path(snakemake.output.manifest),
         attempt=snakemake.params.attempt,
     )
-    log(f"{manifest['status']}: {manifest['message'] or manifest['source']}")
+    log(": ".join(manifest[key] for key in ("status", "source", "message") if manifest[key]))

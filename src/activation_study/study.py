@@ -180,6 +180,10 @@ class Study:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
         return datasets.fingerprint(self.config["datasets"][wildcards.dataset])
 
+    def dataset_mem_mb(self, wildcards: Any) -> int:
+        """Memory that preparing the dataset needs at most, in MB, by what its files declare."""
+        return datasets.mem_mb(self.config["datasets"][wildcards.dataset])
+
     def dataset_attempt(self, wildcards: Any) -> int:
         """How often the dataset could not be had so far: a new number makes Snakemake try once more."""
         try:

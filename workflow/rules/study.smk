@@ -1,7 +1,7 @@
 import sys
 
 from activation_study.dependencies import sources, sources_digest
-from activation_study import progress
+from activation_study import datasets, progress
 from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
@@ -23,6 +23,9 @@ try:
         from activation_study import claims
 
         claims.of_study(STUDY.config)
+    if workflow.is_main_process:
+        for name in STUDY.datasets():
+            datasets.examine(name, STUDY.config["datasets"][name])
 except StudyError as error:
     sys.exit(f"error: {error}")
 
