@@ -104,7 +104,9 @@ def make_split(
     maps = [_fit(arrays.x[:, column], train, input_transform) for column in columns]
     if all(len(fitted.values) == 1 for fitted in maps):
         found = (
-            f"every input of the training part is {maps[0].values[0]:g}" if whole else "no feature varies in training"
+            f"every input of the training part is {maps[0].values[0]:g}"
+            if whole
+            else "no feature varies in the training part"
         )
         raise StudyError(f"datasets.{name}: {found}; inputs must vary")
     digest = hashlib.sha256(f"{arrays.sha256} {input_transform} {input_shift}".encode())
