@@ -62,7 +62,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         with np.load(arrays, allow_pickle=False) as file:
             x, y = file["x"], file["y"]
             official_test = file["official_test"] if file["official_test"].size else None
-        scale, note = description["scale"], description["message"]
+        scale, note = description.get("scale", "global"), description.get("message", "")
         found, expected = content_sha256(x, y, official_test, scale), description["sha256"]
         if found != expected:
             raise ValueError(f"SHA-256 {found[:12]}… instead of {expected[:12]}…")
