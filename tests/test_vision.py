@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import inspect
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -337,3 +338,26 @@ def test_examining_takes_little_time():
     start = time.perf_counter()
     examine("CIFAR10")
     assert time.perf_counter() - start < 2
+
+
+def test_where_the_test_part_has_no_labels_another_is_taken(tmp_path):
+    home = tmp_path / "torchvision/CLEVRClassification/clevr/CLEVR_v1.0"
+    for part, objects in (("train", [3, 4, 3, 4]), ("val", [4, 3]), ("test", None)):
+        (home / "images" / part).mkdir(parents=True)
+        names = [f"CLEVR_{part}_{i:06}.png" for i in range(len(objects or [0]))]
+        for i, name in enumerate(names):
+            Image.new("RGB", (3, 2), (i, 0, 0)).save(home / "images" / part / name)
+        if objects:
+            scenes = [{"image_filename": n, "objects": [{}] * k} for n, k in zip(names, objects, strict=True)]
+            (home / "scenes").mkdir(exist_ok=True)
+            (home / f"scenes/CLEVR_{part}_scenes.json").write_text(json.dumps({"scenes": scenes}))
+    arrays = datasets.load("c", {"source": "torchvision", "class": "CLEVRClassification"}, tmp_path)
+    assert arrays.y.tolist() == [0, 1, 0, 1, 1, 0]
+    assert arrays.official_test.tolist() == [False] * 4 + [True] * 2
+
+
+def test_long_arguments_still_name_a_folder():
+    one, other = ({"split": f"{'x' * 300}{end}"} for end in "ab")
+    assert len(sources._home_name("EMNIST", one)) < 200
+    assert sources._home_name("EMNIST", one) != sources._home_name("EMNIST", other)
+    assert sources._home_name("EMNIST", {"split": "letters"}) == "EMNIST,split=letters"

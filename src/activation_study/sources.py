@@ -220,8 +220,9 @@ def _parse_fashion_mnist(files: dict[str, bytes]) -> Raw:
 
 
 def _home_name(class_name: str, arguments: dict[str, Any]) -> str:
-    name = re.sub(r"[^\w=.,-]", "_", ",".join([class_name, *vision.assignments(arguments)]))
-    return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    whole = ",".join([class_name, *(f"{name}={value}" for name, value in sorted(arguments.items()))])
+    name = re.sub(r"[^\w=.,-]", "_", whole)
+    return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
 
 
 def _torchvision_parts(cls: type, arguments: dict[str, Any], home: Path) -> list[Any]:

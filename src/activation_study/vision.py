@@ -124,12 +124,9 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
     return {name: value for name, value in found.items() if name not in ("self", "args", "kwargs")}
 
 
-def assignments(arguments: dict[str, Any]) -> list[str]:
-    return [f"{plain(name)}={plain(value)}" for name, value in sorted(arguments.items())]
-
-
 def described(name: str, arguments: dict[str, Any]) -> str:
-    return f"{name}({', '.join(assignments(arguments))})"
+    """As Python would call it, for messages and the report."""
+    return f"{name}({', '.join(f'{plain(key)}={plain(value)}' for key, value in sorted(arguments.items()))})"
 
 
 @contextlib.contextmanager
