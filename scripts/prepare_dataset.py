@@ -14,4 +14,4 @@ with job(snakemake.log[0]) as log:
         manifest=Path(snakemake.output.manifest),
         made_by=receipts.of_dataset(snakemake.params.dataset, snakemake.params.fingerprint),
     )
-    log(f"{manifest['status']}: {manifest['message'] or manifest['source']}")
+    log(": ".join(manifest[key] for key in ("status", "source", "message") if manifest[key]))

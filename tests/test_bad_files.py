@@ -61,7 +61,7 @@ ARCHIVES = {
     "an archive in an archive": (lambda p: _member(p, b"PK\x03\x04", name="x.npz"), ["no array 'x'"]),
     "a name that leaves its folder": (lambda p: _member(p, b"", name="../x.npy"), ["no array 'x'"]),
     "a password": (_encrypted, ["not a readable", "encrypted"]),
-    "labels as text": (lambda p: _saved(p, x=X, y=Y.astype(str)), ["y has the type", "integer"]),
+    "labels as dates": (lambda p: _saved(p, x=X, y=Y.astype("M8[s]")), ["y has the type", "integer"]),
     "one-hot labels": (lambda p: _saved(p, x=X, y=np.eye(2, dtype=int)[Y]), ["y (6, 2)"]),
     "labels as numbers with a point": (lambda p: _saved(p, x=X, y=Y / 1.0), ["y has the type float64", "integer"]),
     "one class": (lambda p: _saved(p, x=X, y=Y * 0), ["at least two classes"]),

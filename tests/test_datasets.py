@@ -17,7 +17,7 @@ from activation_study.prepared import DatasetUnavailable
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_dataset.py"
 FASHION = {"source": "torchvision", "class": "FashionMNIST"}
 X = np.arange(24, dtype=np.float64).reshape(6, 2, 2) / 7
-Y = np.array([3, 3, -1, -1, 8, 8])
+Y = np.array([3, 3, -2, -2, 8, 8])
 
 
 def load_npz(path: Path) -> prepared.Arrays:
@@ -103,6 +103,7 @@ def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
         "features": 4,
         "classes": 3,
         "source": "npz file source.npz",
+        "scale": "global",
         "sha256": load_npz(tmp_path / "source.npz").sha256,
         "official_test": False,
         "made_by": {"code": "2"},
@@ -171,7 +172,7 @@ def test_damaged_prepared_files_are_noticed(prepare_again):
 
 def test_arrays_of_another_manifest_are_noticed(prepare_again, tmp_path):
     arrays, _, _ = prepare_again("a")
-    np.savez(tmp_path / "source.npz", x=X + 1, y=Y)
+    np.savez(tmp_path / "source.npz", x=X**2, y=Y)
     _, manifest, _ = prepare_again("b")
     with pytest.raises(StudyError, match="SHA-256"):
         prepared.read_prepared(arrays, manifest)

@@ -1,8 +1,11 @@
 """Folders of images and .npz files: good, damaged and hostile."""
 
+import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -117,7 +120,7 @@ def test_a_folder_larger_than_memory_is_refused(images, monkeypatch):
 # --- npz -------------------------------------------------------------------------------------------------
 
 X = np.arange(24, dtype=np.float64).reshape(6, 2, 2) / 7
-Y = np.array([3, 3, -1, -1, 8, 8])
+Y = np.array([3, 3, -2, -2, 8, 8])
 
 
 def load_npz(path: Path) -> prepared.Arrays:
@@ -128,7 +131,10 @@ def load_npz(path: Path) -> prepared.Arrays:
 def test_npz_arrays_are_flattened_and_their_classes_renumbered(tmp_path, save):
     save(tmp_path / "a.npz", x=X, y=Y, more=np.array([None]))  # what is not asked for is not read
     arrays = load_npz(tmp_path / "a.npz")
-    np.testing.assert_array_equal(arrays.x, X.reshape(6, 4).astype(np.float32))
+    # X is no float32: it is kept centred, scaled by a power of two, and as exact as float32 is there.
+    slope, origin = np.polyfit(arrays.x.ravel().astype(np.float64), X.ravel(), 1)
+    assert np.log2(slope) == pytest.approx(np.rint(np.log2(slope)), abs=1e-6)
+    np.testing.assert_allclose(arrays.x * slope + origin, X.reshape(6, 4), rtol=0, atol=1e-7 * X.max())
     assert (arrays.x.dtype, arrays.y.dtype) == (np.float32, np.int64)
     assert (arrays.y.tolist(), arrays.classes) == ([1, 1, 0, 0, 2, 2], 3)
 
@@ -153,10 +159,10 @@ def _with(index, value):
         ({"x": X[:, :0], "y": Y}, "not empty"),
         ({"x": _with((4, 1, 0), np.nan), "y": Y}, "sample 4, feature 2"),
         ({"x": _with((4, 1, 0), -np.inf), "y": Y}, "sample 4, feature 2"),
-        ({"x": _with((4, 1, 0), 1e39), "y": Y}, "sample 4, feature 2"),  # finite, but not as a float32
         ({"x": X + 1j, "y": Y}, "complex"),
         ({"x": X.astype(str), "y": Y}, "real numbers"),
         ({"x": X, "y": Y + 0.5}, "integer class labels"),
+        ({"x": X, "y": np.where(Y == -2, -1, Y)}, r"2 samples have the label -1.*unlabelled: -1"),
         ({"x": X, "y": np.zeros(6, int)}, "at least two classes"),
     ],
 )
@@ -185,6 +191,75 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing may be read
     with pytest.raises(StudyError, match="declares 8000128 bytes"):
         load_npz(tmp_path / "a.npz")
+
+
+def test_a_zip_bomb_is_refused_by_its_ratio(tmp_path, monkeypatch):
+    """1 MB that becomes a gigabyte in memory and four of results; what is saved uncompressed is as large as it is."""
+    monkeypatch.setattr(local_files, "UNPACKED_FREE", 10**6)
+    members = {"x": np.zeros((1000, 10_000), bool), "y": np.arange(1000) % 2}
+    np.savez_compressed(tmp_path / "a.npz", **members)
+    with pytest.raises(StudyError, match=r"array x declares 10000128 bytes in \d+ of the archive.*np\.savez") as error:
+        load_npz(tmp_path / "a.npz")
+    assert "\n" not in str(error.value)
+    np.savez(tmp_path / "b.npz", **(members | {"x": members["x"] | (np.arange(1000) % 2 > 0)[:, None]}))
+    assert load_npz(tmp_path / "b.npz").x.shape == (1000, 10_000)
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("x_train", "y_train", "x_test", "y_test")])
+@pytest.mark.parametrize(("kind", "each"), [(np.uint8, 1), (bool, 4), (np.int8, 4), (np.float16, 4), (np.float64, 4)])
+def test_sizes_are_bounded_as_they_are_kept(tmp_path, monkeypatch, kind, each, names):
+    """Bytes stay bytes; whatever else becomes float32, which may be larger than what was read."""
+    arrays = {name: np.arange(1000).reshape(10, 100) % 2 if name[0] == "x" else np.arange(10) % 2 for name in names}
+    arrays = {name: array.astype(kind if name[0] == "x" else np.uint8) for name, array in arrays.items()}
+    np.savez(tmp_path / "a.npz", **arrays)
+    kept = sum(array.size * (each if name[0] == "x" else 1) for name, array in arrays.items())
+    monkeypatch.setattr(local_files, "MAX_BYTES", 9000 + kept)
+    load_npz(tmp_path / "a.npz")
+    if each > np.dtype(kind).itemsize:
+        monkeypatch.setattr(local_files, "MAX_BYTES", kept - 1)
+        monkeypatch.setattr(np.lib.format, "read_array", None)  # nothing may be read
+        with pytest.raises(StudyError, match=f"becomes {kept} bytes as float32; at most {kept - 1} are kept"):
+            load_npz(tmp_path / "a.npz")
+
+
+def test_the_memory_that_preparing_needs_follows_the_files(tmp_path, images):
+    base = datasets.PREPARING_MB
+    np.savez(tmp_path / "small.npz", x=X, y=Y)
+    np.savez(tmp_path / "large.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
+    np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
+
+    def needed(name: str, **more) -> int:
+        return datasets.mem_mb({"source": "npz", "path": str(tmp_path / name)} | more)
+
+    assert needed("small.npz") <= base + 1
+    assert needed("large.npz") == needed("packed.npz") == pytest.approx(base + 2 * 24 + 12, abs=2)
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    for name in ("missing.npz", "junk.npz", "x" * 300, "a\0b"):
+        assert needed(name) == base
+    assert datasets.mem_mb({"source": "npz", "path": "~no-such-user/a.npz"}) == base
+    folder = {"source": "folder", "path": str(images)}
+    assert datasets.mem_mb(folder) <= base + 1
+    assert datasets.mem_mb(folder | {"size": 1000, "mode": "RGB"}) == base + 12
+    assert datasets.mem_mb({"source": "digits"}) == 4000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+def test_preparing_takes_no_more_memory_than_it_says(tmp_path):
+    """In a process of its own; what Python and NumPy take by themselves is in the base."""
+    source = np.random.default_rng(0).normal(size=(10_000, 2000))
+    np.savez(tmp_path / "a.npz", x=np.asfortranarray(source), y=np.arange(10_000) % 2)
+    code = (
+        "import sys; from pathlib import Path; from activation_study import datasets\n"
+        "entry = {'source': 'npz', 'path': sys.argv[1] + '/a.npz'}\n"
+        "datasets.prepare('m', entry, Path(sys.argv[1], 'd.npz'), Path(sys.argv[1], 'd.json'))\n"
+        "peak = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]\n"
+        "print(int(peak) / 1024, datasets.mem_mb(entry))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    used, declared = map(float, done.stdout.split())
+    assert used - 150 < declared - datasets.PREPARING_MB
 
 
 @pytest.mark.parametrize("shape", ["(100000000, 1000)", "(-6, -4)", "(6, 5)", "(6,", "(6.0, 4)"])

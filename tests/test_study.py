@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
@@ -223,6 +224,25 @@ def test_what_a_dataset_job_depends_on_leaves_out_targets_and_caps():
             == {"name": "blobs", "entry": {"source": "npz", "path": "blobs.npz"}}
         )
     assert Study.from_config(small.changed("datasets.blobs.path", "b.npz")).dataset_params(Blobs) != params
+
+
+def test_a_dataset_job_depends_on_how_its_data_are_read_and_scaled(tmp_path):
+    wildcards = type("Wildcards", (), {"dataset": "blobs"})
+    base = Study.from_config(small.config())
+    for key, value in (("scale", "global"), ("unlabelled", "-1")):
+        changed = Study.from_config(small.changed(f"datasets.blobs.{key}", value))
+        assert changed.dataset_params(wildcards) != base.dataset_params(wildcards)
+        assert {run.id: run.params for run in changed.runs.values()} == {r.id: r.params for r in base.runs.values()}
+    assert changed.config["datasets"]["blobs"]["unlabelled"] == -1
+    photos = {"source": "folder", "path": "photos", "size": 32, "mode": "L", "target": 0.5}
+    for size in (32, [8, 16]):
+        study = Study.from_config(small.changed("datasets.blobs", photos | {"size": size}))
+        assert study.dataset_params(wildcards)["entry"] == {
+            "source": "folder", "path": "photos", "size": size, "mode": "L"
+        }  # fmt: skip
+    np.savez(tmp_path / "a.npz", x=np.zeros((1000, 5000)), y=np.zeros(1000))
+    large = Study.from_config(small.changed("datasets.blobs.path", str(tmp_path / "a.npz")))
+    assert large.dataset_mem_mb(wildcards) > base.dataset_mem_mb(wildcards) + 80
 
 
 def test_replica_steps_count_what_training_does():

@@ -12,6 +12,7 @@ import numpy as np
 
 from activation_study import files
 from activation_study.errors import StudyError
+from activation_study.text import one_line, plain
 
 
 class DatasetUnavailable(StudyError):
@@ -22,8 +23,11 @@ class DatasetUnavailable(StudyError):
 class Arrays:
     """A data set in memory.
 
-    x: [N, D] uint8 or float32, raw feature values; y: [N] int64, 0 … classes − 1; official_test: [N] bool, or
-    None where the source has no test set of its own; sha256: of the contents, whatever the source.
+    x: [N, D] uint8 or float32, raw feature values, where need be moved and scaled so that float32 holds them
+    (`features.stored`); y: [N] int64, 0 … classes − 1; official_test: [N] bool, or None where the source has no
+    test set of its own; sha256: of the contents, whatever the source; scale: whether inputs are standardised by
+    one mean and deviation ("global") or each feature by its own ("per_feature"); note: what a reader of the
+    results should know about the data, or "".
     """
 
     x: np.ndarray
@@ -32,6 +36,8 @@ class Arrays:
     classes: int
     source: str
     sha256: str
+    scale: str = "global"
+    note: str = ""
 
 
 def write_prepared(data: Arrays, description: dict[str, Any], arrays: Path, manifest: Path) -> None:
@@ -56,20 +62,25 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         with np.load(arrays, allow_pickle=False) as file:
             x, y = file["x"], file["y"]
             official_test = file["official_test"] if file["official_test"].size else None
-        found, expected = content_sha256(x, y, official_test), description["sha256"]
+        scale, note = description.get("scale", "global"), description.get("message", "")
+        found, expected = content_sha256(x, y, official_test, scale), description["sha256"]
         if found != expected:
             raise ValueError(f"SHA-256 {found[:12]}… instead of {expected[:12]}…")
-        return Arrays(x, y, official_test, description["classes"], description["source"], found)
+        return Arrays(x, y, official_test, description["classes"], description["source"], found, scale, note)
     except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
-        raise StudyError(f"{arrays} is damaged ({error}); delete it and run the study again") from error
+        raise StudyError(
+            f"{plain(arrays)} is damaged ({one_line(error)}); delete it and run the study again"
+        ) from error
 
 
-def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None) -> str:
-    """SHA-256 of types, shapes and values."""
+def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None, scale: str = "global") -> str:
+    """SHA-256 of types, shapes and values, and of how they are to be scaled where that is not by one number."""
     digest = hashlib.sha256()
     for array in (x, y, np.zeros(0, bool) if official_test is None else official_test):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
+    if scale != "global":
+        digest.update(scale.encode())
     return digest.hexdigest()

@@ -224,7 +224,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "datasets": {
         "dataset": FACTORS["dataset"],
         "status": Column("str", "available, unavailable or refused"),
-        "message": Column("str", "why it is unavailable or refused"),
+        "message": Column("str", "why there are none, or a note on the data"),
         "samples": Column("int", "samples, test set included", low=0),
         "features": Column("int", "values per sample", low=0),
         "classes": Column("int", "classes", low=0),

@@ -7,8 +7,8 @@ for torchvision or scikit-learn.
 import contextlib
 import gzip
 import hashlib
-import inspect
 import io
+import os
 import random
 import re
 import shutil
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from activation_study import photos, vision
 from activation_study.errors import StudyError
 from activation_study.files import replacing
 from activation_study.prepared import DatasetUnavailable
+from activation_study.text import one_line, plain, shown
 
 MAX_BYTES = 4 * 2**30  # data stay in memory; whatever declares more than this is refused before it is read
-# Arguments of torchvision classes that are the study's to give.
-RESERVED_ARGUMENTS = {"root", "train", "download", "transform", "target_transform", "transforms", "loader"}
 NETWORK_TIMEOUT = 20.0  # seconds a connection may stay silent
 SYSTEM_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # SHA-256 of the uncompressed idx files: Debian's gzip files differ from torchvision's, their contents do not.
@@ -111,49 +111,40 @@ def fashion_mnist(cache: Path) -> Raw:
     )
 
 
-def torchvision_dataset(class_name: str, arguments: dict[str, Any], cache: Path, key: str) -> Raw:
-    """Any classification data set of torchvision, downloaded once into the cache.
+def torchvision_dataset(
+    class_name: str,
+    arguments: dict[str, Any],
+    cache: Path,
+    key: str,
+    *,
+    size: int | list[int] | None = None,
+    mode: str | None = None,
+    allow_unchecked: bool = False,
+) -> Raw:
+    """A classification data set of torchvision: from the cache, from archives that lie there, or downloaded into it.
 
-    torchvision checks the MD5 of what it downloads; its CIFAR readers unpickle the files behind that check.
+    torchvision checks the MD5 of what it downloads; `vision.guarded` what it then unpacks, unpickles and opens.
 
     Raises:
         DatasetUnavailable: neither the cache nor the download works.
-        StudyError: `key`, for an unknown class, wrong arguments, or samples other than (image, integer).
+        StudyError: `key`, for a class that cannot be used, wrong arguments, or samples other than (image, integer).
     """
-    from torchvision import datasets
-
-    cls = getattr(datasets, class_name, None)
-    if not (inspect.isclass(cls) and issubclass(cls, datasets.VisionDataset)):
-        raise StudyError(f"{key}.class: {class_name!r} is no torchvision dataset; FashionMNIST or CIFAR10 are examples")
-    described = f"{class_name}({', '.join(_assignments(arguments))})"
-    allowed = {name: value for name, value in _parameters(cls).items() if name not in RESERVED_ARGUMENTS}
-    for name in arguments:
-        if name not in allowed:
-            known = ", ".join(allowed) or "none"
-            raise StudyError(f"{key}.{name}: {class_name} has no such argument; it takes {known}")
-    for name, parameter in allowed.items():
-        if parameter.default is parameter.empty and name not in arguments:
-            raise StudyError(f"{key}.{name}: is missing; torchvision's {class_name} needs it")
-    home = cache / "torchvision" / re.sub(r"[^\w=.,-]", "_", ",".join([class_name, *_assignments(arguments)]))
+    cls = vision.checked_class(class_name, arguments, key, allow_unchecked=allow_unchecked)
+    described = vision.described(class_name, arguments)
+    home = cache / "torchvision" / _home_name(class_name, arguments)
     try:
-        parts = _torchvision_parts(cls, arguments, home)
-        x, y = _labelled_images(parts, f"{key}: {described}")
-    except StudyError:
+        with vision.guarded():
+            parts = _torchvision_parts(cls, arguments, home)
+            x, y = _labelled_images(parts, f"{key}: {described}", size, mode)
+    except (StudyError, MemoryError):
         raise
-    except (TypeError, ValueError) as error:
-        raise StudyError(f"{key}: torchvision refuses {described}: {one_line(error)}") from error
     except Exception as error:  # network, archives, integrity: torchvision has errors of many kinds
         raise DatasetUnavailable(
             f"{key}: torchvision could not provide {described}: {one_line(error)}. "
-            f"Check the network, or put its files into {home}, and run again"
+            f"Check the network, or put its files or archives into {plain(home, 300)}, and run again"
         ) from error
     official_test = np.arange(len(y)) >= len(parts[0]) if len(parts) == 2 else None
-    return Raw(x, y, official_test, f"torchvision {described}")
-
-
-def one_line(error: BaseException) -> str:
-    """The message of any error, without line breaks and at most 300 characters long."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return Raw(x, y, official_test, f"torchvision {described}{photos.described(size, mode)}")
 
 
 @contextlib.contextmanager
@@ -228,30 +219,32 @@ def _parse_fashion_mnist(files: dict[str, bytes]) -> Raw:
     )
 
 
-def _assignments(arguments: dict[str, Any]) -> list[str]:
-    return [f"{name}={value}" for name, value in sorted(arguments.items())]
-
-
-def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """The arguments of a class, with those that its **kwargs hand to its parent."""
-    found: dict[str, inspect.Parameter] = {}
-    for ancestor in cls.__mro__:
-        own = inspect.signature(ancestor.__init__).parameters
-        found = own | found
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
-            break
-    return {name: value for name, value in found.items() if name not in ("self", "args", "kwargs")}
+def _home_name(class_name: str, arguments: dict[str, Any]) -> str:
+    whole = ",".join([class_name, *(f"{name}={value}" for name, value in sorted(arguments.items()))])
+    name = re.sub(r"[^\w=.,-]", "_", whole)
+    return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
 
 
 def _torchvision_parts(cls: type, arguments: dict[str, Any], home: Path) -> list[Any]:
     """The training and the test part, or the whole where the class knows no parts."""
-    if home.is_dir():
-        with contextlib.suppress(Exception):  # a damaged cache is downloaded again
-            return _torchvision_open(cls, arguments, home, download=False)
     home.parent.mkdir(parents=True, exist_ok=True)
+    if home.is_dir():
+        with contextlib.suppress(Exception):  # a damaged cache is replaced
+            return _torchvision_open(cls, arguments, home, download=False)
+        # Archives that somebody put there are checked and unpacked; in a copy, so that none stays half unpacked.
+        with contextlib.suppress(Exception), vision.offline():
+            return _torchvision_fetched(cls, arguments, home, have=home)
+    return _torchvision_fetched(cls, arguments, home)
+
+
+def _torchvision_fetched(cls: type, arguments: dict[str, Any], home: Path, have: Path | None = None) -> list[Any]:
+    """Fetch into a temporary folder, beginning with the files of `have`, and put it in the place of `home`."""
     with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
         complete = Path(temporary, "complete")
-        complete.mkdir()
+        if have:
+            shutil.copytree(have, complete, symlinks=True, copy_function=_linked)
+        else:
+            complete.mkdir()
         _torchvision_open(cls, arguments, complete, download=True)
         try:
             complete.replace(home)
@@ -264,34 +257,57 @@ def _torchvision_parts(cls: type, arguments: dict[str, Any], home: Path) -> list
     return _torchvision_open(cls, arguments, home, download=False)
 
 
+def _linked(source: str, target: str) -> None:
+    """One file under a second name, or a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def _torchvision_open(cls: type, arguments: dict[str, Any], root: Path, *, download: bool) -> list[Any]:
-    parameters = _parameters(cls)
-    common = arguments | {k: v for k, v in {"root": root, "download": download}.items() if k in parameters}
+    takes = vision.parameters(cls)
+
+    def part(**more: Any) -> Any:
+        return vision.construct(cls, arguments, root, download=download, **more)
+
     with _quiet_and_bounded():
-        if "train" in parameters:
-            return [cls(**common, train=train) for train in (True, False)]
-        if "split" not in parameters or "split" in arguments:
-            return [cls(**common)]
-        train = cls(**common)  # the default split is the training part
+        if "train" in takes:
+            return [part(train=train) for train in (True, False)]
+        if "split" not in takes or "split" in arguments:
+            return [part()]
+        train = part()  # the default split is the training part
+        if split := vision.HELD_OUT.get(cls.__name__):
+            return [train, part(split=split)]
         try:
-            return [train, cls(**common, split="test")]
+            return [train, part(split="test")]
         except ValueError:  # what torchvision raises for an unknown split
-            return [train, cls(**common, split="val")]
+            return [train, part(split="val")]
 
 
-def _labelled_images(parts: list[Any], where: str) -> tuple[np.ndarray, np.ndarray]:
+def _labelled_images(
+    parts: list[Any], where: str, size: int | list[int] | None, mode: str | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Images [N, ...] and labels [N] of all parts, one after the other."""
-    images, labels = [], []
-    for part in parts:
-        for index in range(len(part)):
-            image, label = part[index][:2]
-            if not isinstance(label, int | np.integer) and getattr(label, "ndim", None) != 0:
-                raise StudyError(f"{where} yields the label {label!r}; integer class labels are needed")
-            images.append(np.asarray(image))
-            labels.append(int(label))
-            if images[-1].shape != images[0].shape:
-                found = f"{images[0].shape} and {images[-1].shape}"
-                raise StudyError(f"{where} has images of the shapes {found}; one size is needed")
-            if len(images) * images[0].nbytes > MAX_BYTES:
-                raise StudyError(f"{where} has more than {MAX_BYTES} bytes of pixels; they would not fit in memory")
-    return np.stack(images), np.array(labels)
+    total = sum(map(len, parts))
+    labels: list[int] = []
+    images: np.ndarray | None = None
+    for sample in (part[index] for part in parts for index in range(len(part))):
+        image, label = sample[:2]
+        if not isinstance(label, int | np.integer) and getattr(label, "ndim", None) != 0:
+            raise StudyError(f"{where} yields the label {shown(label)}; integer class labels are needed")
+        pixels = np.asarray(photos.fitted(image, size, mode))
+        if images is None:
+            if total * pixels.nbytes > MAX_BYTES:
+                raise StudyError(f"{where} has more than {MAX_BYTES} bytes of pixels; size: 32 makes them smaller")
+            images = np.empty((total, *pixels.shape), pixels.dtype)
+        elif pixels.shape != images.shape[1:]:
+            raise StudyError(
+                f"{where} has images of the shapes {images.shape[1:]} and {pixels.shape}; one size is needed: "
+                f"size: 32 and mode: L or RGB bring them to one"
+            )
+        images[len(labels)] = pixels
+        labels.append(int(label))
+    if images is None:
+        raise StudyError(f"{where} has no samples")
+    return images, np.array(labels)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +22,12 @@ class Split:
     """What one replicate trains on, selects on and is scored on.
 
     train_x, validation_x, test_x: float32 [n, D], mean 0 (plus the input shift) and mean square 1 (before it)
-    over the training part; *_y: int64 [n]. `mean` and `scale` are those of the raw training values;
+    over the training part; *_y: int64 [n]. `mean` and `scale` are those of the stored training values;
     `excess_kurtosis` is that of the transformed ones, which says how normal they have become. `digest` is a
     SHA-256 of data, indices and statistics: two splits with one digest hold the same tensors.
+
+    Where the data ask for it (`Arrays.scale`), all of this is done feature by feature: each then has mean 0 and mean
+    square 1, `mean` and `scale` are [D], and a feature that is constant in the training part is 0 everywhere.
     """
 
     train_x: torch.Tensor = field(repr=False)
@@ -34,8 +37,8 @@ class Split:
     test_x: torch.Tensor = field(repr=False)
     test_y: torch.Tensor = field(repr=False)
     classes: int
-    mean: float
-    scale: float
+    mean: float | np.ndarray
+    scale: float | np.ndarray
     excess_kurtosis: float
     digest: str
 
@@ -96,18 +99,26 @@ def make_split(
                 f"datasets.{name}: class {np.argmin(present)} has no sample in the {part} part of "
                 f"{len(indices)}; give each class at least 5, or raise train_size, max_train or max_test"
             )
-    values, counts = _distribution(arrays.x, train)
-    if len(values) == 1:
-        raise StudyError(f"datasets.{name}: every input of the training part is {values[0]:g}; inputs must vary")
-    mean, scale = _moments(values, counts)
-    convert = fit_transform(values, counts, input_transform)
-    targets = convert(values)
+    whole = arrays.scale == "global"
+    columns = [slice(None)] if whole else [slice(j, j + 1) for j in range(arrays.x.shape[1])]
+    maps = [_fit(arrays.x[:, column], train, input_transform) for column in columns]
+    if all(len(fitted.values) == 1 for fitted in maps):
+        found = (
+            f"every input of the training part is {maps[0].values[0]:g}"
+            if whole
+            else "no feature varies in the training part"
+        )
+        raise StudyError(f"datasets.{name}: {found}; inputs must vary")
     digest = hashlib.sha256(f"{arrays.sha256} {input_transform} {input_shift}".encode())
-    for part in (train, validation, test, values, targets):
+    for part in (train, validation, test, *(array for fitted in maps for array in (fitted.values, fitted.targets))):
         digest.update(part.data)
 
     def tensor(indices: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(_apply(arrays.x[indices], lambda raw: convert(raw) + input_shift))
+        parts = [
+            _apply(arrays.x[indices, column], lambda raw, fitted=fitted: fitted.convert(raw) + input_shift)
+            for column, fitted in zip(columns, maps, strict=True)
+        ]
+        return torch.from_numpy(parts[0] if whole else np.hstack(parts))
 
     return Split(
         train_x=tensor(train),
@@ -117,11 +128,34 @@ def make_split(
         test_x=tensor(test),
         test_y=torch.from_numpy(arrays.y[test]),
         classes=arrays.classes,
-        mean=mean,
-        scale=scale,
-        excess_kurtosis=float(counts @ targets**4 / counts.sum()) - 3,
+        mean=maps[0].mean if whole else np.array([fitted.mean for fitted in maps]),
+        scale=maps[0].scale if whole else np.array([fitted.scale for fitted in maps]),
+        excess_kurtosis=_excess_kurtosis(maps),
         digest=digest.hexdigest(),
     )
+
+
+class _Map(NamedTuple):
+    """What the training part says about some features: their distinct values, and what each becomes."""
+
+    values: np.ndarray
+    counts: np.ndarray
+    targets: np.ndarray
+    mean: float
+    scale: float
+    convert: Callable[[np.ndarray], np.ndarray]
+
+
+def _fit(x: np.ndarray, train: np.ndarray, transform: str) -> _Map:
+    values, counts = _distribution(x, train)
+    mean, scale = _moments(values, counts)
+    convert = np.zeros_like if len(values) == 1 else fit_transform(values, counts, transform)
+    return _Map(values, counts, convert(values), mean, scale, convert)
+
+
+def _excess_kurtosis(maps: list[_Map]) -> float:
+    second, fourth = (sum(float(m.counts @ m.targets**power) for m in maps) for power in (2, 4))
+    return fourth * sum(int(m.counts.sum()) for m in maps) / second**2 - 3
 
 
 def fit_transform(values: np.ndarray, counts: np.ndarray, transform: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -132,11 +166,11 @@ def fit_transform(values: np.ndarray, counts: np.ndarray, transform: str) -> Cal
     - `heavy_tailed`: the same with Student's t of 3 degrees of freedom, cut at its 10⁻⁴ and 1 − 10⁻⁴
       quantiles: the largest value would otherwise grow with the number of samples, to 50 sd and more.
 
-    The unit is the distribution of *all* values of *all* features, so one monotone function serves every
-    feature. A map per feature would change more than the shape of the distribution: it would give constant
-    and nearly constant pixels the variance of the informative ones, and per-feature scaling alone conditions
-    the problem otherwise (LeCun et al., 1998, "Efficient BackProp"). One strictly monotone map loses nothing
-    and keeps the order of the pixels within an image.
+    With one scale for all, as images have, the unit is the distribution of *all* values of *all* features, so one
+    monotone function serves every feature. There a map per feature would change more than the shape of the
+    distribution: it would give constant and nearly constant pixels the variance of the informative ones, and
+    per-feature scaling alone conditions the problem otherwise (LeCun et al., 1998, "Efficient BackProp"). One
+    strictly monotone map loses nothing and keeps the order of the pixels within an image.
 
     Equal values stay equal. A value that fills the quantile interval (a, b) becomes the conditional mean of
     the target distribution there, E[Z | a < F(Z) ≤ b]: of all functions of the value the nearest to Z in mean

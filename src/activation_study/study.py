@@ -180,6 +180,10 @@ class Study:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
         return datasets.fingerprint(self.config["datasets"][wildcards.dataset])
 
+    def dataset_mem_mb(self, wildcards: Any) -> int:
+        """Memory that preparing the dataset needs at most, in MB, by what its files declare."""
+        return datasets.mem_mb(self.config["datasets"][wildcards.dataset])
+
     def activation_params(self, wildcards: Any) -> dict[str, Any]:
         name = wildcards.activation
         entry, allowed = self.config["activations"][name], self.config["allow_modules"]

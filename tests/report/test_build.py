@@ -16,6 +16,7 @@ from activation_study.report import build as building
 from activation_study.report import data
 from activation_study.report.build import build
 from activation_study.report.sections import provenance
+from activation_study.tables import arrow_table, write_parquet
 from report.synthetic import PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())
@@ -136,6 +137,17 @@ def test_missing_cells_and_datasets_are_named(report: Path):
     assert "Dataset fashion_mnist was not available: no network and no copy on this machine." in text
     assert "Not in digits, 5 layers: tanh ." in text
     assert "tanh has scores in 4 of 5 combinations only, so it has no place." in text
+
+
+def test_a_note_on_a_dataset_is_shown_beside_its_table(tmp_path: Path):
+    folder = write_tables(tmp_path, TINY)
+    datasets = pd.read_parquet(folder / "datasets.parquet")
+    datasets["message"] = "the columns <differ> by a factor of 2000"
+    write_parquet(arrow_table("datasets", datasets.to_dict("list")), folder / "datasets.parquet")
+    build("tiny", folder, tmp_path / "tiny.html", PROVENANCE)
+    html = (tmp_path / "tiny.html").read_text()
+    assert "About <code>digits</code>:</strong> the columns &lt;differ&gt; by a factor of 2000." in html
+    assert 'id="gaps"' not in html
 
 
 def test_a_study_without_any_score_still_builds(tmp_path: Path):

@@ -16,6 +16,18 @@ SUMMARIES = {"tables": 1, "ledger": 1, "report": 1}
         ({"experiments": {"core": CORE | {"depth": 0}}}, "error: experiments.core.depth.0: 0 must be at least 1"),
         ({"study": "../elsewhere"}, 'error: study: "../elsewhere" must be letters, digits'),
         ({"experiments": {"core": CORE | {"activation": "rleu"}}}, "error: experiments.core.activation: 'rleu'"),
+        (
+            {"datasets": {"pets": {"source": "torchvision", "class": "ImageFolder", "root": "pets", "target": 0.5}}},
+            "error: datasets.pets.class: ImageFolder is written as source: folder, path: 'pets'",
+        ),
+        (
+            {"datasets": {"letters": {"source": "torchvision", "class": "EMNIST", "split": "greek", "target": 0.5}}},
+            "error: datasets.letters: torchvision refuses EMNIST(split=greek)",
+        ),
+        (
+            {"datasets": {"planes": {"source": "torchvision", "class": "FGVCAircraft", "target": 0.5}}},
+            "error: datasets.planes.class: the files of FGVCAircraft have no checksum",
+        ),
     ],
 )
 def test_a_wrong_config_is_one_line(new_project, changes, line):

@@ -59,6 +59,8 @@ def test_an_added_dataset_runs_its_own_jobs(project):
     assert project.planned(added) == {"dataset": 1, "train": 2} | SUMMARIES
     assert project.snakemake("results/smoke/data/own.json").code == 0
     assert project.planned() == {"train": 2} | SUMMARIES
+    os.utime(project / "own.npz")  # touched, it is still the same
+    assert project.planned() == {"train": 2} | SUMMARIES
     np.savez(project / "own.npz", x=source.normal(size=(90, 4)), y=np.arange(90) % 3)
     assert project.planned() == {"dataset": 1, "train": 2} | SUMMARIES
 

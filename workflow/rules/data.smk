@@ -16,7 +16,7 @@ rule dataset:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=4000,
+        mem_mb=STUDY.dataset_mem_mb,
     params:
         dataset=STUDY.dataset_params,
         fingerprint=STUDY.dataset_fingerprint,

@@ -1,7 +1,7 @@
 import sys
 
 from activation_study.dependencies import STEPS, sources, sources_digest
-from activation_study import progress, receipts
+from activation_study import datasets, progress, receipts
 from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
@@ -23,7 +23,11 @@ try:
         from activation_study import claims
 
         claims.of_study(STUDY.config)
-    AGAIN = receipts.to_make_again(STUDY) if workflow.is_main_process else {}
+    AGAIN = {}
+    if workflow.is_main_process:
+        for name in STUDY.datasets():
+            datasets.examine(name, STUDY.config["datasets"][name])
+        AGAIN = receipts.to_make_again(STUDY)
 except StudyError as error:
     sys.exit(f"error: {error}")
 if line := receipts.summary(AGAIN):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+from markupsafe import Markup
 
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Facts, Paragraph, Section
 from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.words import code
 from activation_study.summaries import cost_of_runs
 
 LABELS = {
@@ -27,6 +29,7 @@ def section(data: StudyData) -> Section:
     blocks: list[Block] = [Facts(_facts(data)), _counts(data.tables["runs"])]
     if len(data.tables["datasets"]):
         blocks.append(_datasets(data.tables["datasets"]))
+        blocks += _notes(data.tables["datasets"])
     if len(data.tables["timings"]):
         blocks += [
             Paragraph("Clocks ran beside other jobs: they say what the study cost, not which activation is cheaper."),
@@ -76,6 +79,12 @@ def _datasets(datasets: pd.DataFrame) -> Table:
         text("SHA-256", "sha256"),
     ]
     return Table("table-datasets", "Datasets", columns, datasets, download("datasets", datasets))
+
+
+def _notes(datasets: pd.DataFrame) -> list[Block]:
+    noted = datasets[(datasets["status"] == "available") & (datasets["message"] != "")]
+    said = Markup("<strong>About {}:</strong> {}.")
+    return [Paragraph(said.format(code(row["dataset"]), row["message"])) for _, row in noted.iterrows()]
 
 
 def _cost(timings: pd.DataFrame) -> Table:
