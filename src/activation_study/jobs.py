@@ -100,7 +100,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     Raises:
         StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
     """
-    from activation_study import files, outcomes, prepared, progress, provenance, tables
+    from activation_study import files, outcomes, prepared, provenance, tables
 
     began, where = time.time(), "none"
     constants = files.read_json(inputs.constants)["constants"]
@@ -143,4 +143,3 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     # The tables hold all there is to know; a kill may also have left a half-written checkpoint.
     for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
         file.unlink()
-    print(progress.line(Path(outputs.runs).parents[4]), file=sys.stderr)

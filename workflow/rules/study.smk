@@ -1,23 +1,21 @@
+import os
 import sys
 
+from activation_study import console, progress
+from activation_study.config import merged
 from activation_study.dependencies import sources, sources_digest
-from activation_study import progress
-from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
-
-configfile: "config.yaml"
-
+# In a folder of one's own, the checkout's; --configfile my.yaml stands alone.
+DEFAULT_CONFIG = (
+    "config.yaml" if os.path.exists("config.yaml") else os.path.join(workflow.basedir, "config.yaml")
+)
 
 try:
-    for file in workflow.configfiles:
-        read(file)  # finds what Snakemake's own reader passes over, such as a key that stands there twice
-    if not workflow.overwrite_configfiles:
-        # --config alone changes keys of config.yaml; by the profile it would stand for the whole file.
-        for key, value in read("config.yaml").items():
-            config.setdefault(key, value)
-    STUDY = Study.from_config(config)
+    progress.check_writable(workflow.basedir)
+    settings = merged(workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config)
+    STUDY = Study.from_config(settings)
     if STUDY.config["claims"]:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.
         from activation_study import claims
@@ -26,14 +24,35 @@ try:
 except StudyError as error:
     sys.exit(f"error: {error}")
 
+console.attach(STUDY, workflow)
+console.quote_interpreter()
+
+if not workflow.overwrite_configfiles:
+
+    configfile: DEFAULT_CONFIG
+
+
+# As our own reader has it, not Snakemake's: jobs read it once more.
+config.clear()
+config.update(settings)
+
 
 onstart:
     try:
         progress.claim(STUDY)
-        progress.plan(STUDY)
     except StudyError as error:
         sys.exit(f"error: {error}")
     # With a limit of jobs per second Snakemake's scheduler sets a timer whenever it has looked at the waiting jobs, and
     # looks again when it rings: each job that ends adds one for good, and after some hundred they fill a core.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+
+
+onsuccess:
+    for line in console.report_line(STUDY, workflow):
+        print(line, file=sys.stderr)
+
+
+onerror:
+    for line in console.last_lines(STUDY, workflow.scheduler.failed, workflow.start_time.timestamp()):
+        print(line, file=sys.stderr)
