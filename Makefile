@@ -71,9 +71,10 @@ config:
 	{ printf 'error: CONFIG: %s cannot be read; name a config, as in make study CONFIG=config.yaml\n' "$$CONFIG" >&2; \
 	    exit 1; }
 	@[ -w . ] || \
-	{ [ -x $(BIN)/snakemake ] && snakemake="$$PWD/$(BIN)/snakemake" || snakemake=snakemake; \
+	{ here=$$(printf %s "$$PWD" | sed "s/'/'\\\\''/g"); \
+	    [ -x $(BIN)/snakemake ] && snakemake="'$$here/$(BIN)/snakemake'" || snakemake=snakemake; \
 	    printf 'error: %s: cannot be written; in a folder of your own, with your config in it, run %s\n' "$$PWD" \
-	        "'$$snakemake' -s '$$PWD/Snakefile' --configfile my.yaml --cores all" >&2; exit 1; }
+	        "$$snakemake -s '$$here/Snakefile' --configfile my.yaml --cores all" >&2; exit 1; }
 
 env: $(LOCKED)
 

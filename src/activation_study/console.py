@@ -15,7 +15,8 @@ from activation_study.progress import Pace, duration
 from activation_study.study import Study
 from activation_study.text import plain
 
-MOST_ERRORS = 6
+MOST_ERRORS = 5
+"""With the last line, and the four that Snakemake adds where a plugin prints, ten lines."""
 LOG_END = 64_000
 """Bytes at the end of a job's log that are searched for its error."""
 SILENT = {"workflow_started", "resources_info", "job_started", "shellcmd", "group_info", "progress", "rulegraph"}

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def check_writable(checkout: str | Path) -> None:
-    """Raises :class:`StudyError` where Snakemake or the study could not write; says how to run from another folder."""
-    here = Path.cwd()
-    for name in (".snakemake", "results", "reports"):
-        if not os.access(here / name if (here / name).exists() else here, os.W_OK):
-            command = shlex.join(["snakemake", "-s", str(Path(checkout) / "Snakefile"), "--configfile", "my.yaml"])
-            raise StudyError(
-                f"{plain(here / name)}: cannot be written; in a folder of your own, with your config in it, run "
-                f"{plain(command, 500)} --cores all"
-            )
+    """Raises :class:`StudyError` where Snakemake could not keep its notes; it says how to run from another folder."""
+    notes = Path.cwd() / ".snakemake"
+    exists = notes.exists()
+    if (exists and not notes.is_dir()) or not os.access(notes if exists else notes.parent, os.W_OK):
+        command = shlex.join(["snakemake", "-s", str(Path(checkout) / "Snakefile"), "--configfile", "my.yaml"])
+        raise StudyError(
+            f"{plain(notes)}: cannot be written; in a folder of your own, with your config in it, run "
+            f"{plain(command, 500)} --cores all"
+        )
 
 
 def claim(study: Study) -> None:
