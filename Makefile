@@ -20,9 +20,10 @@ override PYTHON := $(value PYTHON)
 override FAULTS := $(value FAULTS)
 export CONFIG CORES PYTHON FAULTS
 
+# Its scripts name their Python by its whole path, in which they cannot quote everything: `python -m` needs none.
 BIN := .venv/bin
 LOCKED := .venv/requirements.lock
-SNAKEMAKE := $(BIN)/snakemake --configfile="$$CONFIG" --cores="$$CORES"
+SNAKEMAKE := $(BIN)/python -m snakemake --configfile="$$CONFIG" --cores="$$CORES"
 
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
@@ -43,13 +44,13 @@ verify: env
 	$(BIN)/python -m activation_study verify
 
 test: env browser
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 lint: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(BIN)/python -m snakemake --lint
 
 faults: env
 	set -f; $(BIN)/python tests/faults/run.py $$FAULTS
@@ -100,8 +101,8 @@ $(LOCKED): requirements.lock
 	    { echo "Python's venv module is missing: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }; \
 	echo "Making .venv from requirements.lock: minutes, and about 3 GB of downloads on Linux, once"; \
 	rm -rf .venv && "$$PYTHON" -m venv .venv && \
-	$(BIN)/pip install --no-compile --require-hashes -r requirements.lock && \
-	$(BIN)/pip install --no-deps --no-build-isolation -e . && \
+	$(BIN)/python -m pip install --no-compile --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e . && \
 	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib src || true; } && \
 	cp $< $@
 

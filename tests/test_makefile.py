@@ -74,7 +74,7 @@ def test_a_config_of_any_name_is_one_word(checkout, text, way):
     for target in ("study", "report"):
         done = _make(checkout, target, *arguments, **environment)
         assert done.returncode == 0, done.stderr
-        words = [f"--configfile={text}", f"--cores={text}", *["report"] * (target == "report")]
+        words = ["-m", "snakemake", f"--configfile={text}", f"--cores={text}", *["report"] * (target == "report")]
         assert _called(checkout) == "\n".join(words).splitlines()
     assert not list(checkout.rglob("pwned"))
 
@@ -107,7 +107,7 @@ def test_options_of_the_faults_are_words(checkout):
 def test_the_usual_calls(checkout, arguments, called):
     done = _make(checkout, *arguments)
     assert done.returncode == 0, done.stderr
-    assert _called(checkout) == called
+    assert _called(checkout) == ["-m", "snakemake", *called]
 
 
 # A mapping for YAML and a program for Python, as which Snakemake reads a Snakefile.
@@ -128,7 +128,8 @@ def test_a_config_that_is_a_snakefile_too_runs_nothing(tmp_path, study):
         (tmp_path / name).symlink_to(ROOT / name)
     venv = tmp_path / ".venv"
     venv.mkdir()
-    (venv / "bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (venv / name).symlink_to(Path(sys.prefix) / name)
     shutil.copy(ROOT / "requirements.lock", venv)
     text = BOTH.format(name="x.yaml") if study is None else f"study: '{study}'\n"
     (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
