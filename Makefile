@@ -13,35 +13,39 @@
 CONFIG ?= config.yaml
 CORES ?= all
 PYTHON ?= python3
+# Make would expand what a caller writes into these, and the shell would run it: they reach recipes through the
+# environment alone, as they were written.
+override CONFIG := $(value CONFIG)
+override CORES := $(value CORES)
+override PYTHON := $(value PYTHON)
+override FAULTS := $(value FAULTS)
+export CONFIG CORES PYTHON FAULTS
 
+# Its scripts name their Python by its whole path, in which they cannot quote everything: `python -m` needs none.
 BIN := .venv/bin
 LOCKED := .venv/requirements.lock
-SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --cores $(CORES)
-# The report is named after the study's name in its config.
-REPORT = $$($(BIN)/python -c 'import sys, yaml; \
-    print("reports/%s.html" % yaml.safe_load(open(sys.argv[1])).get("study", "default"))' $(CONFIG))
+SNAKEMAKE := $(BIN)/python -m snakemake --configfile="$$CONFIG" --cores="$$CORES"
 
-# Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Snakemake's own jobs find the environment's Python.
+export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
 .PHONY: env config demo study report verify test quick lint faults bench performance lock browser
 
 study: config env
-	$(SNAKEMAKE)
-	@echo "Report: $(REPORT)"
+	@$(SNAKEMAKE)
 
-demo: override CONFIG = config/demo.yaml
+demo: override CONFIG := config/demo.yaml
 demo: study
 
+# The rule of this name: its file is named by the config, once that has been checked.
 report: config env
-	@$(SNAKEMAKE) $(REPORT)
-	@echo "Report: $(REPORT)"
+	@$(SNAKEMAKE) report
 
 verify: env
 	$(BIN)/python -m activation_study verify
 
 # A file's tests stay in one process, as they share what is costly to make; a process takes up to 2 GB.
-PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test: env browser
 	$(PYTEST)
@@ -53,10 +57,10 @@ lint: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(BIN)/python -m snakemake --lint
 
 faults: env
-	$(BIN)/python tests/faults/run.py $(FAULTS)
+	set -f; $(BIN)/python tests/faults/run.py $$FAULTS
 
 bench: env
 	$(BIN)/python benchmarks/run.py
@@ -69,34 +73,43 @@ performance: bench
 	$(BIN)/python benchmarks/rounding.py
 	$(BIN)/python benchmarks/document.py
 
-# Snakemake's own answer to a file that is not there is a traceback.
+# Snakemake's own answers to a file that is not there, and to a folder that cannot be written, are tracebacks.
 config:
-	@[ -f "$(CONFIG)" ] && [ -r "$(CONFIG)" ] || \
-	{ echo "error: CONFIG: $(CONFIG) cannot be read; name a config, as in make study CONFIG=config.yaml" >&2; exit 1; }
+	@[ -f "$$CONFIG" ] && [ -r "$$CONFIG" ] || \
+	{ printf 'error: CONFIG: %s cannot be read; name a config, as in make study CONFIG=config.yaml\n' "$$CONFIG" >&2; \
+	    exit 1; }
+	@[ -w . ] || \
+	{ here=$$(printf %s "$$PWD" | sed "s/'/'\\\\''/g"); \
+	    [ -x $(BIN)/snakemake ] && snakemake="'$$here/$(BIN)/snakemake'" || snakemake=snakemake; \
+	    printf 'error: %s: cannot be written; in a folder of your own, with your config in it, run %s\n' "$$PWD" \
+	        "$$snakemake -s '$$here/Snakefile' --configfile my.yaml --cores all" >&2; exit 1; }
 
 env: $(LOCKED)
 
 # The copy of the lock is written last, so that an interrupted installation starts afresh; a lock with a new date
 # but the same text changes nothing. Bytecode is made by all cores at once, and in any case: many containers set
-# PYTHONDONTWRITEBYTECODE, and every job would compile PyTorch's Python anew, which takes twice as long as to import it. On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs
-# without a GPU. For the small CPU build, install that first; `make` then keeps it:
+# PYTHONDONTWRITEBYTECODE, and every job would compile PyTorch's Python anew, which takes twice as long as to import it.
+#
+# On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs without a GPU. For the small CPU build,
+# install that first; `make` then keeps it. These two wheels alone have no hash in the lock: pip holds them against the
+# SHA-256 in PyTorch's own index.
 #
 #   python3 -m venv .venv
-#   .venv/bin/pip install --index-url https://download.pytorch.org/whl/cpu \
+#   .venv/bin/pip install --no-deps --only-binary :all: --index-url https://download.pytorch.org/whl/cpu \
 #       $(grep -oE '^torch(vision)?==[0-9.]+' requirements.lock)
 #   awk '/^[a-z]/ {keep = !/^(cuda|nvidia|triton)/} keep' requirements.lock > cpu.lock
 #   .venv/bin/pip install --require-hashes -r cpu.lock
 #   .venv/bin/pip install --no-deps --no-build-isolation -e . && cp requirements.lock .venv/
 $(LOCKED): requirements.lock
 	@if cmp -s $< $@; then touch $@; exit; fi; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed: name it, as in make PYTHON=python3.12"; exit 1; }; \
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	"$$PYTHON" -c 'import ensurepip' 2>/dev/null || \
 	    { echo "Python's venv module is missing: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }; \
 	echo "Making .venv from requirements.lock: minutes, and about 3 GB of downloads on Linux, once"; \
-	rm -rf .venv && $(PYTHON) -m venv .venv && \
-	$(BIN)/pip install --no-compile --require-hashes -r requirements.lock && \
-	$(BIN)/pip install --no-deps --no-build-isolation -e . && \
+	rm -rf .venv && "$$PYTHON" -m venv .venv && \
+	$(BIN)/python -m pip install --no-compile --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e . && \
 	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib src || true; } && \
 	cp $< $@
 

@@ -10,7 +10,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,40 @@ def read(path: str | Path) -> dict[str, Any]:
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
     return config
+
+
+def merged(paths: Sequence[str | Path], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The files' mappings, each laid over the one before it, and `changes` over them all; not yet validated.
+
+    A mapping changes the keys that it holds, at any depth; all else, lists too, is replaced whole. A claims file is
+    found in the working folder, or else beside the config that names it.
+
+    Raises:
+        StudyError: as :func:`read` does.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        layer = read(path)
+        if "claims" in layer:
+            named = layer["claims"] if isinstance(layer["claims"], list) else [layer["claims"]]
+            layer["claims"] = [_found(name, Path(path).parent) for name in named]
+        config = _laid_over(config, layer)
+    _check_plain(changes)
+    return _laid_over(config, changes)
+
+
+def _found(name: Any, folder: Path) -> Any:
+    try:
+        beside = isinstance(name, str) and not Path(name).exists() and (folder / name).exists()
+    except OSError:  # too long for a file's name, which its reader says
+        return name
+    return str(folder / name) if beside else name
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{key: _laid_over(below.get(key), value) for key, value in above.items()}}
 
 
 def validated(config: Mapping[str, Any]) -> dict[str, Any]:

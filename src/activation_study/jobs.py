@@ -102,7 +102,7 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     Raises:
         StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
     """
-    from activation_study import files, outcomes, prepared, progress, provenance, receipts, tables
+    from activation_study import files, outcomes, prepared, provenance, receipts, tables
 
     began, where = time.time(), "none"
     description, manifest = files.read_json(inputs.constants), files.read_json(inputs.manifest)
@@ -153,4 +153,3 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
         if not file.is_dir():  # which no job makes
             file.unlink()
-    print(progress.line(Path(outputs.runs).parents[4]), file=sys.stderr)

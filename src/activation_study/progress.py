@@ -1,18 +1,31 @@
-"""How far a study is: which runs have results, and how long the rest will take."""
+"""A study in progress: whose results folder it is, and how long the rest will take."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import time
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from activation_study import files
 from activation_study.errors import StudyError
+from activation_study.text import plain
 
-if TYPE_CHECKING:  # a training job shows its line without reading any config
+if TYPE_CHECKING:
     from activation_study.study import Study
+
+
+def check_writable(checkout: str | Path) -> None:
+    """Raises :class:`StudyError` where Snakemake could not keep its notes; it says how to run from another folder."""
+    notes = Path.cwd() / ".snakemake"
+    exists = notes.exists()
+    if (exists and not notes.is_dir()) or not os.access(notes if exists else notes.parent, os.W_OK):
+        command = shlex.join(["snakemake", "-s", str(Path(checkout) / "Snakefile"), "--configfile", "my.yaml"])
+        raise StudyError(
+            f"{plain(notes)}: cannot be written; in a folder of your own, with your config in it, run "
+            f"{plain(command, 500)} --cores all"
+        )
 
 
 def claim(study: Study) -> None:
@@ -28,46 +41,57 @@ def claim(study: Study) -> None:
         results.mkdir(parents=True, exist_ok=True)
         file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
     except OSError as error:
-        raise _unwritable(results, error) from None
+        line = f"{results}: cannot be written ({error.strerror}); the study keeps its results there"
+        raise StudyError(line) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StudyError(f"{results}: another call works on this study; wait for its end or stop it") from None
 
 
-def plan(study: Study) -> None:
-    """Note the start, and every run with its relative cost, in the study's results folder.
+class Pace:
+    """How long the jobs of a call will take, from those that have ended.
 
-    Raises:
-        StudyError: the folder cannot be written.
+    Work is seconds × threads. A job's weight says how its work compares with that of the others of its rule.
     """
-    results, costs = Path(study.results), {run.id: run.cost for run in study.runs.values()}
-    try:
-        files.write_json({"started": time.time(), "costs": costs}, results / "plan.json")
-    except OSError as error:
-        raise _unwritable(results, error) from None
 
+    def __init__(self, jobs: Mapping[int, tuple[str, float]]) -> None:
+        """Takes the rule and the weight of every job of the call, by its number."""
+        self._left = dict(jobs)
+        self._running: dict[int, tuple[float, int]] = {}
+        self._ended: dict[str, tuple[float, float]] = {}  # by rule: weight and work
+        self._start: float | None = None
 
-def _unwritable(results: Path, error: OSError) -> StudyError:
-    return StudyError(f"{results}: cannot be written ({error.strerror}); the study keeps its results there")
+    def began(self, job: int, threads: int, now: float) -> None:
+        self._start = now if self._start is None else self._start
+        self._running[job] = now, threads
 
+    def ended(self, job: int, now: float) -> None:
+        began, threads = self._running.pop(job, (now, 1))
+        rule, weight = self._left.pop(job)
+        weights, work = self._ended.get(rule, (0.0, 0.0))
+        self._ended[rule] = weights + weight, work + (now - began) * threads
 
-def line(results: str | Path, now: float | None = None) -> str:
-    """One line: runs with results, and the time left at the pace since the start ("" before anything is known)."""
-    try:
-        plan = files.read_json(Path(results) / "plan.json")
-    except (OSError, ValueError):
-        return ""
-    costs, started = plan["costs"], plan["started"]
-    written = {run: _written(Path(results) / "runs" / run / "runs.parquet") for run in costs}
-    done = sum(when is not None for when in written.values())
-    text = f"{done} of {len(costs)} runs have results"
-    fresh = sum(costs[run] for run, when in written.items() if when is not None and when >= started)
-    left = sum(costs[run] for run, when in written.items() if when is None)
-    if fresh and left:
-        seconds = left / fresh * ((time.time() if now is None else now) - started)
-        text += f"; about {duration(seconds)} of training left"
-    return text
+    def failed(self, job: int) -> None:
+        """It may begin once more."""
+        self._running.pop(job, None)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until all are done, at the pace so far; None before a job of every costly kind has ended.
+
+        The costly kind is training: of another rule, no job of which has ended, nothing is known and nothing counted.
+        """
+        if any(rule == "train" for rule, _ in self._left.values()) and "train" not in self._ended:
+            return None
+        running = sum((now - began) * threads for began, threads in self._running.values())
+        done = running + sum(work for _, work in self._ended.values())
+        if self._start is None or done <= 0:
+            return None
+        ahead = 0.0
+        for rule, weight in self._left.values():
+            weights, work = self._ended.get(rule, (1.0, 0.0))
+            ahead += weight * work / weights
+        return max(ahead - running, 0.0) * (now - self._start) / done
 
 
 def duration(seconds: float) -> str:
@@ -75,10 +99,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _written(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None

@@ -29,6 +29,7 @@ GRACE = 10.0  # seconds for which a later stage is passed over while the wished 
 LONGEST = 1.5  # seconds between the beginning of a stage and the kill, at most
 # Appended to the copied checkpoints.py, before the undisturbed run: one is written at every evaluation.
 ALWAYS = "\n\nINTERVAL = 0.0\n"
+OWN_LINES = ("--quiet", "host")  # Snakemake's own, which name the outputs of every job
 
 
 class Killed:
@@ -47,7 +48,7 @@ class Killed:
         log = self.project / "call.log"
         with log.open("w", encoding="utf-8") as output:
             call = subprocess.Popen(
-                self.project.command(**options),
+                self.project.command(*OWN_LINES, **options),
                 cwd=self.project.folder,
                 env=self.project.environment(),
                 stdout=output,
@@ -77,7 +78,7 @@ class Killed:
 
     def finish(self) -> Call:
         """Let the study run to its end."""
-        call = self.project.snakemake()
+        call = self.project.snakemake(*OWN_LINES)
         self.check(call.output)
         return call
 

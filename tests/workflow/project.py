@@ -48,6 +48,11 @@ class Call:
         counts = dict(line.split() for line in table[1].splitlines()) if table else {}
         return {rule: int(count) for rule, count in counts.items() if rule != "all"}
 
+    @property
+    def finished(self):
+        """The jobs that were said to have finished, in their order."""
+        return [name for name in re.findall(r"^\[ *\d+/\d+.*?\] (.*)$", self.output, re.M) if "failed" not in name]
+
 
 class Project:
     """The project's files in a folder of their own, which a test may edit."""

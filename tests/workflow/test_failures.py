@@ -50,7 +50,10 @@ def test_activations_that_are_none_are_gaps(project):
     project.configure(smoke(activations=bad | {"tanh": {"class": "Tanh"}}, cost={"measure": False}))
     call = project.snakemake()
     assert call.code == 1
-    lines = [line for line in call.output.splitlines()[-10:] if line.startswith("error: ")]
+    said = call.output.splitlines()
+    lines = [line for line in said if line.startswith("error: ")]
+    assert lines == said[-2:]
+    assert said[-3] == "Report: reports/smoke.html"
     assert sorted(line.split(":")[1] for line in lines) == [" activations.mixing", " activations.raising"]
     assert any("no luck" in line for line in lines)
     assert "Traceback" not in call.output

@@ -1,6 +1,5 @@
 """From nothing to the report, and always to the same numbers."""
 
-import json
 import re
 
 import pytest
@@ -36,16 +35,31 @@ def test_a_second_call_does_nothing(project):
     call = project.snakemake()
     assert call.code == 0
     assert "Nothing to be done" in call.output
+    assert call.output.splitlines()[-1] == "Report: reports/smoke.html"
     assert {file: file.stat().st_mtime_ns for file in (project / "results").rglob("*")} == before
 
 
-def test_the_progress_is_printed_after_each_run(finished):
+def test_every_finished_job_is_one_line(finished):
+    """With what is done of all, the time left once a run has ended, and the run's name; and nothing else is said."""
     project, call = finished
-    plan = json.loads((project / "results/smoke/plan.json").read_text(encoding="utf-8"))
-    assert set(plan["costs"]) == set(project.table("runs")["run"])
-    lines = re.findall(r"^(\d) of 2 runs have results", call.output, re.MULTILINE)
-    assert lines[-1] == "2"
-    assert len(lines) == 2
+    lines = [line for line in call.output.splitlines() if line.startswith("[")]
+    heads = [re.fullmatch(r"\[ *(\d+)/(\d+)(, about [\d.]+ (?:s|min|h) left)?\] (.*)", line) for line in lines]
+    assert [(int(head[1]), int(head[2])) for head in heads] == [(number, 10) for number in range(1, 11)]
+    names = [head[4] for head in heads]
+    runs = set(project.table("runs")["run"])
+    others = {"dataset digits", "tables", "ledger", "report"}
+    others |= {f"{rule} {name}" for rule in ("activation", "cost") for name in ("relu", "quick_gelu")}
+    assert set(names) == runs | others
+    trained = [number for number, name in enumerate(names) if name in runs]
+    assert all(head[3] is None for head in heads[: trained[0]])
+    assert any(head[3] for head in heads)
+    assert heads[-1][3] is None
+
+    first, *said = call.output.splitlines()
+    assert first == "Using workflow specific profile profiles/default for setting default command line arguments."
+    assert said[0] == "Job stats:"
+    table = said.index(next(line for line in said if line.startswith("total ")))
+    assert said[table + 1 :] == ["", *lines, "Report: reports/smoke.html"]
 
 
 def test_nothing_half_written_stays(finished):

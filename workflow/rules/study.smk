@@ -1,23 +1,21 @@
+import os
 import sys
 
+from activation_study import console, datasets, progress, receipts
+from activation_study.config import merged
 from activation_study.dependencies import STEPS, sources, sources_digest
-from activation_study import datasets, progress, receipts
-from activation_study.config import read
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
-
-configfile: "config.yaml"
-
+# In a folder of one's own, the checkout's; --configfile my.yaml stands alone.
+DEFAULT_CONFIG = (
+    "config.yaml" if os.path.exists("config.yaml") else os.path.join(workflow.basedir, "config.yaml")
+)
 
 try:
-    for file in workflow.configfiles:
-        read(file)  # finds what Snakemake's own reader passes over, such as a key that stands there twice
-    if not workflow.overwrite_configfiles:
-        # --config alone changes keys of config.yaml; by the profile it would stand for the whole file.
-        for key, value in read("config.yaml").items():
-            config.setdefault(key, value)
-    STUDY = Study.from_config(config)
+    progress.check_writable(workflow.basedir)
+    settings = merged(workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config)
+    STUDY = Study.from_config(settings)
     if STUDY.config["claims"]:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.
         from activation_study import claims
@@ -39,11 +37,22 @@ def again(wildcards):
     workflow.dag.forcefiles.update(AGAIN)
     return []
 
+console.attach(STUDY, workflow)
+console.quote_interpreter()
+
+if not workflow.overwrite_configfiles:
+
+    configfile: DEFAULT_CONFIG
+
+
+# As our own reader has it, not Snakemake's: jobs read it once more.
+config.clear()
+config.update(settings)
+
 
 onstart:
     try:
         progress.claim(STUDY)
-        progress.plan(STUDY)
     except StudyError as error:
         sys.exit(f"error: {error}")
     # With a limit of jobs per second Snakemake's scheduler sets a timer whenever it has looked at the waiting jobs, and
@@ -53,5 +62,15 @@ onstart:
 
 
 onsuccess:
-    if refused := receipts.refused(STUDY):
-        sys.exit("\n".join(f"error: {line}" for line in refused))
+    for line in console.report_line(STUDY, workflow):
+        print(line, file=sys.stderr)
+    if refused := console.refused_lines(receipts.refused(STUDY)):
+        sys.exit("\n".join(refused))
+
+
+onerror:
+    for line in [
+        *console.refused_lines(receipts.refused(STUDY)),
+        *console.last_lines(STUDY, workflow.scheduler.failed, workflow.start_time.timestamp()),
+    ]:
+        print(line, file=sys.stderr)
