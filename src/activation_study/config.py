@@ -36,8 +36,8 @@ def schema() -> dict[str, Any]:
 
 @functools.cache
 def factor_defaults() -> dict[str, Any]:
-    """The factors that make up a run's identity, sorted, with their defaults; ``...`` where one must be given."""
-    factors = {name: spec for name, spec in sorted(_experiment_schema()["properties"].items()) if name != "measure"}
+    """The factors that make up a run's identity, with their defaults; ``...`` where one must be given."""
+    factors = {name: spec for name, spec in _experiment_schema()["properties"].items() if name != "measure"}
     required = {"activation", "dataset", "depth"}
     return {name: ... if name in required else spec["default"][0] for name, spec in factors.items()}
 
@@ -142,8 +142,8 @@ def _check_distinct(key: str, names: Iterable[str]) -> None:
         other = lowered.setdefault(name.lower(), name)
         if other != name:
             raise StudyError(
-                f"{key}: {shown(other)} and {shown(name)} differ in case only, and are one folder on many disks; one of "
-                "them needs another name"
+                f"{key}: {shown(other)} and {shown(name)} differ in case only, and are one folder on many disks; one "
+                "needs another name"
             )
 
 

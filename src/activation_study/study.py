@@ -43,11 +43,12 @@ class Run:
     def condition(self) -> str:
         """Readable and stable: the depth, then only what differs from the default."""
         factors = self.factors
-        shown = [f"depth={_text(factors['depth'])}"]
-        for name, default in factor_defaults().items():
-            if default is not ... and (value := factors[name]) != default:
-                shown.append(f"{name}={_text(value)}")
-        return ",".join(shown)
+        others = [
+            (name, value)
+            for name, default in factor_defaults().items()
+            if default is not ... and (value := factors[name]) != default
+        ]
+        return ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors["depth"]), *sorted(others)])
 
     @property
     def id(self) -> str:
@@ -240,7 +241,7 @@ class Study:
 
 def _expand(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The factors of every run of a sub-grid."""
-    names = list(factor_defaults())
+    names = sorted(factor_defaults())
     for values in itertools.product(*(grid[name] for name in names)):
         yield dict(zip(names, values, strict=True))
 
@@ -287,7 +288,7 @@ def _check_count(experiments: Mapping[str, Any]) -> None:
 
 
 def _check_runs(runs: Mapping[str, Run]) -> None:
-    """Hold what the runs have together, and what becomes a folder and a wildcard of the workflow, against its bounds."""
+    """The bounds of what the runs have together, and of the names that become folders and the workflow's wildcards."""
     networks = sum(run.networks for run in runs.values())
     if networks > MAX_NETWORKS:
         raise StudyError(
@@ -309,8 +310,8 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
         other = lowered.setdefault(condition.lower(), condition)
         if other != condition:
             raise StudyError(
-                f"experiments: the folders of two runs, {shown(other)} and {shown(condition)}, differ in case only, and "
-                "are one folder on many disks; one needs another seed_stream"
+                f"experiments: the folders of two runs, {shown(other)} and {shown(condition)}, differ in case only, "
+                "and are one folder on many disks; one needs another seed_stream"
             )
 
 
