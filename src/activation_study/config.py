@@ -42,11 +42,9 @@ def factor_defaults() -> dict[str, Any]:
     return {name: ... if name in required else spec["default"][0] for name, spec in factors.items()}
 
 
-def factor_value(factor: str, value: Any) -> Any:
-    """One value of a factor, or a list of them, as the config would read it: 1e-1 is a number where the factor is."""
-    spec = _experiment_schema()["properties"].get(factor, {})
-    read = yaml_schemas.filled(value, spec)
-    return read[0] if len(read) == 1 and not isinstance(value, list) else read
+def factor_level(factor: str, value: Any) -> Any:
+    """A value of a factor as the config would read it: 1e-1 is a number where the factor is one."""
+    return yaml_schemas.filled(value, _experiment_schema()["properties"].get(factor, {}).get("items", {}))
 
 
 def _experiment_schema() -> dict[str, Any]:

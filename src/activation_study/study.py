@@ -20,7 +20,7 @@ from activation_study.config import factor_defaults, read, repeats, validated
 from activation_study.errors import StudyError
 from activation_study.text import plain, shown
 
-MAX_RUNS = 100_000  # Snakemake takes a minute and a gigabyte for half of them
+MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
 MAX_NETWORKS = 10_000_000
 MAX_FOLDER = 200
 """Bytes of a folder's name: most disks take 255, and a log's name is longer by its ending."""
