@@ -12,6 +12,7 @@ import numpy as np
 
 from activation_study import files
 from activation_study.errors import StudyError
+from activation_study.text import one_line, plain
 
 
 class DatasetUnavailable(StudyError):
@@ -63,7 +64,9 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
     except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
-        raise StudyError(f"{arrays} is damaged ({error}); delete it and run the study again") from error
+        raise StudyError(
+            f"{plain(arrays)} is damaged ({one_line(error, 200)}); delete it and run the study again"
+        ) from error
 
 
 def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None) -> str:

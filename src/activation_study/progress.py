@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from activation_study import files
 from activation_study.errors import StudyError
+from activation_study.text import plain
 
 if TYPE_CHECKING:  # a training job shows its line without reading any config
     from activation_study.study import Study
@@ -49,7 +50,7 @@ def plan(study: Study) -> None:
 
 
 def _unwritable(results: Path, error: OSError) -> StudyError:
-    return StudyError(f"{results}: cannot be written ({error.strerror}); the study keeps its results there")
+    return StudyError(f"{plain(results)}: cannot be written ({error.strerror}); the study keeps its results there")
 
 
 def line(results: str | Path, now: float | None = None) -> str:
