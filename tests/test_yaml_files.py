@@ -20,23 +20,15 @@ from refusal import refused
 SMALL = "study: small\nactivations: {relu: {class: ReLU}}\ndatasets: {digits: {source: digits, target: 0.9}}\n"
 CORE = "experiments: {core: {depth: 2, activation: relu}}\n"
 TENFOLD = "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
-MERGES = "a: &a {x: 1, y: 2}\n" + "\n".join(
-    f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}"
-    for a, b in zip("abcdefghijklmnop", "bcdefghijklmnopq", strict=True)
-)
-RECURSIVE = "a: &a {<<: *a}"
+NEXT = list(zip("abcdefghijklmnop", "bcdefghijklmnopq", strict=True))
+MERGES = "\n".join(f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}" for a, b in NEXT)
+TRIPLES = "\n".join(f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}}}" for a, b in NEXT)
 BOMBS = {
-    "merge keys": (MERGES, "more than 10000 values"),
+    "merge keys": ("a: &a {x: 1, y: 2}\n" + MERGES, "more than 10000 values"),
     "aliases of lists": ("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + TENFOLD, "more than 10000 values"),
-    "aliases of mappings": (
-        "a: &a {x: 1}\n"
-        + "\n".join(
-            f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}}}" for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)
-        ),
-        "more than 10000 values",
-    ),
+    "aliases of mappings": ("a: &a {x: 1}\n" + TRIPLES, "more than 10000 values"),
     "a long text many times": (f"a: &a {'x' * 9000}\nb: [{','.join(['*a'] * 9000)}]", "more than 1000000 characters"),
-    "a merge key of itself": (RECURSIVE, "nested too deeply"),
+    "a merge key of itself": ("a: &a {<<: *a}", "nested too deeply"),
     "many values": (f"a: [{','.join(['1'] * 400_000)}]", "more than 10000 values"),
     "many levels": ("[" * 500_000, "nested too deeply"),
     "many levels of mappings": ("{a: " * 200_000, "nested too deeply"),
@@ -137,15 +129,14 @@ def test_an_error_shows_little_of_a_file_that_is_named_as_claims(text, tmp_path)
     with pytest.raises(StudyError) as caught:
         claims.read(path)
     shown = str(caught.value).replace(str(path), "")
-    assert shown.count("hunter2") <= 14, shown  # of 40: what one value or name may take in a message
-    assert "\n" not in shown or "claims" in text
+    assert len("hunter2") * shown.count("hunter2") < 150, shown  # of 280: two names or values, as messages cut them
 
 
-@pytest.mark.parametrize(
-    "code",
-    [0x00, 0x07, 0x1B, 0x7F, 0x80, 0x85, 0x9B, 0xA0, 0xAD, 0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029]
-    + [0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2060, 0x2066, 0x2067, 0x2068, 0x2069, 0xFEFF, 0xFFF9, 0xE0041],
-)  # fmt: skip
+CODES = """00 07 1b 7f 80 85 9b a0 ad 61c 200b 200e 200f 2028 2029 202a 202b 202c 202d 202e 2060 2066 2067 2068 2069
+feff fff9 e0041"""
+
+
+@pytest.mark.parametrize("code", [int(code, 16) for code in CODES.split()])
 def test_characters_that_nobody_sees_are_refused(code, tmp_path):
     """In a value and in a key, escaped and as they are."""
     for character in (chr(code), f"\\U{code:08x}"):
@@ -156,7 +147,7 @@ def test_characters_that_nobody_sees_are_refused(code, tmp_path):
                 Study.from_file(path)
             message = str(caught.value)
             assert message.isprintable(), ascii(message)
-            if code != 0x85 or character != chr(code):  # as it is, YAML takes it for the end of a line
+            if code not in (0x85, 0x2028, 0x2029) or character != chr(code):  # YAML takes these for the end of a line
                 assert any(words in message for words in (f"U+{code:04X}", "not allow", "control characters")), message
 
 
@@ -178,11 +169,11 @@ def test_a_mark_of_byte_order_before_all_else_is_read(tmp_path):
 def _check(path):
     """The command's exit code, what it says, its seconds of work and its memory in MB."""
     code = (
-        "import resource, runpy, sys; sys.argv = ['x', 'check', sys.argv[1]]\n"
+        "import re, runpy, sys, time; sys.argv = ['x', 'check', sys.argv[1]]\n"
         "try: runpy.run_module('activation_study', run_name='__main__')\n"
         "finally:\n"
-        "    used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "    print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 'torch' in sys.modules)\n"
+        "    most = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()).group(1)\n"
+        "    print(time.process_time(), int(most) / 1024, 'torch' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
@@ -198,7 +189,8 @@ def _check(path):
 
 
 OVER = "{" + ", ".join(f"f{i}: [{','.join(map(str, range(100)))}]" for i in range(6)) + "}"
-CLAIM = "claims: [{id: a, quote: q, rows: [{test: t, type: exploratory, experiment: core, metric: test_accuracy, over: %s}]}]"
+ROW = "{test: t, type: exploratory, experiment: core, metric: test_accuracy, over: %s}"
+CLAIM = f"claims: [{{id: a, quote: q, rows: [{ROW}]}}]"
 
 
 @pytest.mark.parametrize("kind", ["valid", "merge keys", "aliases of mappings", "base sixty", "over", "runs", "device"])

@@ -117,6 +117,10 @@ def read(path: str | Path = ARTICLE) -> Claims:
     content = yaml_schemas.filled(yaml_files.read(path), schema())
     if faults := yaml_schemas.faults(content, schema(), lambda keys: f"{where}: {_key(content, keys)}"):
         raise StudyError("\n".join(faults))
+    try:
+        yaml_files.check_plain(content, 10 * yaml_files.MAX_VALUES)  # what came as text may be a number by now
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from None
     rows: list[Row] = []
     ids: set[str] = set()
     for claim in content["claims"]:

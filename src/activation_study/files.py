@@ -49,9 +49,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         if value.pop(CHECKSUM) != _sha256(value):
             raise ValueError("its checksum is another")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise StudyError(
-            f"{plain(path)} is damaged ({one_line(error, 100)}); delete it and run the study again"
-        ) from None
+        reason = one_line(error, 100)
+        raise StudyError(f"{plain(path)} is damaged ({reason}); delete it and run the study again") from None
     return value
 
 

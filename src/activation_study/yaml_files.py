@@ -148,6 +148,8 @@ def _text(path: str | Path) -> str:
         if len(data) > MAX_BYTES:
             raise StudyError(f"cannot be read as YAML: it has more than {MAX_BYTES} bytes; a study's file has fewer")
         return data.decode("utf-8")
+    except StudyError:
+        raise
     except UnicodeDecodeError as error:
         raise StudyError(f"cannot be read as YAML: byte {error.start} is not UTF-8") from None
     except OSError as error:
