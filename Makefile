@@ -6,6 +6,7 @@
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
+#   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 
@@ -23,7 +24,7 @@ REPORT = $$($(BIN)/python -c 'import sys, yaml; \
 # Rules with `shell: python …`, and Snakemake's own jobs, find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env config demo study report verify test lint faults bench performance lock browser
+.PHONY: env config demo study report verify test lint faults fuzz bench performance lock browser
 
 study: config env
 	$(SNAKEMAKE)
@@ -50,6 +51,9 @@ lint: env
 
 faults: env
 	$(BIN)/python tests/faults/run.py $(FAULTS)
+
+fuzz: env
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 bench: env
 	$(BIN)/python benchmarks/run.py
