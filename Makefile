@@ -7,6 +7,7 @@
 #   make test | lint | bench
 #   make quick                       the tests that are neither slow nor need a browser: a minute on two cores
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
+#   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 
@@ -19,17 +20,19 @@ override CONFIG := $(value CONFIG)
 override CORES := $(value CORES)
 override PYTHON := $(value PYTHON)
 override FAULTS := $(value FAULTS)
-export CONFIG CORES PYTHON FAULTS
+override FUZZ := $(value FUZZ)
+export CONFIG CORES PYTHON FAULTS FUZZ
 
 # Its scripts name their Python by its whole path, in which they cannot quote everything: `python -m` needs none.
 BIN := .venv/bin
 LOCKED := .venv/requirements.lock
-SNAKEMAKE := $(BIN)/python -m snakemake --configfile="$$CONFIG" --cores="$$CORES"
+# Our own reader comes first: Snakemake's would follow aliases without end.
+SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/python -m snakemake --configfile="$$CONFIG" --cores="$$CORES"
 
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test quick lint faults bench performance lock browser
+.PHONY: env config demo study report verify test quick lint faults fuzz bench performance lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -61,6 +64,9 @@ lint: env
 
 faults: env
 	set -f; $(BIN)/python tests/faults/run.py $$FAULTS
+
+fuzz: env
+	set -f; $(BIN)/python tests/fuzz/run.py $$FUZZ
 
 bench: env
 	$(BIN)/python benchmarks/run.py

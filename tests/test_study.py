@@ -130,7 +130,7 @@ def test_a_new_factor_renames_nothing(monkeypatch):
     before = _ids(small.config())
     wider = copy.deepcopy(schema())
     properties = wider["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
-    properties["dropout"] = {"$ref": "#/$defs/factor", "items": {"type": "number"}, "default": [0.0]}
+    properties["dropout"] = properties["width"] | {"items": {"type": "number"}, "default": [0.0]}
     monkeypatch.setattr("activation_study.config.schema", lambda: wider)
     factor_defaults.cache_clear()
     try:
@@ -147,7 +147,7 @@ def test_a_new_factor_renames_nothing(monkeypatch):
     [
         ("input_shift", [0.1234567, 0.12345678]),
         ("initial_bias", [1e6 / 3e3, 1e6 / 3e3 + 1e-9]),
-        ("seed_stream", ["a", "A"]),
+        ("seed_stream", ["a", "b"]),
         ("train_size", [1234567, 1234568]),
         ("steps", [1000001, 1000002]),
     ],

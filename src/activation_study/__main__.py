@@ -1,35 +1,43 @@
-"""`python -m activation_study <command>`: questions to the tables of a study that has run."""
+"""`python -m activation_study <command>`: checks a config; asks the tables of a study that has run."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from activation_study import recommend, verify
 from activation_study.errors import StudyError
+from activation_study.text import plain
 
-COMMANDS = {"recommend": recommend, "verify": verify}
-"""Each is a module with `HELP`, `add_arguments(parser)` and `main(arguments)`."""
+COMMANDS = {
+    "check": "read a config and its claims, and say what it asks for or what is wrong",
+    "recommend": "say which activation to use, how sure that is and why",
+    "verify": "compare a study's tables with the published reference run's",
+}
+"""Each is a module with `add_arguments(parser)` and `main(arguments)`, imported when it is asked for."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Faults are one line, as everywhere."""
 
     def error(self, message: str) -> NoReturn:
-        raise StudyError(message)
+        raise StudyError(plain(message, 300))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a StudyError ends it with its line on stderr and exit code 1."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     parser = _Parser(prog="python -m activation_study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))
+    for name, help_text in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        if given[:1] == [name]:
+            importlib.import_module(f"activation_study.{name}").add_arguments(command)
     try:
-        parsed = parser.parse_args(arguments)
-        COMMANDS[parsed.command].main(parsed)
+        parsed = parser.parse_args(given)
+        importlib.import_module(f"activation_study.{parsed.command}").main(parsed)
     except StudyError as error:
         sys.exit(f"error: {error}")
 

@@ -20,6 +20,7 @@ from activation_study.claims import CELL, STATISTICAL, Arm, Claims, Row
 from activation_study.errors import StudyError
 from activation_study.guidelines import tried
 from activation_study.statistics import Interval, Test, stratified_interval, trend_weights
+from activation_study.text import plain
 from activation_study.verdicts import Contrast, Effect, Verdict, contrast, effect, judge
 
 NAN = float("nan")
@@ -232,7 +233,8 @@ def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.
     twice = runs[runs.duplicated(list(CELL), keep=False)]
     if len(twice):
         raise StudyError(
-            f"claim {row.id}.arms: {Arm(factors)} fits several runs of one cell: {', '.join(twice['run'].head(2))}; "
+            f"claim {row.id}.arms: {plain(Arm(factors))} fits several runs of one cell: "
+            f"{plain(', '.join(twice['run'].head(2)))}; "
             f"another factor must tell them apart"
         )
     by_status = replicas.sort_values("status", key=lambda status: status != "diverged", kind="stable")

@@ -9,17 +9,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-
-from activation_study.config import ROOT, factor_defaults
-from activation_study.config import read as read_yaml
+from activation_study import yaml_files, yaml_schemas
+from activation_study.config import ROOT, factor_defaults, factor_level, family
 from activation_study.errors import StudyError
+from activation_study.text import plain, shown
+from activation_study.yaml_schemas import listed
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
@@ -27,6 +27,10 @@ SCHEMA_FILE = Path(__file__).with_name("claims.schema.yaml")
 STATISTICAL = ("difference", "equivalence", "trend", "threshold")
 """The types of rows that are judged, and so make up a family."""
 CELL = ("dataset", "depth")
+OWN = ("weight", "dose")
+"""Keys of an arm that are not factors."""
+MAX_CROSSED = 5_000
+"""Arms × levels of `over`, of all rows of a file together: the article's claims have 238."""
 _ONLY = {
     "computation": ("exact",),
     "stages": ("policy",),
@@ -100,7 +104,7 @@ class Claims:
 @functools.cache
 def schema() -> dict[str, Any]:
     """The JSON schema of a claims file."""
-    return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return yaml_schemas.load(SCHEMA_FILE)
 
 
 def read(path: str | Path = ARTICLE) -> Claims:
@@ -109,29 +113,39 @@ def read(path: str | Path = ARTICLE) -> Claims:
     Raises:
         StudyError: one line per fault that names the claim, the key and what would be right.
     """
-    content = read_yaml(path)
-    faults = sorted(Draft202012Validator(schema()).iter_errors(content), key=lambda fault: list(map(str, fault.path)))
-    if faults:
-        raise StudyError("\n".join(dict.fromkeys(_one_line(path, content, fault) for fault in faults)))
+    called, where = family(path), plain(path)
+    content = yaml_schemas.filled(yaml_files.read(path), schema())
+    if faults := yaml_schemas.faults(content, schema(), lambda keys: f"{where}: {_key(content, keys)}"):
+        raise StudyError("\n".join(faults))
+    try:
+        yaml_files.check_plain(content, 10 * yaml_files.MAX_VALUES)  # what came as text may be a number by now
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from None
     rows: list[Row] = []
     ids: set[str] = set()
     for claim in content["claims"]:
         if claim["id"] in ids:
-            raise StudyError(f"{path}: claim {claim['id']}.id: stands there twice")
+            raise StudyError(f"{where}: claim {claim['id']}.id: stands there twice")
         ids.add(claim["id"])
         about = {name: claim.get(name, "") for name in ("id", "quote", "section", "known", "source", "correction")}
         for number, entry in enumerate(claim["rows"], 1):
-            row = _row(_row_id(claim, number), about, entry)
-            for key, fault in _faults(row, entry):
-                raise StudyError(f"{path}: claim {row.id}.{key}: {fault}")
-            rows.append(row)
+            rows.append(_row(_row_id(claim, number), about, entry))
+    crossed = sum(len(row.arms) * math.prod(map(len, row.over.values())) for row in rows)
+    if crossed > MAX_CROSSED:
+        raise StudyError(
+            f"{where}: claims: ask for {plain(crossed, 40)} arms, one for every level of their over; at most "
+            f"{MAX_CROSSED} can be had"
+        )
+    for row, entry in zip(rows, (entry for claim in content["claims"] for entry in claim["rows"]), strict=True):
+        for key, fault in _faults(row, entry):
+            raise StudyError(f"{where}: claim {row.id}.{key}: {fault}")
     checks = {row.id for row in rows if row.type in (*STATISTICAL, "exploratory")}
     for row in rows:
-        if row.check is not None and row.check not in checks - {row.id}:
+        if row.check is not None and (row.check not in checks or row.check == row.id):
             raise StudyError(
-                f"{path}: claim {row.id}.check: {row.check!r} is no other row of this file that has an interval"
+                f"{where}: claim {row.id}.check: {shown(row.check)} is no other row of this file that has an interval"
             )
-    return Claims(Path(path).stem, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return Claims(called, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
 def check(claims: Claims, config: Mapping[str, Any]) -> None:
@@ -140,8 +154,12 @@ def check(claims: Claims, config: Mapping[str, Any]) -> None:
     Raises:
         StudyError: an experiment, arm or measurement that the study does not have; one line, naming claim and key.
     """
+    levels = {
+        name: [{factor: frozenset(values) for factor, values in grid.items()} for grid in grids]
+        for name, grids in config["experiments"].items()
+    }
     for row in claims.rows:
-        for key, fault in _gaps(row, config):
+        for key, fault in _gaps(row, config, levels):
             raise StudyError(f"{claims.family}: claim {row.id}.{key}: {fault}")
 
 
@@ -155,7 +173,7 @@ def of_study(config: Mapping[str, Any]) -> list[Claims]:
     names = [claims.family for claims in files]
     for name in names:
         if names.count(name) > 1:
-            raise StudyError(f"claims: two files are called {name!r}: a family needs a name of its own")
+            raise StudyError(f"claims: two files are called {shown(name)}: a family needs a name of its own")
     for claims in files:
         check(claims, config)
     return files
@@ -168,28 +186,26 @@ def _row_id(claim: Mapping[str, Any], number: int) -> str:
 def _row(name: str, claim: Mapping[str, Any], entry: Mapping[str, Any]) -> Row:
     values = dict(entry)
     for key in ("where", "over"):
-        values[key] = {k: v if isinstance(v, list) else [v] for k, v in entry.get(key, {}).items()}
+        factors = {name: v if isinstance(v, list) else [v] for name, v in entry.get(key, {}).items()}
+        values[key] = {name: [factor_level(name, v) for v in levels] for name, levels in factors.items()}
     if "arms" in entry:
         values["arms"] = tuple(
-            Arm({k: v for k, v in arm.items() if k not in ("weight", "dose")}, arm.get("weight"), arm.get("dose"))
+            Arm({k: factor_level(k, v) for k, v in arm.items() if k not in OWN}, arm.get("weight"), arm.get("dose"))
             for arm in entry["arms"]
         )
     return Row(id=name, claim=claim, **values)
 
 
-def _one_line(path: str | Path, content: Mapping[str, Any], fault: Any) -> str:
-    """A jsonschema error as one line, with the row's id in the place of its numbers."""
-    keys = list(fault.absolute_path)
+def _key(content: Mapping[str, Any], keys: list[Any]) -> str:
+    """The words for a place in the file, with the row's id in the place of its numbers."""
     where = "config"
     if keys[:1] == ["claims"] and len(keys) > 1:
         claim = content["claims"][keys[1]]
         named = claim if isinstance(claim, dict) and "id" in claim else {"id": f"number {keys[1] + 1}", "rows": [{}]}
         several = keys[2:3] == ["rows"] and len(keys) > 3 and isinstance(named.get("rows"), list)
-        where = f"claim {_row_id(named, keys[3] + 1) if several else named['id']}"
+        where = f"claim {plain(_row_id(named, keys[3] + 1) if several else named['id'], 40)}"
         keys = keys[4:] if several else keys[2:]
-    key = ".".join([where, *map(str, keys)])
-    text = " ".join(fault.message.split())
-    return f"{path}: {key}: {text if len(text) < 200 else text[:197] + '...'}"
+    return plain(".".join([where, *map(str, keys)]), 200)
 
 
 def _faults(row: Row, entry: Mapping[str, Any]):
@@ -203,20 +219,20 @@ def _faults(row: Row, entry: Mapping[str, Any]):
         from activation_study.claim_computations import COMPUTATIONS  # imports PyTorch
 
         if row.computation not in COMPUTATIONS:
-            yield "computation", f"{row.computation!r} is none of {', '.join(sorted(COMPUTATIONS))}"
+            yield "computation", f"{shown(row.computation)} is none of {', '.join(sorted(COMPUTATIONS))}"
         return
     for name in {**row.where, **row.over, **{k: v for arm in row.arms for k, v in arm.factors.items()}}:
         if name not in factor_defaults():
-            yield "arms", f"{name!r} is no factor; there are {', '.join(sorted(factor_defaults()))}"
+            yield "arms", f"{shown(name)} is no factor; there are {', '.join(sorted(factor_defaults()))}"
     if row.type == "policy":
         return
     if row.metric not in METRICS and row.metric != COST:
-        yield "metric", f"{row.metric!r} is none of {', '.join(sorted([*METRICS, COST]))}"
+        yield "metric", f"{shown(row.metric)} is none of {', '.join(sorted([*METRICS, COST]))}"
         return
     known = ("quantity",) if row.metric == COST else METRICS[row.metric].options
     for name in row.options:
         if name not in known:
-            yield "options", f"{row.metric} has no option {name!r}; it has {', '.join(known) or 'none'}"
+            yield "options", f"{row.metric} has no option {shown(name)}; it has {', '.join(known) or 'none'}"
     if (row.experiment is None) != (row.metric == COST):
         yield "experiment", "has no place here" if row.metric == COST else "is missing"
     if row.metric == COST and (row.form != "difference" or row.type == "equivalence"):
@@ -250,8 +266,8 @@ def _arm_faults(row: Row):
         yield "arms", "either every arm has a weight and they sum to zero, or none has"
 
 
-def _gaps(row: Row, config: Mapping[str, Any]):
-    """(key, what is missing) of a row in a validated config."""
+def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Mapping[str, frozenset[Any]]]]):
+    """(key, what is missing) of a row in a validated config, whose sub-grids have these levels."""
     from activation_study.claim_metrics import COST, METRICS
 
     if row.type == "exact":
@@ -260,25 +276,25 @@ def _gaps(row: Row, config: Mapping[str, Any]):
         timed = config["cost"]["activation"] if config["cost"]["measure"] else []
         for _, factors in row.crossed():
             if factors.get("activation") not in timed:
-                yield "arms", f"the cost of activation={factors.get('activation')} is not measured"
+                yield "arms", f"the cost of activation={plain(factors.get('activation'), 64)} is not measured"
         return
     if row.experiment not in config["experiments"]:
-        yield "experiment", f"{row.experiment!r} is none of {', '.join(config['experiments'])}"
+        yield "experiment", f"{shown(row.experiment)} is none of {listed(config['experiments'])}"
         return
-    grids = config["experiments"][row.experiment]
+    grids = levels[row.experiment]
     for factor, values in row.where.items():
         for value in values:
             if not any(value in grid[factor] for grid in grids):
-                yield "where", f"no run of {row.experiment} has {factor}={value}"
+                yield "where", f"no run of {row.experiment} has {factor}={plain(value, 64)}"
     wanted = [{"activation": name} for stage in row.stages for name in stage] or [f for _, f in row.crossed()]
     for factors in wanted:
         fixed = factors | {name: values for name, values in row.where.items() if name not in factors}
         if not any(all(_meets(grid[name], value) for name, value in fixed.items()) for grid in grids):
-            yield "arms", f"no run of {row.experiment} has {Arm(factors)}"
+            yield "arms", f"no run of {row.experiment} has {plain(Arm(factors))}"
     needed = METRICS[row.metric].measure if row.metric else None
     if needed and not any(needed in grid["measure"] for grid in grids):
         yield "metric", f"{row.metric} needs measure: {needed} in experiment {row.experiment}"
 
 
-def _meets(levels: Sequence[Any], wanted: Any) -> bool:
-    return any(value in levels for value in wanted) if isinstance(wanted, list) else wanted in levels
+def _meets(levels: frozenset[Any], wanted: Any) -> bool:
+    return not levels.isdisjoint(wanted) if isinstance(wanted, list) else wanted in levels

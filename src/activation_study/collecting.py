@@ -11,6 +11,7 @@ import pyarrow as pa
 from activation_study import files, receipts, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
+from activation_study.text import plain, shown
 
 CONCATENATED = ("runs", "curves", "layers", "measurements", "timings", "jobs", "cost")
 
@@ -41,8 +42,8 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
         except pandera.errors.SchemaErrors as error:
             first = error.failure_cases.iloc[0]
             raise StudyError(
-                f"table {name}: {len(error.failure_cases)} faults; the first: column {first['column']}: "
-                f"{first['failure_case']!r} breaks {first['check']}"
+                f"table {name}: {len(error.failure_cases)} faults; the first: column {plain(first['column'], 60)}: "
+                f"{shown(first['failure_case'])} breaks {plain(first['check'])}"
             ) from None
     for name, table in collected.items():
         tables.write_parquet(table, outputs[name], receipts.of_tables(study))

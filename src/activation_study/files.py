@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from activation_study.errors import StudyError
+from activation_study.text import one_line, plain
 
 MADE_BY = "made_by"
 """Key of a result file, JSON or Parquet, that holds its receipt."""
@@ -50,8 +51,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         if value.pop(CHECKSUM) != _sha256(value):
             raise ValueError("its checksum is another")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise StudyError(f"{path} is damaged ({reason}); delete it and run the study again") from None
+        reason = one_line(error, 100)
+        raise StudyError(f"{plain(path)} is damaged ({reason}); delete it and run the study again") from None
     return value
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from activation_study.errors import StudyError
 from activation_study.seeds import generator
+from activation_study.text import shown
 
 
 def scales(initialisation: str, constants: Mapping[str, float | None], depth: int) -> list[tuple[float, float]]:
@@ -21,7 +22,7 @@ def scales(initialisation: str, constants: Mapping[str, float | None], depth: in
     An activation without an edge of chaos gets its gain instead.
     """
     if initialisation not in ("gain", "edge_of_chaos"):
-        raise StudyError(f"initialisation: {initialisation!r} has no scales; must be gain or edge_of_chaos")
+        raise StudyError(f"initialisation: {shown(initialisation)} has no scales; must be gain or edge_of_chaos")
     hidden = (float(constants["gain"]), 0.0)
     if initialisation == "edge_of_chaos" and constants["sigma_w2"] is not None:
         hidden = (math.sqrt(constants["sigma_w2"]), math.sqrt(constants["sigma_b2"]))

@@ -58,7 +58,7 @@ def job(log_file: str | Path) -> Iterator[Callable[[str], None]]:
 def _trouble(error: Exception) -> str | None:
     """The line for what the machine lacks; None for a bug."""
     if isinstance(error, OSError) and error.errno in DISK:
-        where = error.filename or "the results folder"
+        where = plain(error.filename or "the results folder")
         return f"{where}: cannot be written ({error.strerror}); make room for it and give the same command again"
     if lacks_memory(error):
         return "this job needs more memory than there is; run fewer jobs at a time (--cores), or on a larger machine"

@@ -70,9 +70,8 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
     except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
-        raise StudyError(
-            f"{plain(arrays)} is damaged ({one_line(error)}); delete it and run the study again"
-        ) from error
+        reason = one_line(error, 200)
+        raise StudyError(f"{plain(arrays)} is damaged ({reason}); delete it and run the study again") from error
 
 
 def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None, scale: str = "global") -> str:

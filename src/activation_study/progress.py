@@ -41,12 +41,12 @@ def claim(study: Study) -> None:
         results.mkdir(parents=True, exist_ok=True)
         file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
     except OSError as error:
-        line = f"{results}: cannot be written ({error.strerror}); the study keeps its results there"
+        line = f"{plain(results)}: cannot be written ({error.strerror}); the study keeps its results there"
         raise StudyError(line) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise StudyError(f"{results}: another call works on this study; wait for its end or stop it") from None
+        raise StudyError(f"{plain(results)}: another call works on this study; wait for its end or stop it") from None
 
 
 class Pace:

@@ -12,8 +12,8 @@ from activation_study.chooser import DEARER, NEAR, Evidence, Other, Recommendati
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
 from activation_study.tables import read_frame
+from activation_study.text import plain, shown
 
-HELP = "say which activation to use, how sure that is and why"
 TABLES = (ROOT / "results" / "default" / "tables", ROOT / "reports" / "reference" / "tables")
 """Where the tables are looked for: this study's own, then those that the maintainers published."""
 REQUIRED, OPTIONAL = ("runs", "experiments"), ("cost", "ledger")
@@ -40,12 +40,12 @@ def main(arguments: argparse.Namespace) -> None:
     for name in ("depth", "samples"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
-            raise StudyError(f"--{name}: {value} must be at least 1")
+            raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
     evidence = Evidence.of(read(folder))
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
-        raise StudyError(f"--tables: {folder} has no scored networks to choose from")
+        raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")
     print("\n".join(lines(answer, evidence)))
 
 
@@ -55,8 +55,8 @@ def tables_folder(asked: Path | None) -> Path:
     for folder in candidates:
         if os.path.exists(folder / "runs.parquet"):  # Path.exists raises for a name that is too long  # noqa: PTH110
             return folder
-    shown = " and ".join(str(folder) for folder in candidates)
-    raise StudyError(f"--tables: no runs.parquet in {shown}; run the study, or name a folder that has one")
+    looked = " and ".join(plain(folder) for folder in candidates)
+    raise StudyError(f"--tables: no runs.parquet in {looked}; run the study, or name a folder that has one")
 
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
@@ -69,7 +69,7 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
         if path.exists():
             tables[name] = read_frame(path)
         elif name in REQUIRED:
-            raise StudyError(f"--tables: {path} is missing; run the study, or name a folder that has it")
+            raise StudyError(f"--tables: {plain(path)} is missing; run the study, or name a folder that has it")
         else:
             tables[name] = pd.DataFrame(columns=list(COLUMNS[name]))
     return tables

@@ -10,16 +10,20 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from activation_study import activation_entries, datasets, dependencies, own_modules
-from activation_study.config import factor_defaults, read, validated
+from activation_study.config import factor_defaults, merged, repeats, validated
 from activation_study.errors import StudyError
+from activation_study.text import plain, shown
 
-MAX_RUNS = 100_000  # Snakemake takes a minute and a gigabyte for half of them
+MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
+MAX_NETWORKS = 10_000_000
+MAX_FOLDER = 200
+"""Bytes of a folder's name: most disks take 255, and a log's name is longer by its ending."""
 BASE_MB = 800
 """Of Python with PyTorch: 560 MB were measured."""
 _RUN_KEYS = ("target", "target_reason", "max_train", "max_test")
@@ -38,11 +42,13 @@ class Run:
     @functools.cached_property
     def condition(self) -> str:
         """Readable and stable: the depth, then only what differs from the default."""
-        shown = [("depth", self.factors["depth"])]
-        for name, default in sorted(factor_defaults().items()):
-            if default is not ... and self.factors[name] != default:
-                shown.append((name, self.factors[name]))
-        return ",".join(f"{name}={_text(value)}" for name, value in shown)
+        factors = self.factors
+        others = [
+            (name, value)
+            for name, default in factor_defaults().items()
+            if default is not ... and (value := factors[name]) != default
+        ]
+        return ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors["depth"]), *sorted(others)])
 
     @property
     def id(self) -> str:
@@ -52,6 +58,12 @@ class Run:
     def params(self) -> dict[str, Any]:
         """All that determines the result, as one plain dict with sorted keys."""
         return _plain({"factors": dict(self.factors), "id": self.id, "settings": dict(self.settings)})
+
+    @property
+    def networks(self) -> int:
+        """How many are trained: tuning seeds × learning rates, and the evaluation seeds."""
+        settings = self.settings
+        return len(settings["learning_rates"]) * settings["tuning_seeds"] + settings["evaluation_seeds"]
 
     @property
     def replica_steps(self) -> float:
@@ -107,23 +119,27 @@ class Study:
             StudyError: one line per fault that names the key, the value and what would be right.
         """
         config = validated(config)
+        _check_count(config["experiments"])
         runs: dict[str, Run] = {}
         membership: dict[tuple[str, str], None] = {}
+        settings = _settings(config)
         for experiment, grids in config["experiments"].items():
-            asked = sum(math.prod(len(grid[name]) for name in factor_defaults()) for grid in grids)
-            if asked > MAX_RUNS:
-                raise StudyError(f"experiments.{experiment}: asks for {asked} runs; at most {MAX_RUNS} can be had")
             for grid in grids:
-                for run in _expand(config, grid):
-                    measure = runs.setdefault(run.id, run).settings["measure"]
-                    measure[:] = sorted({*measure, *grid["measure"]})
-                    membership[experiment, run.id] = None
+                for factors in _expand(grid):
+                    run = Run(factors, settings(factors, grid["measure"]))
+                    name = run.id
+                    known = runs.setdefault(name, run)
+                    if known.settings is not run.settings:
+                        both = {*known.settings["measure"], *run.settings["measure"]}
+                        runs[name] = Run(factors, settings(factors, both))
+                    membership[experiment, name] = None
+        _check_runs(runs)
         return cls(config, runs, tuple(membership))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Study:
         """Read a YAML file. Raises :class:`StudyError` as :meth:`from_config` does."""
-        return cls.from_config(read(path))
+        return cls.from_config(merged([path], {}))
 
     @property
     def name(self) -> str:
@@ -244,27 +260,80 @@ class Study:
         return f"{self.results}/tables/{name}.parquet"
 
 
-def _expand(config: Mapping[str, Any], factors: Mapping[str, Any]) -> Iterator[Run]:
+def _expand(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The factors of every run of a sub-grid."""
     names = sorted(factor_defaults())
-    for values in itertools.product(*(factors[name] for name in names)):
-        run = dict(zip(names, values, strict=True))
-        training = config["training"]
-        rates = config["learning_rates"][run["optimiser"]]
-        entry = config["datasets"][run["dataset"]]
-        yield Run(
-            run,
-            {
+    for values in itertools.product(*(grid[name] for name in names)):
+        yield dict(zip(names, values, strict=True))
+
+
+def _settings(config: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Collection[str]], dict[str, Any]]:
+    """The settings of a run with these factors that measures this; equal ones are one object, as runs are many."""
+    decisive = ("activation", "dataset", "optimiser", "rates", "evaluation_seeds", "tuning_seeds")
+    made: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def settings(run: Mapping[str, Any], measure: Collection[str]) -> dict[str, Any]:
+        measured = tuple(sorted(measure))
+        key = (*(run[name] for name in decisive), measured)
+        if key not in made:
+            rates = config["learning_rates"][run["optimiser"]]
+            entry = config["datasets"][run["dataset"]]
+            made[key] = {
                 "activation": config["activations"][run["activation"]],
                 "allow_modules": config["allow_modules"],
                 "dataset": {k: entry[k] for k in ("source", "max_train", "max_test", "target")},
                 "device": config["device"],
                 "evaluation_seeds": run["evaluation_seeds"] or config["seeds"]["evaluation"],
-                "measure": [],
+                "measure": list(measured),
                 "learning_rates": rates if run["rates"] == "all" else rates[1::2] or rates,
                 "tuning_seeds": run["tuning_seeds"] or config["seeds"]["tuning"],
-                **training,
-            },
+                **config["training"],
+            }
+        return made[key]
+
+    return settings
+
+
+def _check_count(experiments: Mapping[str, Any]) -> None:
+    """Before any run is made: a few lists of numbers have a product without end."""
+    asked = {
+        name: sum(math.prod(len(grid[factor]) for factor in factor_defaults()) for grid in grids)
+        for name, grids in experiments.items()
+    }
+    if sum(asked.values()) > MAX_RUNS:
+        most = max(asked, key=asked.__getitem__)
+        raise StudyError(
+            f"experiments.{most}: asks for {plain(asked[most], 40)} runs, all experiments together for "
+            f"{plain(sum(asked.values()), 40)}; at most {MAX_RUNS} can be had"
         )
+
+
+def _check_runs(runs: Mapping[str, Run]) -> None:
+    """The bounds of what the runs have together, and of the names that become folders and the workflow's wildcards."""
+    networks = sum(run.networks for run in runs.values())
+    if networks > MAX_NETWORKS:
+        raise StudyError(
+            f"seeds: {len(runs)} runs would train {networks} networks; at most {MAX_NETWORKS} can be had: fewer seeds, "
+            "learning rates or runs are needed"
+        )
+    lowered: dict[str, str] = {}
+    for condition in {run.condition for run in runs.values()}:
+        if len(condition) > MAX_FOLDER:
+            raise StudyError(
+                f"experiments: the folder of a run would be called {shown(condition)}, {len(condition)} bytes; at most "
+                f"{MAX_FOLDER} can be had: fewer factors that differ from their defaults, or shorter names, are needed"
+            )
+        if repeats(condition):
+            raise StudyError(
+                f"experiments: the folder of a run would be called {shown(condition, 220)}, which ends in the same "
+                "letters twenty times, and Snakemake takes that for a loop of rules; another name is needed"
+            )
+        other = lowered.setdefault(condition.lower(), condition)
+        if other != condition:
+            raise StudyError(
+                f"experiments: the folders of two runs, {shown(other)} and {shown(condition)}, differ in case only, "
+                "and are one folder on many disks; one needs another seed_stream"
+            )
 
 
 def _text(value: Any) -> str:

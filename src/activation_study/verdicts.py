@@ -28,6 +28,7 @@ from activation_study.statistics import (
     probability_of_superiority,
     stratified_interval,
 )
+from activation_study.text import plain, shown
 
 ALPHA = 0.05
 POWER = 0.8
@@ -132,7 +133,7 @@ def contrast(
     index = [*cell, "replicate"]
     for arm in arms:
         if metric not in arm:
-            raise StudyError(f"contrast: no column {metric!r}; there are {', '.join(map(str, arm))}")
+            raise StudyError(f"contrast: no column {shown(metric)}; there are {plain(', '.join(map(str, arm)), 400)}")
         if arm.duplicated(index).any():
             raise StudyError(f"contrast of {metric}: an arm has two rows for one {' × '.join(index)}")
     indexed = [arm.set_index(index) for arm in arms]

@@ -21,8 +21,8 @@ import pandas as pd
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
 from activation_study.tables import read_frame
+from activation_study.text import plain
 
-HELP = "compare a study's tables with the published reference run's"
 CLOCKS = ("timings", "jobs", "cost")
 """Tables that measure a machine: never compared."""
 MACHINE = ("device", "threads", "processor", "python", "torch", "numpy", "code", "params")
@@ -43,7 +43,8 @@ class Finding(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.table:<13} {'agrees' if self.agrees else 'DIFFERS':<8} {self.text}"
+        table, verdict = plain(self.table, 64), "agrees" if self.agrees else "DIFFERS"
+        return f"{table:<13} {verdict:<8} {plain(self.text, 600)}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +63,12 @@ def main(arguments: argparse.Namespace) -> None:
         StudyError: a folder without tables, or a file that is none.
     """
     found = compare(arguments.tables, arguments.reference)
+    tables, reference = plain(arguments.tables), plain(arguments.reference)
     print("\n".join(map(str, found)))
     differing = [finding.table for finding in found if not finding.agrees]
     if differing:
-        sys.exit(f"{arguments.tables} differs from {arguments.reference} in {', '.join(differing)}")
-    print(f"{arguments.tables} agrees with {arguments.reference}")
+        sys.exit(f"{tables} differs from {reference} in {', '.join(differing)}")
+    print(f"{tables} agrees with {reference}")
 
 
 def compare(tables: Path, reference: Path) -> list[Finding]:
@@ -82,9 +84,9 @@ def _names(folder: Path, option: str) -> list[str]:
     try:
         names = sorted(file.stem for file in folder.iterdir() if file.suffix == ".parquet")
     except OSError as error:
-        raise StudyError(f"{option}: {str(folder)[:100]} cannot be read ({error.strerror})") from None
+        raise StudyError(f"{option}: {plain(folder, 100)} cannot be read ({error.strerror})") from None
     if "runs" not in names:
-        raise StudyError(f"{option}: {folder} has no runs.parquet; the folder of a finished study is needed")
+        raise StudyError(f"{option}: {plain(folder)} has no runs.parquet; the folder of a finished study is needed")
     return names
 
 

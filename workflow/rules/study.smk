@@ -37,6 +37,7 @@ def again(wildcards):
     workflow.dag.forcefiles.update(AGAIN)
     return []
 
+
 console.attach(STUDY, workflow)
 console.quote_interpreter()
 
