@@ -10,7 +10,7 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 from activation_study.config import ROOT, factor_defaults
 from activation_study.config import read as read_yaml
 from activation_study.errors import StudyError
+from activation_study.text import shown
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
@@ -30,6 +31,7 @@ CELL = ("dataset", "depth")
 _ONLY = {
     "computation": ("exact",),
     "stages": ("policy",),
+    "step": ("policy",),
     "threshold": ("threshold", "equivalence", "exploratory"),
     "metric": (*STATISTICAL, "exploratory"),
     "arms": (*STATISTICAL, "exploratory"),
@@ -73,6 +75,7 @@ class Row:
     check: str | None = None
     computation: str | None = None
     stages: Sequence[Sequence[str]] = ()
+    step: str | None = None
 
     @property
     def form(self) -> str:
@@ -90,11 +93,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Claims:
-    """A claims file: its rows in order, and the SHA-256 of its bytes."""
+    """A claims file: its rows in order, the SHA-256 of its bytes, and whether they are the article's claims."""
 
     family: str
     rows: tuple[Row, ...]
     sha256: str
+    article: bool = False
 
 
 @functools.cache
@@ -131,7 +135,8 @@ def read(path: str | Path = ARTICLE) -> Claims:
             raise StudyError(
                 f"{path}: claim {row.id}.check: {row.check!r} is no other row of this file that has an interval"
             )
-    return Claims(Path(path).stem, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return Claims(Path(path).stem, tuple(rows), sha256, content.get("article", False))
 
 
 def check(claims: Claims, config: Mapping[str, Any]) -> None:
@@ -146,10 +151,10 @@ def check(claims: Claims, config: Mapping[str, Any]) -> None:
 
 
 def of_study(config: Mapping[str, Any]) -> list[Claims]:
-    """The claims files of a validated config, in its order, each held against it.
+    """The claims files of a validated config, in its order, each held against it; at most one is the article's.
 
     Raises:
-        StudyError: as :func:`read` and :func:`check` do.
+        StudyError: as :func:`read` and :func:`check` do; two files of the article's claims that are not the same.
     """
     files = [read(path) for path in config["claims"]]
     names = [claims.family for claims in files]
@@ -158,7 +163,19 @@ def of_study(config: Mapping[str, Any]) -> list[Claims]:
             raise StudyError(f"claims: two files are called {name!r}: a family needs a name of its own")
     for claims in files:
         check(claims, config)
-    return files
+    return _one_article(files)
+
+
+def _one_article(files: Sequence[Claims]) -> list[Claims]:
+    """Of copies of the article's claims the first counts; between two that differ nothing decides."""
+    first = next((claims for claims in files if claims.article), None)
+    for claims in files:
+        if claims.article and claims.rows != first.rows:
+            raise StudyError(
+                f"claims: {shown(first.family)} and {shown(claims.family)} both say article: true and are not the "
+                "same; say it in the one whose verdicts the guide is to cite"
+            )
+    return [replace(claims, article=claims is first) for claims in files]
 
 
 def _row_id(claim: Mapping[str, Any], number: int) -> str:
@@ -209,6 +226,8 @@ def _faults(row: Row, entry: Mapping[str, Any]):
         if name not in factor_defaults():
             yield "arms", f"{name!r} is no factor; there are {', '.join(sorted(factor_defaults()))}"
     if row.type == "policy":
+        if ("stages" in entry) == ("step" in entry):
+            yield "stages", "a policy has either stages or a step of the article's"
         return
     if row.metric not in METRICS and row.metric != COST:
         yield "metric", f"{row.metric!r} is none of {', '.join(sorted([*METRICS, COST]))}"
@@ -270,7 +289,7 @@ def _gaps(row: Row, config: Mapping[str, Any]):
         for value in values:
             if not any(value in grid[factor] for grid in grids):
                 yield "where", f"no run of {row.experiment} has {factor}={value}"
-    wanted = [{"activation": name} for stage in row.stages for name in stage] or [f for _, f in row.crossed()]
+    wanted = [{"activation": name} for name in _named(row)] or [f for _, f in row.crossed()]
     for factors in wanted:
         fixed = factors | {name: values for name, values in row.where.items() if name not in factors}
         if not any(all(_meets(grid[name], value) for name, value in fixed.items()) for grid in grids):
@@ -278,6 +297,15 @@ def _gaps(row: Row, config: Mapping[str, Any]):
     needed = METRICS[row.metric].measure if row.metric else None
     if needed and not any(needed in grid["measure"] for grid in grids):
         yield "metric", f"{row.metric} needs measure: {needed} in experiment {row.experiment}"
+
+
+def _named(row: Row) -> list[str]:
+    """What a policy may try; nothing for other rows."""
+    if row.step is None:
+        return [name for stage in row.stages for name in stage]
+    from activation_study.guidelines import ARTICLE
+
+    return ARTICLE[row.step].names
 
 
 def _meets(levels: Sequence[Any], wanted: Any) -> bool:
