@@ -132,7 +132,9 @@ def test_two_that_differ_are_refused_in_one_line(study, content, mine, tmp_path)
     changed["claims"][0]["rows"][0]["smallest"] = 0.2
     other = written(tmp_path / "other.yaml", changed)
     both = study.config | {"claims": [str(mine), str(other)]}
-    with pytest.raises(StudyError, match="^claims: 'mine' and 'other' both say article: true and are not the") as fault:
+    with pytest.raises(
+        StudyError, match=r"^claims: 'mine' and 'other' both say article: true and are not the"
+    ) as fault:
         claims.of_study(both)
     assert "\n" not in str(fault.value)
     written(other, changed | {"article": False})

@@ -231,7 +231,7 @@ def _datasets(by_dataset: pd.DataFrame) -> list[str]:
 
 
 def _decimal(value: float) -> str:
-    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+    return f"{value:z.1f}".replace("-", "−")
 
 
 def by_step(said: list[Sentence]) -> Mapping[str, list[Sentence]]:

@@ -304,7 +304,7 @@ def _failed(
     behind = means.max(axis=1) - means[pick]
     if (behind > NEAR).any():
         shown = ", ".join(
-            f"{100 * gap:.1f} points behind {means.loc[name].idxmax()} on {name}"
+            f"{100 * gap:z.1f} points behind {means.loc[name].idxmax()} on {name}"
             for name, gap in behind.items()
             if gap > NEAR
         )
@@ -312,7 +312,7 @@ def _failed(
     open_ = {o.name: o.difference.high for o in others if o.tied and not o.difference.high <= NEAR}
     if open_:
         worst = max(open_, key=lambda name: open_[name] if open_[name] == open_[name] else math.inf)
-        by = f"by up to {100 * open_[worst]:.1f} points" if open_[worst] == open_[worst] else "by an unknown margin"
+        by = f"by up to {100 * open_[worst]:z.1f} points" if open_[worst] == open_[worst] else "by an unknown margin"
         failed.append(f"not settled: {worst} may be better {by}")
     return failed
 

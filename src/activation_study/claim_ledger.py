@@ -366,6 +366,6 @@ def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[st
     """
     if regret.empty:
         return {"verdict": "not tested", "reason": missing or "no data"}
-    shown = ", ".join(f"{100 * value:.1f} points on {name}" for name, value in regret.items())
+    shown = ", ".join(f"{100 * value:z.1f} points on {name}" for name, value in regret.items())
     costly = bool((regret > smallest).any())
     return {"verdict": "costly" if costly else "little regret", "reason": f"without a test: {shown}"}

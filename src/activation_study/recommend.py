@@ -158,8 +158,8 @@ def compared_text(answer: Recommendation) -> str:
 
 
 def percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.1f}%"
+    return "–" if pd.isna(share) else f"{100 * share:z.1f}%"
 
 
 def points(share: float) -> str:
-    return "–" if pd.isna(share) else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−").replace("+0.0", "0.0")
+    return "–" if pd.isna(share) else f"{100 * share:+z.1f}".replace("-", "−").replace("+0.0", "0.0")
