@@ -72,7 +72,8 @@ env: $(LOCKED)
 # The copy of the lock is written last, so that an interrupted installation starts afresh; a lock with a new date
 # but the same text changes nothing. Bytecode is made by all cores at once, and in any case: many containers set
 # PYTHONDONTWRITEBYTECODE, and every job would compile PyTorch's Python anew, which takes twice as long as to import it. On Linux, PyPI's torch is the CUDA build, about 3 GB to download, and runs
-# without a GPU. For the small CPU build, install that first; `make` then keeps it:
+# without a GPU. For the small CPU build, install that first; `make` then keeps it. Its two wheels are the one thing that
+# no hash of ours is for: pip holds them to those that PyTorch's own index names.
 #
 #   python3 -m venv .venv
 #   .venv/bin/pip install --index-url https://download.pytorch.org/whl/cpu \
@@ -100,9 +101,9 @@ browser:
 	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 	echo "No chromium on the PATH: the browser tests are skipped (Debian: apt-get install chromium)"
 
-# Hashes for every platform and Python, from PyPI itself whatever index this machine prefers. environment.yml then
-# follows by hand: tests/test_environment.py says where.
+# Hashes for every platform and Python, from PyPI itself whatever index this machine prefers; environment.yml follows.
 lock: env
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
 	    --no-config --default-index https://pypi.org/simple --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock
+	$(BIN)/python .ci/environment.py
