@@ -126,9 +126,9 @@ browser:
 	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 	echo "No chromium on the PATH: the browser tests are skipped (Debian: apt-get install chromium)"
 
-# Hashes for every platform and Python, from PyPI itself whatever index this machine prefers. environment.yml then
-# follows by hand: tests/test_environment.py says where.
+# Hashes for every platform and Python, from PyPI itself whatever index this machine prefers; environment.yml follows.
 lock: env
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
 	    --no-config --default-index https://pypi.org/simple --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock
+	$(BIN)/python .ci/environment.py

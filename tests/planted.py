@@ -44,7 +44,7 @@ def planted(
                             | {"train_accuracy": accuracy + overfit(activation)}
                         )
     cost = pd.DataFrame(columns=["activation", "quantity", "width", "ratio_to_relu", "ratio_low", "ratio_high"])
-    ledger = pd.DataFrame(columns=["family", "row", "verdict", "estimate", "low", "high"])
+    ledger = pd.DataFrame(columns=["family", "article", "row", "verdict", "estimate", "low", "high"])
     return {"runs": pd.DataFrame(rows), "experiments": pd.DataFrame(experiments), "cost": cost, "ledger": ledger}
 
 

@@ -58,7 +58,7 @@ def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
     ]  # fmt: skip
     fixed = {"role": "evaluation", "learning_rate": 0.1, "status": "finished", "classes": 10, "reached": True,
              "train_loss": 0.1, "horizon": 600, "time_to_target": 50.0, "selected": True, "target": 0.5,
-             "validation_accuracy": 0.9}  # fmt: skip
+             "validation_accuracy": 0.9, "train_accuracy": 0.95, "train_samples": 1000, "width": 64}  # fmt: skip
     runs = pd.DataFrame(rows).assign(**fixed | columns)
     experiments = pd.DataFrame({"experiment": "core", "run": runs["run"].unique()})
     return {"runs": runs, "experiments": experiments}
@@ -101,7 +101,16 @@ def everywhere(a, b=0.8):
         ({"metric": COST}, r"claim C1\.experiment: has no place here"),
         ({"metric": COST, "experiment": None}, r"claim C1\.options\.quantity: is missing"),
         ({"metric": COST, "experiment": None, "type": "equivalence"}, r"claim C1\.type: a cost is compared by a diff"),
-        ({"type": "policy"}, r"claim C1: the key stages is missing"),
+        (
+            {"type": "policy", "metric": None, "arms": None},
+            r"claim C1\.stages: a policy has either stages or a step of the article's",
+        ),
+        (
+            {"type": "policy", "metric": None, "arms": None, "stages": [["a"]], "step": "third"},
+            r"claim C1\.stages: a policy has either stages or a",
+        ),
+        ({"type": "policy", "step": "fourth"}, r"claim C1\.step: 'fourth' is not one of"),
+        ({"step": "third"}, r"claim C1\.step: has no place in a row of type difference"),
         ({"check": "C2"}, r"claim C1\.check: 'C2' is no other row of this file that has an interval"),
         ({"check": "C1"}, r"claim C1\.check: 'C1' is no other row"),
     ],

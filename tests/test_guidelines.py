@@ -10,6 +10,7 @@ from activation_study import chooser, claims
 from activation_study.advice import POLICIES, RULES, sentences
 from activation_study.chooser import Evidence, recommend
 from activation_study.guidelines import (
+    ARTICLE,
     Situation,
     by_dataset,
     conditional_regret,
@@ -133,7 +134,8 @@ def test_nothing_gives_nothing():
     assert regret.empty
     assert by_dataset(regret).empty
     assert all(
-        "no evidence" in one.text for one in sentences(pd.DataFrame(columns=["family"]), by_dataset(regret), regret)
+        "no evidence" in one.text
+        for one in sentences(pd.DataFrame(columns=["article", "row"]), by_dataset(regret), regret)
     )
 
 
@@ -142,7 +144,7 @@ def test_nothing_gives_nothing():
 
 def ledger(row: str, verdict: str, estimate: float = 0.03) -> pd.DataFrame:
     numbers = {"estimate": estimate, "low": estimate - 0.01, "high": estimate + 0.01}
-    return pd.DataFrame([{"family": "claims", "row": row, "verdict": verdict} | numbers])
+    return pd.DataFrame([{"family": "claims", "article": True, "row": row, "verdict": verdict} | numbers])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.row)
@@ -178,9 +180,10 @@ def test_cited_rows_are_those_of_the_claims():
         row = rows[name]
         assert row.experiment == experiment
         named = {arm.factors["activation"] for arm in row.arms if "activation" in arm.factors}
-        named |= {activation for stage in row.stages for activation in stage}
+        named |= set(ARTICLE[row.step].names) if row.step else set()
         assert about <= named
-    assert {rule.row for rule in RULES} | {row for _, row, *_ in POLICIES} <= set(rows)
+    assert {rule.row for rule in RULES} <= set(rows)
+    assert all(rows[row].step == step for _, row, step, _ in POLICIES)
 
 
 # The chooser

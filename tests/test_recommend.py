@@ -16,8 +16,8 @@ from planted import planted
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     made = planted(lambda dataset, activation, depth: 0.9 - 0.1 * (activation != ("elu" if depth == 50 else "relu")))
-    ledger = [{"family": "claims", "row": "G2.1", "verdict": "supported", "estimate": 0.1, "low": 0.0, "high": 0.2}]
-    made["ledger"] = pd.DataFrame(ledger)
+    ledger = {"family": "claims", "article": True, "row": "G2.1", "verdict": "supported"}
+    made["ledger"] = pd.DataFrame([ledger | {"estimate": 0.1, "low": 0.0, "high": 0.2}])
     for name in ("runs", "experiments", "ledger"):  # no cost
         made[name].to_parquet(folder / f"{name}.parquet")
     return folder

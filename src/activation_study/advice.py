@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from activation_study.chooser import NEAR
+from activation_study.guidelines import ARTICLE, article_rows
 
 STEPS = ("relu_first", "then_another", "with_time", "beyond")
 """The article's three steps, and what bears on a choice beyond them."""
@@ -136,22 +137,22 @@ RULES = (
     ),
 )
 POLICIES = (
-    ("relu_first", "G1", "G1", "any", "ReLU alone"),
-    ("then_another", "G2.2", "G2", "high", "going on to ELU where ReLU misses its target"),
-    ("then_another", "G2.3", "G2", "low", "going on to Leaky ReLU instead"),
-    ("with_time", "G3", "G3", "high", "comparing all that the third step names"),
+    ("relu_first", "G1", "first", "ReLU alone"),
+    ("then_another", "G2.2", "second", "going on to ELU where ReLU misses its target"),
+    ("then_another", "G2.3", "second_low", "going on to Leaky ReLU instead"),
+    ("with_time", "G3", "third", "comparing what the third step names"),
 )
-"""(step, ledger row, policy, budget, in words) of the article's policies."""
+"""(step, ledger row, the key in `guidelines.ARTICLE`, in words) of the article's policies."""
 
 
 def sentences(ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFrame) -> list[Sentence]:
     """The guide, in the order of STEPS.
 
     Args:
-        ledger: the table `ledger`; rows of the article's claims are read.
+        ledger: the table `ledger`; the rows of the file that says `article: true` are read.
         by_dataset, regret: as `guidelines.by_dataset` and `guidelines.policy_regret` give them.
     """
-    rows = ledger[ledger["family"] == "claims"].set_index("row") if len(ledger) else pd.DataFrame()
+    rows = article_rows(ledger)
     said = [_policy(rows, by_dataset, regret, *policy) for policy in POLICIES]
     said += [_rule(rows, rule) for rule in RULES]
     said += [sentence] if (sentence := _best_fixed(by_dataset)) else []
@@ -178,13 +179,13 @@ def _policy(
     regret: pd.DataFrame,
     step: str,
     row: str,
-    policy: str,
-    budget: str,
+    key: str,
     words: str,
 ) -> Sentence:
     """What a policy costs, dataset by dataset; the verdict is the ledger's, the depths are the regret's own."""
     about = words[0].upper() + words[1:]
     kind = KINDS.get(rows.loc[row, "verdict"]) if row in rows.index else None
+    policy, budget = ARTICLE[key].policy, ARTICLE[key].budget
     own = by_dataset[(by_dataset["policy"] == policy) & (by_dataset["budget"] == budget)]
     if own.empty:
         return Sentence(step, NO_EVIDENCE.format(about=f"what {words} costs"))
@@ -230,7 +231,7 @@ def _datasets(by_dataset: pd.DataFrame) -> list[str]:
 
 
 def _decimal(value: float) -> str:
-    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+    return f"{value:z.1f}".replace("-", "−")
 
 
 def by_step(said: list[Sentence]) -> Mapping[str, list[Sentence]]:

@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from activation_study.guidelines import Budget, cell_ids, step_costs
+from activation_study.guidelines import Budget, article_rows, cell_ids, step_costs
 from activation_study.ranking import score_table
 from activation_study.statistics import Interval, difference_test, holm, stratified_interval
 from activation_study.summaries import of_experiment
@@ -50,7 +50,7 @@ CITED: Mapping[str, tuple[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluation replicas by experiment, the costs of a step, and the ledger's rows by id."""
+    """Evaluation replicas by experiment, the costs of a step, and the ledger's rows on the article's claims by id."""
 
     replicas: Mapping[str, pd.DataFrame]
     costs: pd.DataFrame
@@ -72,8 +72,7 @@ class Evidence:
         sizes = of_experiment(scored, tables["experiments"], SIZES)
         replicas[SIZES] = sizes[sizes["samples_asked"].notna()]
         width = float(scored["width"].median()) if len(scored) else 0.0
-        ledger = tables["ledger"]
-        return cls(replicas, step_costs(tables["cost"], width), ledger[ledger["family"] == "claims"].set_index("row"))
+        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]))
 
     @property
     def depths(self) -> list[int]:
@@ -305,7 +304,7 @@ def _failed(
     behind = means.max(axis=1) - means[pick]
     if (behind > NEAR).any():
         shown = ", ".join(
-            f"{100 * gap:.1f} points behind {means.loc[name].idxmax()} on {name}"
+            f"{100 * gap:z.1f} points behind {means.loc[name].idxmax()} on {name}"
             for name, gap in behind.items()
             if gap > NEAR
         )
@@ -313,7 +312,7 @@ def _failed(
     open_ = {o.name: o.difference.high for o in others if o.tied and not o.difference.high <= NEAR}
     if open_:
         worst = max(open_, key=lambda name: open_[name] if open_[name] == open_[name] else math.inf)
-        by = f"by up to {100 * open_[worst]:.1f} points" if open_[worst] == open_[worst] else "by an unknown margin"
+        by = f"by up to {100 * open_[worst]:z.1f} points" if open_[worst] == open_[worst] else "by an unknown margin"
         failed.append(f"not settled: {worst} may be better {by}")
     return failed
 

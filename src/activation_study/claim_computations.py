@@ -29,7 +29,7 @@ class Exact:
 def sigmoid_slope() -> Exact:
     """C05: the range of σ′."""
     value = theory.largest_slope(_response("Sigmoid"))
-    return Exact(value >= 1 - 1e-9, value, "largest slope", f"the slope is at most {value:.4g}, at 0, and not up to 1")
+    return Exact(value >= 1 - 1e-9, value, "largest slope", f"the slope is at most {value:z.4g}, at 0, and not up to 1")
 
 
 def sigmoid_product() -> Exact:
@@ -40,8 +40,8 @@ def sigmoid_product() -> Exact:
         mean < -18,
         mean,
         "log10 of the product",
-        f"for pre-activations from N(0, 1) the mean of its log10 is {mean:.1f}, and {bound:.1f} at most; with weights "
-        f"of variance σ²/fan-in a gradient's square changes by σ²·{chi:.3g} a layer instead",
+        f"for pre-activations from N(0, 1) the mean of its log10 is {mean:z.1f}, and {bound:z.1f} at most; with "
+        f"weights of variance σ²/fan-in a gradient's square changes by σ²·{chi:z.3g} a layer instead",
     )
 
 
@@ -53,8 +53,8 @@ def uniform_product() -> Exact:
         above < 0.01,
         above,
         "P(product > 1e-18)",
-        f"above 1e-18 in {above:.3f} of the attempts and above 1e-17 in {law.probability_above(1e-17):.3f}; the median "
-        f"is {law.quantile(0.5):.2g}, the mean {law.mean:.2g}",
+        f"above 1e-18 in {above:z.3f} of the attempts and above 1e-17 in {law.probability_above(1e-17):z.3f}; the "
+        f"median is {law.quantile(0.5):z.2g}, the mean {law.mean:z.2g}",
     )
 
 
@@ -66,9 +66,9 @@ def relu_gradient_factor() -> Exact:
         min(he, xavier, default) > 1 - 1e-9,
         default,
         "gradient factor per layer",
-        f"a layer multiplies the gradient's norm by {he:.3f} with σ_w² = 2 (He), {xavier:.3f} with 1 (Xavier) and "
-        f"{default:.3f} with 1/3 (PyTorch's default), so over {LAYERS} layers by 1, {xavier ** (LAYERS - 1):.1g} and "
-        f"{default ** (LAYERS - 1):.1g}",
+        f"a layer multiplies the gradient's norm by {he:z.3f} with σ_w² = 2 (He), {xavier:z.3f} with 1 (Xavier) and "
+        f"{default:z.3f} with 1/3 (PyTorch's default), so over {LAYERS} layers by 1, {xavier ** (LAYERS - 1):z.1g} and "
+        f"{default ** (LAYERS - 1):z.1g}",
     )
 
 
@@ -85,8 +85,8 @@ def shared_sign() -> Exact:
         layer == batch == 1,
         layer,
         "sign agreement over a layer",
-        f"in a network of two neurons the signs agree by {neuron:g} within a neuron for one sample, but by {layer:g} "
-        f"over the layer, and by {batch:g} within a neuron for a batch of two",
+        f"in a network of two neurons the signs agree by {neuron:zg} within a neuron for one sample, but by {layer:zg} "
+        f"over the layer, and by {batch:zg} within a neuron for a batch of two",
     )
 
 
@@ -110,15 +110,15 @@ def dead_unit_returns() -> Exact:
         own > 0 or after <= 0,
         after,
         "pre-activation after one step",
-        f"its pre-activation is {before[1].item():.1f} and the gradient of its own weights {own:g}; one step of the "
-        f"layer beneath, which the other unit moves, brings it to {after:.1f}: on again",
+        f"its pre-activation is {before[1].item():z.1f} and the gradient of its own weights {own:zg}; one step of the "
+        f"layer beneath, which the other unit moves, brings it to {after:z.1f}: on again",
     )
 
 
 def leaky_never_dies() -> Exact:
     """C21, its first half: the slope of Leaky ReLU is nowhere zero."""
     slope = float(np.abs(_response("LeakyReLU").slope(np.linspace(-30, 30, 601))).min())
-    return Exact(slope > 0, slope, "smallest slope", f"the slope is {slope:g} at least, by definition")
+    return Exact(slope > 0, slope, "smallest slope", f"the slope is {slope:zg} at least, by definition")
 
 
 def leaky_negative_slope() -> Exact:
@@ -129,8 +129,8 @@ def leaky_negative_slope() -> Exact:
         bool(np.allclose(slope, 0.01 * np.exp(x))),
         float(slope[-1]),
         "slope at -1",
-        f"it is {slope[0]:g} at -4 as at -1, not 0.01·e^x, which would be {0.01 * math.exp(-1):.2g} at -1; that is "
-        f"ELU's, whose slope at -1 is {_response('ELU').slope(x)[-1]:.3f}",
+        f"it is {slope[0]:zg} at -4 as at -1, not 0.01·e^x, which would be {0.01 * math.exp(-1):z.2g} at -1; that is "
+        f"ELU's, whose slope at -1 is {_response('ELU').slope(x)[-1]:z.3f}",
     )
 
 
@@ -141,8 +141,8 @@ def leaky_mean() -> Exact:
         abs(leaky) < 0.1 * relu,
         leaky,
         "mean output",
-        f"for inputs from N(0, 1) the mean output is {leaky:.3f} with slope 0.01, against {relu:.3f} of ReLU; "
-        f"{very:.3f} with slope 1/5.5, {elu:.3f} of ELU",
+        f"for inputs from N(0, 1) the mean output is {leaky:z.3f} with slope 0.01, against {relu:z.3f} of ReLU; "
+        f"{very:z.3f} with slope 1/5.5, {elu:z.3f} of ELU",
     )
 
 
@@ -154,8 +154,9 @@ def rrelu_statements() -> Exact:
         mean == 0 and sd == 1,
         mean,
         "mean slope of U(0, 1)",
-        f"U(0, 1) has mean {mean:g} and standard deviation {sd:.3f}, not 0 and 1; PyTorch draws "
-        f"from U({torch_law.lower:.3f}, {torch_law.upper:.3f}), the paper from 1/U({paper.lower:g}, {paper.upper:g})",
+        f"U(0, 1) has mean {mean:zg} and standard deviation {sd:z.3f}, not 0 and 1; PyTorch draws "
+        f"from U({torch_law.lower:z.3f}, {torch_law.upper:z.3f}), the paper from 1/U({paper.lower:zg}, "
+        f"{paper.upper:zg})",
     )
 
 
@@ -180,7 +181,7 @@ def prelu_parameter_count() -> Exact:
         own,
         "share of all parameters",
         f"of five layers of 64 units on 28 × 28 pixels, {others:,} parameters, the slopes are 5 if shared and 320 if "
-        f"each neuron has its own: {own:.2%} of all",
+        f"each neuron has its own: {own:z.2%} of all",
     )
 
 
@@ -192,8 +193,8 @@ def elu_properties() -> Exact:
         abs(elu) < 0.1 * relu and slope < 1e-3,
         elu,
         "mean output",
-        f"it saturates on one side (slope {slope:.1g} at -10), but for inputs from N(0, 1) its mean output is "
-        f"{elu:.3f}: nearer to zero than ReLU's {relu:.3f}, and not at it as SELU's {abs(selu):.3f}",
+        f"it saturates on one side (slope {slope:z.1g} at -10), but for inputs from N(0, 1) its mean output is "
+        f"{elu:z.3f}: nearer to zero than ReLU's {relu:z.3f}, and not at it as SELU's {abs(selu):z.3f}",
     )
 
 
@@ -206,7 +207,7 @@ def extra_hyperparameters() -> Exact:
         trained == 0 and given == (0.01, 1.0),
         1,
         "untrained numbers each",
-        f"the slope ({given[0]:g} by default) and α ({given[1]:g}) are given, not trained; ReLU has none",
+        f"the slope ({given[0]:zg} by default) and α ({given[1]:zg}) are given, not trained; ReLU has none",
     )
 
 

@@ -18,15 +18,15 @@ from activation_study.claim_computations import COMPUTATIONS
 from activation_study.claim_metrics import COST, KEY, METRICS, Tables
 from activation_study.claims import CELL, STATISTICAL, Arm, Claims, Row
 from activation_study.errors import StudyError
-from activation_study.guidelines import tried
+from activation_study.guidelines import ARTICLE, cells_of, step_costs, tried
 from activation_study.statistics import Interval, Test, stratified_interval, trend_weights
 from activation_study.text import plain
 from activation_study.verdicts import Contrast, Effect, Verdict, contrast, effect, judge
 
 NAN = float("nan")
 LEDGER_COLUMNS = (
-    "family", "claim", "row", "quote", "section", "test", "type", "experiment", "metric", "unit", "verdict", "reason",
-    "estimate", "low", "high", "clustered_low", "clustered_high", "informative_estimate", "standardised",
+    "family", "article", "claim", "row", "quote", "section", "test", "type", "experiment", "metric", "unit", "verdict",
+    "reason", "estimate", "low", "high", "clustered_low", "clustered_high", "informative_estimate", "standardised",
     "superiority_probability", "p_superior", "p_negligible", "p_reversed", "p_superior_raw", "n", "cells",
     "informative_cells", "seeds", "diverged", "threshold", "smallest", "smallest_reason", "minimum_detectable",
     "seeds_to_settle", "known", "source", "correction",
@@ -89,7 +89,7 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     return Ledger(
         pd.DataFrame(rows)
         .reindex(columns=LEDGER_COLUMNS)
-        .assign(family=claims.family)
+        .assign(family=claims.family, article=claims.article)
         .astype(dict.fromkeys(COUNTS, "Int64")),
         pd.DataFrame(cells, columns=CELL_COLUMNS).assign(family=claims.family),
         claims.sha256,
@@ -331,25 +331,29 @@ def cost_effect(
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Regret of the policy in each cell: test accuracy of the activation that is best on tuning seeds, minus its own.
 
-    The stages are tried in turn, the next while the best validation accuracy so far is below the dataset's target.
+    A step of the article's is what `guidelines.policy_regret` follows, with the same costs, so that the ledger and the
+    page's regrets have one set of numbers. Stages are tried in turn, the next while the best validation accuracy so
+    far is below the dataset's target.
     """
     tuning, missing = _replicas(row, tables, "tuning")
-    tuning = tuning[tuning["selected"].eq(True)]
     scored, _ = _replicas(row, tables, "evaluation")
+    runs = pd.concat([tuning, scored])
+    found = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
+    several = len({(cell.dataset, cell.depth) for cell in found}) < len(found)
+    costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
     cells = []
-    for cell, replicas in tuning.groupby(list(CELL)):
-        validation = replicas.groupby("activation")["validation_accuracy"].mean()
-        here = scored[np.logical_and.reduce([scored[k] == v for k, v in zip(CELL, cell, strict=True)])]
-        test = here.groupby("activation")["test_accuracy"].mean().dropna()
-        validation = validation[validation.index.isin(test.index)].dropna()
-        names = tried(row.stages, validation, replicas["target"].iloc[0])
+    for cell in found:
+        if row.step is None:
+            names = tried(row.stages, cell.validation, cell.target)
+        else:
+            names = ARTICLE[row.step].tries(cell, costs)
         if not names:
             continue
-        regret = float(test[validation.idxmax()] - test[validation[names].idxmax()])
-        name = f"{cell[0]}/depth={cell[1]}"
+        regret = cell.regret(names)
+        name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
         cells.append(
-            {"cell": name, "dataset": cell[0], "estimate": regret, "low": NAN, "high": NAN}
-            | {"n": int(here["replicate"].nunique()), "informative": True}
+            {"cell": name, "dataset": cell.dataset, "estimate": regret, "low": NAN, "high": NAN}
+            | {"n": cell.n, "informative": True}
         )
     by_dataset = pd.DataFrame(cells, columns=["dataset", "estimate"]).groupby("dataset")["estimate"].mean()
     values = {"estimate": float(by_dataset.mean()), "n": sum(cell["n"] for cell in cells), "cells": len(cells)}
@@ -364,6 +368,6 @@ def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[st
     """
     if regret.empty:
         return {"verdict": "not tested", "reason": missing or "no data"}
-    shown = ", ".join(f"{100 * value:.1f} points on {name}" for name, value in regret.items())
+    shown = ", ".join(f"{100 * value:z.1f} points on {name}" for name, value in regret.items())
     costly = bool((regret > smallest).any())
     return {"verdict": "costly" if costly else "little regret", "reason": f"without a test: {shown}"}

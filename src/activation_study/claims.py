@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ MAX_CROSSED = 5_000
 _ONLY = {
     "computation": ("exact",),
     "stages": ("policy",),
+    "step": ("policy",),
     "threshold": ("threshold", "equivalence", "exploratory"),
     "metric": (*STATISTICAL, "exploratory"),
     "arms": (*STATISTICAL, "exploratory"),
@@ -77,6 +78,7 @@ class Row:
     check: str | None = None
     computation: str | None = None
     stages: Sequence[Sequence[str]] = ()
+    step: str | None = None
 
     @property
     def form(self) -> str:
@@ -94,11 +96,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Claims:
-    """A claims file: its rows in order, and the SHA-256 of its bytes."""
+    """A claims file: its rows in order, the SHA-256 of its bytes, and whether they are the article's claims."""
 
     family: str
     rows: tuple[Row, ...]
     sha256: str
+    article: bool = False
 
 
 @functools.cache
@@ -145,7 +148,8 @@ def read(path: str | Path = ARTICLE) -> Claims:
             raise StudyError(
                 f"{where}: claim {row.id}.check: {shown(row.check)} is no other row of this file that has an interval"
             )
-    return Claims(called, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return Claims(called, tuple(rows), sha256, content.get("article", False))
 
 
 def check(claims: Claims, config: Mapping[str, Any]) -> None:
@@ -164,10 +168,10 @@ def check(claims: Claims, config: Mapping[str, Any]) -> None:
 
 
 def of_study(config: Mapping[str, Any]) -> list[Claims]:
-    """The claims files of a validated config, in its order, each held against it.
+    """The claims files of a validated config, in its order, each held against it; at most one is the article's.
 
     Raises:
-        StudyError: as :func:`read` and :func:`check` do.
+        StudyError: as :func:`read` and :func:`check` do; two files of the article's claims that are not the same.
     """
     files = [read(path) for path in config["claims"]]
     names = [claims.family for claims in files]
@@ -176,7 +180,19 @@ def of_study(config: Mapping[str, Any]) -> list[Claims]:
             raise StudyError(f"claims: two files are called {shown(name)}: a family needs a name of its own")
     for claims in files:
         check(claims, config)
-    return files
+    return _one_article(files)
+
+
+def _one_article(files: Sequence[Claims]) -> list[Claims]:
+    """Of copies of the article's claims the first counts; between two that differ nothing decides."""
+    first = next((claims for claims in files if claims.article), None)
+    for claims in files:
+        if claims.article and claims.rows != first.rows:
+            raise StudyError(
+                f"claims: {shown(first.family)} and {shown(claims.family)} both say article: true and are not the "
+                "same; say it in the one whose verdicts the guide is to cite"
+            )
+    return [replace(claims, article=claims is first) for claims in files]
 
 
 def _row_id(claim: Mapping[str, Any], number: int) -> str:
@@ -225,6 +241,8 @@ def _faults(row: Row, entry: Mapping[str, Any]):
         if name not in factor_defaults():
             yield "arms", f"{shown(name)} is no factor; there are {', '.join(sorted(factor_defaults()))}"
     if row.type == "policy":
+        if ("stages" in entry) == ("step" in entry):
+            yield "stages", "a policy has either stages or a step of the article's"
         return
     if row.metric not in METRICS and row.metric != COST:
         yield "metric", f"{shown(row.metric)} is none of {', '.join(sorted([*METRICS, COST]))}"
@@ -286,7 +304,7 @@ def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Map
         for value in values:
             if not any(value in grid[factor] for grid in grids):
                 yield "where", f"no run of {row.experiment} has {factor}={plain(value, 64)}"
-    wanted = [{"activation": name} for stage in row.stages for name in stage] or [f for _, f in row.crossed()]
+    wanted = [{"activation": name} for name in _named(row)] or [f for _, f in row.crossed()]
     for factors in wanted:
         fixed = factors | {name: values for name, values in row.where.items() if name not in factors}
         if not any(all(_meets(grid[name], value) for name, value in fixed.items()) for grid in grids):
@@ -294,6 +312,15 @@ def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Map
     needed = METRICS[row.metric].measure if row.metric else None
     if needed and not any(needed in grid["measure"] for grid in grids):
         yield "metric", f"{row.metric} needs measure: {needed} in experiment {row.experiment}"
+
+
+def _named(row: Row) -> list[str]:
+    """What a policy may try; nothing for other rows."""
+    if row.step is None:
+        return [name for stage in row.stages for name in stage]
+    from activation_study.guidelines import ARTICLE
+
+    return ARTICLE[row.step].names
 
 
 def _meets(levels: frozenset[Any], wanted: Any) -> bool:

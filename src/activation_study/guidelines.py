@@ -68,6 +68,25 @@ class Cell:
     def situation(self, budget: Budget) -> Situation:
         return Situation(self.depth, self.samples, budget, self.gap > OVERFITTING)
 
+    @property
+    def reference(self) -> float:
+        """Test accuracy of the activation that is best on tuning seeds."""
+        return float(self.test[self.validation.idxmax()])
+
+    def regret(self, names: Sequence[str]) -> float:
+        """What is lost to the reference by the best, on tuning seeds, of these."""
+        return self.reference - float(self.test[self.validation[names].idxmax()])
+
+
+def article_rows(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The ledger's rows on the article's claims, by row: those of the file that says `article: true`; else none.
+
+    A ledger from before files said so has no such column, and none that can be told.
+    """
+    if "article" not in ledger:
+        return ledger.iloc[:0].set_index("row")
+    return ledger[ledger["article"].eq(True)].set_index("row")
+
 
 def first_relu(_: Situation) -> Stages:
     """The article's first step."""
@@ -87,7 +106,33 @@ def with_time(situation: Situation) -> Stages:
     return (("relu", "leaky_relu", "elu", *much, *(["rrelu"] if situation.overfitting else [])),)
 
 
-ARTICLE: Mapping[str, Callable[[Situation], Stages]] = {"G1": first_relu, "G2": then_another, "G3": with_time}
+@dataclass(frozen=True)
+class Step:
+    """A step of the article's guide under a budget, which pays for `units` of tuning ReLU."""
+
+    policy: Literal["G1", "G2", "G3"]
+    budget: Literal["any", "low", "high"]
+    stages: Callable[[Situation], Stages]
+    units: float = float("inf")
+
+    def tries(self, cell: Cell, costs: Mapping[str, float]) -> list[str]:
+        situation = cell.situation("low" if self.budget == "low" else "high")
+        return tried(self.stages(situation), cell.validation, cell.target, costs, self.units)
+
+    @property
+    def names(self) -> list[str]:
+        """All that it tries in one situation or another."""
+        situation = Situation(1, MUCH_DATA + 1, "low" if self.budget == "low" else "high", overfitting=True)
+        return [name for stage in self.stages(situation) for name in stage]
+
+
+ARTICLE: Mapping[str, Step] = {
+    "first": Step("G1", "any", first_relu),
+    "second_low": Step("G2", "low", then_another, LOW_BUDGET),
+    "second": Step("G2", "high", then_another),
+    "third": Step("G3", "high", with_time),
+}
+"""The article's steps: the page's regrets follow them, and so do the ledger's rows that name one as their `step`."""
 
 
 def tried(
@@ -195,12 +240,10 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     costs = step_costs(cost, width)["ratio_to_relu"].to_dict()
     rows = []
     for cell in cells:
-        reference = cell.test[cell.validation.idxmax()]
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
         for policy, budget, names in _staged(cell, cells, costs):
-            pick = cell.validation[names].idxmax()
             trial = {"policy": policy, "budget": budget, "tried": ", ".join(names), "spent": spent(names, costs)}
-            rows.append(about | trial | {"pick": pick, "regret": reference - cell.test[pick]})
+            rows.append(about | trial | {"pick": cell.validation[names].idxmax(), "regret": cell.regret(names)})
         validation, test = cell.validation.to_dict(), cell.test.to_dict()
         for policy, budget, size in (("random", "any", 1), ("random pair", "low", 2)):
             sets = [list(names) for names in combinations(cell.test.index, size)]
@@ -209,7 +252,7 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
                 picks = [max(names, key=validation.__getitem__) for names in sets]
                 mean = sum(spent(names, costs) for names in sets) / len(sets)
                 trial = {"policy": policy, "budget": budget, "tried": "", "spent": mean, "pick": ""}
-                rows.append(about | trial | {"regret": reference - sum(map(test.__getitem__, picks)) / len(picks)})
+                rows.append(about | trial | {"regret": cell.reference - sum(map(test.__getitem__, picks)) / len(picks)})
     return pd.DataFrame(rows, columns=REGRET_COLUMNS)
 
 
@@ -222,15 +265,7 @@ def _staged(
     learnt = [name for name in learnt_order(same) if name in cell.validation.index]
     fixed = [name for name in learnt_order(others) if name in cell.validation.index]
     found: list[tuple[str, Literal["low", "high", "any"], list[str]]] = [
-        ("G1", "any", tried(first_relu(cell.situation("low")), cell.validation, cell.target)),
-        *(
-            (name, budget, tried(ARTICLE[name](cell.situation(budget)), cell.validation, cell.target, costs, units))
-            for name, budget, units in (
-                ("G2", "low", LOW_BUDGET),
-                ("G2", "high", float("inf")),
-                ("G3", "high", float("inf")),
-            )
-        ),
+        *((step.policy, step.budget, step.tries(cell, costs)) for step in ARTICLE.values()),
         ("guide", "any", learnt[:1]),
         ("guide, compared", "high", learnt[:COMPARED]),
         ("best fixed", "any", fixed[:1]),
@@ -274,9 +309,8 @@ def conditional_regret(tables: Mapping[str, pd.DataFrame], experiments: Sequence
                 "with_rrelu": ((*base, "rrelu"),),
                 "article": with_time(cell.situation("high")),
             }
-            reference = cell.test[cell.validation.idxmax()]
             names = {key: tried(value, cell.validation, cell.target) for key, value in stages.items()}
-            regrets = {key: reference - cell.test[cell.validation[value].idxmax()] for key, value in names.items()}
+            regrets = {key: cell.regret(value) for key, value in names.items()}
             about = {"experiment": experiment, "dataset": cell.dataset, "depth": cell.depth, "samples": cell.samples}
             about |= {"much_data": cell.samples > MUCH_DATA, "gap": cell.gap, "overfitting": cell.gap > OVERFITTING}
             rows.append(about | {"n": cell.n} | regrets)

@@ -16,6 +16,7 @@ from activation_study.text import plain, shown
 
 TABLES = (ROOT / "results" / "default" / "tables", ROOT / "reports" / "reference" / "tables")
 """Where the tables are looked for: this study's own, then those that the maintainers published."""
+NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 REQUIRED, OPTIONAL = ("runs", "experiments"), ("cost", "ledger")
 
 
@@ -92,7 +93,8 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
         said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
     said.append(f"Confidence: {confidence_text(answer)}")
     cited = [f"{row} ({evidence.ledger.loc[row, 'verdict']})" for row in answer.rows]
-    said.append(f"Ledger: {', '.join(cited) or 'no row compares it; the evidence is the scores above'}")
+    none = "no row compares it" if len(evidence.ledger) else NO_ARTICLE
+    said.append(f"Ledger: {', '.join(cited) or f'{none}; the evidence is the scores above'}")
     reach = f"multilayer perceptrons on {', '.join(answer.datasets)}"
     said.append(f"Reach: {reach}; intervals are over seeds, and say nothing of other datasets.")
     return [line if line.endswith((".", ")")) else f"{line}." for line in said]
@@ -156,8 +158,8 @@ def compared_text(answer: Recommendation) -> str:
 
 
 def percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.1f}%"
+    return "–" if pd.isna(share) else f"{100 * share:z.1f}%"
 
 
 def points(share: float) -> str:
-    return "–" if pd.isna(share) else f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−").replace("+0.0", "0.0")
+    return "–" if pd.isna(share) else f"{100 * share:+z.1f}".replace("-", "−").replace("+0.0", "0.0")

@@ -242,6 +242,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "ledger": {
         "family": Column("str", "claims file; the rows of one are judged together (Holm)"),
         "claims_sha256": Column("str", "of that file"),
+        "article": Column("bool", "whether it is the file, or the first of several, that says article: true"),
         "claim": Column("str", "claim, by its name in the file"),
         "row": Column("str", "one test of the claim"),
         "quote": Column("str", "what the article says"),

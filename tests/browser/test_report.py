@@ -164,12 +164,12 @@ def test_the_theme_button_turns_figures_dark(visit: Visit, html: str):
 
 
 def _vnu() -> list[str]:
-    roots = [Path("node_modules"), Path("/usr/lib/node_modules"), Path("/usr/local/lib/node_modules")]
+    roots = [Path(".ci/node_modules"), Path("/usr/lib/node_modules"), Path("/usr/local/lib/node_modules")]
     found = [Path(os.environ["VNU_JAR"])] if "VNU_JAR" in os.environ else []
     found += [root / "vnu-jar/build/dist/vnu.jar" for root in roots]
     jar = next((path for path in found if path.exists()), None)
     if jar is None or shutil.which("java") is None:
-        missing = "needs Java and vnu.jar (npm install vnu-jar, or its path in VNU_JAR)"
+        missing = "needs Java and vnu.jar (npm ci --prefix .ci --ignore-scripts, or its path in VNU_JAR)"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)

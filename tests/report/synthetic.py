@@ -88,7 +88,8 @@ VERDICTS = {
 
 def _judge(rows: dict[str, list]) -> None:
     """A ledger with a row of every verdict; the first claim has two."""
-    about = {"family": "claims", "claims_sha256": "e" * 64, "section": "Vanishing gradients", "unit": "fraction"}
+    about = {"family": "claims", "article": True, "claims_sha256": "e" * 64, "section": "Vanishing gradients"}
+    about |= {"unit": "fraction"}
     about |= {"experiment": "core", "metric": "test_accuracy", "reason": "as claimed", "smallest_reason": "a point"}
     numbers = {"estimate": 0.03, "low": 0.01, "high": 0.05, "clustered_low": 0.0, "clustered_high": 0.06}
     numbers |= {"informative_estimate": 0.03, "standardised": 1.2, "superiority_probability": 0.8, "p_superior": 0.01}

@@ -46,7 +46,7 @@ from activation_study.report.sections import (
     units,
     validity,
 )
-from activation_study.report.tables import Table
+from activation_study.report.tables import Table, as_csv
 from activation_study.report.theme import themed
 
 PARTS: Mapping[str, Mapping[ModuleType, str]] = {
@@ -216,7 +216,7 @@ def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) ->
         if isinstance(block, Figure | Table):
             contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
     for name in data.as_csv:
-        contents[folder / "tables" / f"{name}.csv"] = data.tables[name].to_csv(index=False, lineterminator="\n")
+        contents[folder / "tables" / f"{name}.csv"] = as_csv(data.tables[name])
     for path, text in contents.items():
         _write(text, path)
     for old in {*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")} - set(contents):

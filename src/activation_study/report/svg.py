@@ -17,6 +17,7 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 DIVERGING = ("RdBu", "RdBu_r", "coolwarm", "vlag", "icefire", "seismic", "bwr", "PiYG", "PRGn")
 PIXELS_PER_POINT = 4 / 3
 _COORDINATES = ("d", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "transform")
+_MINUS_ZERO = re.compile(r"(?<![\w.])-0(?![\d.])")
 _FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
 
 ElementTree.register_namespace("", SVG.strip("{}"))
@@ -86,19 +87,20 @@ def _style_to_attributes(element: ElementTree.Element) -> None:
 def _round(element: ElementTree.Element) -> None:
     for key in _COORDINATES:
         if value := element.get(key):
+            value = _MINUS_ZERO.sub("0", value)
             shorter = _four_decimals if key == "transform" else _one_decimal
             value = re.sub(r"-?\d+\.\d+", shorter, value)
             element.set(key, re.sub(r"\s+", " ", value).strip())
-    if element.get("transform", "").startswith("rotate(-0 "):
+    if element.get("transform", "").startswith("rotate(0 "):
         del element.attrib["transform"]
 
 
 def _one_decimal(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.1f}".removesuffix(".0")
+    return f"{float(number[0]):z.1f}".removesuffix(".0")
 
 
 def _four_decimals(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.4f}".rstrip("0").rstrip(".")
+    return f"{float(number[0]):z.4f}".rstrip("0").rstrip(".")
 
 
 def _prefix_ids(root: ElementTree.Element, name: str) -> None:

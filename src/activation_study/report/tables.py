@@ -88,7 +88,13 @@ def download(name: str, frame: pd.DataFrame, digits: int = 7) -> Download:
     Seven significant digits are what single precision holds. Means over seeds of long curves get by on five, which
     halves what the page carries.
     """
-    return Download(name, frame.to_csv(index=False, float_format=f"%.{digits}g", lineterminator="\n"))
+    return Download(name, as_csv(frame, f"%.{digits}g"))
+
+
+def as_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
+    """The frame as CSV text; zero has no sign."""
+    unsigned = {name: column + 0.0 for name, column in frame.items() if pd.api.types.is_float_dtype(column)}
+    return frame.assign(**unsigned).to_csv(index=False, float_format=float_format, lineterminator="\n")
 
 
 def text(header: str, column: str, *, heads_row: bool = False) -> Column:
@@ -122,19 +128,22 @@ def significant(header: str, column: str, digits: int = 3) -> Column:
 
 def figures(value: Any, digits: int = 3) -> str:
     """A number at `digits` significant digits, without exponents where they do not help."""
-    if pd.isna(value):
-        return ABSENT
-    return minus(f"{float(value):.{digits}g}")
+    return _unplaced(value) or minus(f"{float(value):z.{digits}g}")
 
 
 def decimals(value: Any, digits: int = 1, *, signed: bool = False) -> str:
     """A number at `digits` decimals with a true minus sign; zero has no sign."""
+    if unplaced := _unplaced(value):
+        return unplaced
+    rounded = round(float(value), digits)
+    return minus(f"{rounded:+z,.{digits}f}" if signed and rounded else f"{rounded:z,.{digits}f}")
+
+
+def _unplaced(value: Any) -> str:
+    """What stands for a number that has no digits; empty for one that has."""
     if pd.isna(value):
         return ABSENT
-    if math.isinf(value):
-        return "∞"
-    rounded = round(float(value), digits) + 0.0
-    return minus(f"{rounded:+,.{digits}f}" if signed and rounded else f"{rounded:,.{digits}f}")
+    return ("∞" if value > 0 else "−∞") if math.isinf(value) else ""
 
 
 def minus(number: str) -> str:
@@ -150,7 +159,7 @@ def _flag(column: str, yes: str, row: Row) -> Cell:
 
 
 def _part(column: str, of: str, row: Row) -> Cell:
-    return Cell(f"{row[column]:.0f} of {row[of]}", float(row[column]))
+    return Cell(f"{row[column]:z.0f} of {row[of]}", float(row[column]))
 
 
 def _scaled(column: str, digits: int, scale: float, signed: bool, row: Row) -> Cell:
@@ -174,4 +183,4 @@ def _number(value: Any, digits: int, scale: float, signed: bool) -> Cell:
 
 
 def _sortable(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)
+    return None if pd.isna(value) else float(value) + 0.0

@@ -269,7 +269,7 @@ def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> Non
     axis.set_xscale("log")
     axis.set_xlim(first, last)
     axis.xaxis.set_major_locator(LogLocator(subs=(1,) if last / first > 100 else (1, 2, 5)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:z,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(label)
 
@@ -277,7 +277,7 @@ def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> Non
 def plain_log(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     """Ticks of a logarithmic axis as plain numbers, at these multiples of the powers of ten."""
     axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:z,g}"))
     axis.set_minor_locator(NullLocator())
 
 
@@ -293,4 +293,4 @@ def short(name: str, most: int = 24) -> str:
 
 def power_of_ten(exponent: float) -> str:
     """10 with a raised exponent, as plain text."""
-    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "10" + f"{exponent:z.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -10,6 +10,9 @@ from markupsafe import Markup
 from activation_study.report.data import StudyData
 from activation_study.report.tables import decimals
 
+NO_ARTICLE = Markup(
+    "No claims file of this study says <code>article: true</code>, so no verdict is on the article’s claims."
+)
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

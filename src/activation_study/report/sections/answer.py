@@ -5,12 +5,23 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from activation_study.guidelines import article_rows
 from activation_study.report.data import StudyData, overall
 from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.svg import svg
 from activation_study.report.tables import decimals, download
 from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
-from activation_study.report.words import NUMBERS, bounds, code, counted, listed, percent, plain_list, standing
+from activation_study.report.words import (
+    NO_ARTICLE,
+    NUMBERS,
+    bounds,
+    code,
+    counted,
+    listed,
+    percent,
+    plain_list,
+    standing,
+)
 from activation_study.verdicts import MIN_SEEDS
 
 FACTORS = {
@@ -93,9 +104,12 @@ def _diverged(rows: pd.DataFrame) -> str:
 
 
 def _claims(ledger: pd.DataFrame) -> Markup:
-    """The verdicts in a sentence: a claim counts by what its judged rows say, all alike or mixed."""
-    judged = ledger[~ledger["verdict"].isin(["exploratory", "not tested"])]
-    kinds = judged.groupby(["family", "claim"])["verdict"].agg(lambda verdicts: {KINDS[word] for word in verdicts})
+    """The article's verdicts in a sentence: a claim counts by what its judged rows say, all alike or mixed."""
+    rows = article_rows(ledger)
+    if rows.empty:
+        return Markup("<strong>And the article’s reasons?</strong> {}").format(NO_ARTICLE)
+    judged = rows[~rows["verdict"].isin(["exploratory", "not tested"])]
+    kinds = judged.groupby("claim")["verdict"].agg(lambda verdicts: {KINDS[word] for word in verdicts})
     count = {kind: int(sum(found == {kind} for found in kinds)) for kind in ("for", "against", "open")}
     mixed = len(kinds) - sum(count.values())
     return Markup(

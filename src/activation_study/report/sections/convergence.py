@@ -194,5 +194,5 @@ def _median(row: pd.Series) -> Cell:
     if np.isinf(row["median_time"]):
         return Cell(f"> {row['horizon']:,}", float("inf"))
     return Cell(
-        f"{row['median_time']:,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"]
+        f"{row['median_time']:z,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"]
     )

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from activation_study.advice import Sentence, by_step, sentences
-from activation_study.guidelines import by_dataset
+from activation_study.guidelines import article_rows, by_dataset
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Items, Paragraph, Section
+from activation_study.report.sections.ledger import prefix
+from activation_study.report.words import NO_ARTICLE, code
 
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
 STEPS = {
@@ -42,25 +44,36 @@ def section(data: StudyData) -> Section | None:
         "chooser</a>."
     ).format(ARTICLE)
     blocks: list[Block] = [Paragraph(lead)]
+    rows, families = article_rows(ledger), ledger["family"].unique()
+    before = prefix(rows["family"].iloc[0], len(families) > 1) if len(rows) else ""
     if ledger.empty:
         missing = "<strong>No verdicts:</strong> this study has no ledger, so the sentences rest on regrets alone."
         blocks.append(Paragraph(Markup(missing), "gap"))
+    elif rows.empty:
+        missing = Markup("<strong>No verdicts:</strong> {} The sentences rest on regrets alone.").format(NO_ARTICLE)
+        blocks.append(Paragraph(missing, "gap"))
+    elif len(families) > 1:
+        counts = Markup("Of this study’s claims files, {} is the one whose verdicts are cited here.")
+        blocks.append(Paragraph(counts.format(code(f"{rows['family'].iloc[0]}.yaml")), "note"))
     steps = [
-        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name]))
+        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name], before))
         for name, (step, why) in STEPS.items()
     ]
     blocks.append(Items(steps, numbered=True))
     if said["beyond"]:
-        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one) for one in said["beyond"]])]
+        blocks += [
+            Paragraph("What the article’s steps leave out:"),
+            Items([_one(one, before) for one in said["beyond"]]),
+        ]
     return Section("guide", "The article’s guide, and what the evidence supports", blocks)
 
 
-def _evidence(said: Sequence[Sentence]) -> Markup:
-    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence)) for sentence in said)
+def _evidence(said: Sequence[Sentence], before: str) -> Markup:
+    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence, before)) for sentence in said)
     return Markup('<span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
 
 
-def _one(sentence: Sentence) -> Markup:
-    """A sentence with links to the rows that it rests on."""
-    links = Markup(", ").join(Markup('<a href="#claim-{}">{}</a>').format(row, row) for row in sentence.rows)
+def _one(sentence: Sentence, before: str) -> Markup:
+    """A sentence with links to the rows that it rests on, whose ids have `before` before the row's own."""
+    links = Markup(", ").join(Markup('<a href="#claim-{}{}">{}</a>').format(before, row, row) for row in sentence.rows)
     return Markup("{} ({})").format(sentence.text, links) if links else Markup("{}").format(sentence.text)

@@ -108,18 +108,23 @@ def _files(rows: pd.DataFrame) -> Markup:
     ).format(named, ALPHA)
 
 
+def prefix(family: str, several: bool) -> str:
+    """What the ids of a claims file's claims and rows begin with, where the ledger has several files."""
+    return f"{family}-" if several else ""
+
+
 def _claim(family: str, rows: pd.DataFrame, cells: dict[tuple[str, str], pd.DataFrame], several: bool) -> Claim:
     first = rows.iloc[0]
-    prefix = f"{family}-" if several else ""
+    before = prefix(family, several)
     notes = [
         (term, first[column] + (f" ({first['source']})" if column == "known" and first["source"] else ""))
         for term, column in (("Right is", "correction"), ("Known before", "known"))
         if first[column]
     ]
-    parts = [_row(row, cells.get((family, row["row"])), f"claim-{prefix}{row['row']}") for _, row in rows.iterrows()]
+    parts = [_row(row, cells.get((family, row["row"])), f"claim-{before}{row['row']}") for _, row in rows.iterrows()]
     judged = [part for part in parts if part.type != "exploratory"] or parts
     badges = list(dict.fromkeys((part.verdict, part.icon) for part in judged))
-    name = f"claim-{prefix}{first['claim']}"
+    name = f"claim-{before}{first['claim']}"
     return Claim(name, first["claim"], first["quote"], notes, badges, parts)
 
 

@@ -120,7 +120,7 @@ def _told_apart(row: Row) -> Cell:
 
 
 def _rate(row: Row) -> Cell:
-    return Cell(f"{row['learning_rate']:g}" + " (edge)" * bool(row["edge"]), float(row["learning_rate"]))
+    return Cell(f"{row['learning_rate']:zg}" + " (edge)" * bool(row["edge"]), float(row["learning_rate"]))
 
 
 def _by_cell(data: StudyData) -> Table:

@@ -81,7 +81,8 @@ def _table(alarms: pd.DataFrame) -> Table:
 
 
 def _power(data: StudyData, twins: list[Twins]) -> Markup:
-    family = int(data.tables["ledger"]["p_superior"].notna().sum())
+    ledger = data.tables["ledger"]
+    family = int(ledger.groupby("family")["p_superior"].count().max()) if len(ledger) else 0
     if not family:
         return Markup("")
     said = []
