@@ -27,7 +27,7 @@ def _layers():
 
 
 def _tables():
-    verdicts = ["supported", "reversed", "not supported", "inconclusive"] * 5
+    verdicts = ["supported", "reversed", "negligible", "inconclusive"] * 5
     ledger = pd.DataFrame({"family": "claims", "row": [f"C{i}" for i in range(20)], "verdict": verdicts})
     cells = pd.DataFrame({"family": "claims", "row": ledger["row"], "cell": "digits", "dataset": "digits"})
     gains = pd.DataFrame({"activation": ["relu", "tanh"], "gain": [2**0.5, 1.593]})

@@ -133,7 +133,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
     factors = {
         "activation": activation, "dataset": dataset, "depth": depth, "width": 64, "steps": HORIZON, "batch_size": 128,
         "optimiser": "momentum", "initialisation": "gain", "normalisation": "none", "input_transform": "standardised",
-        "seed_stream": "main", "rates": "all",
+        "seed_stream": "main", "rates": "all", "select": "accuracy",
     }  # fmt: skip
     rows["experiments"].append({"experiment": "core", "run": run})
     chosen = shape.rates[2 if activation != "sigmoid" else -1]
