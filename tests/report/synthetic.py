@@ -196,7 +196,7 @@ def _outcome(score: float, random: np.random.Generator, blown: bool, pruned: boo
 
 
 def _curve(rows: dict[str, list], replica: dict, score: float, blown: bool, outcome: dict, density: int) -> None:
-    for step in [0, *log_spaced_steps(HORIZON, density)]:
+    for step in sorted({0, *log_spaced_steps(HORIZON, density)}):
         if blown and step >= outcome["diverged_step"]:
             break
         progress = 1 / (1 + (60 / max(step, 0.1)) ** 1.6)

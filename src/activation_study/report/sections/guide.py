@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -10,6 +10,7 @@ from activation_study.advice import Sentence, by_step, sentences
 from activation_study.guidelines import by_dataset
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Items, Paragraph, Section
+from activation_study.report.sections.ledger import identifiers
 
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
 STEPS = {
@@ -34,6 +35,7 @@ def section(data: StudyData) -> Section | None:
     ledger = data.tables["ledger"]
     if not len(data.overall) and ledger.empty:
         return None
+    ids = {row: ident for (_, row), ident in reversed(identifiers(ledger).items())}
     said = by_step(sentences(ledger, by_dataset(data.regret), data.regret))
     lead = Markup(
         'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
@@ -46,21 +48,21 @@ def section(data: StudyData) -> Section | None:
         missing = "<strong>No verdicts:</strong> this study has no ledger, so the sentences rest on regrets alone."
         blocks.append(Paragraph(Markup(missing), "gap"))
     steps = [
-        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name]))
+        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name], ids))
         for name, (step, why) in STEPS.items()
     ]
     blocks.append(Items(steps, numbered=True))
     if said["beyond"]:
-        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one) for one in said["beyond"]])]
+        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one, ids) for one in said["beyond"]])]
     return Section("guide", "The article’s guide, and what the evidence supports", blocks)
 
 
-def _evidence(said: Sequence[Sentence]) -> Markup:
-    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence)) for sentence in said)
+def _evidence(said: Sequence[Sentence], ids: Mapping[str, str]) -> Markup:
+    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence, ids)) for sentence in said)
     return Markup('<span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
 
 
-def _one(sentence: Sentence) -> Markup:
+def _one(sentence: Sentence, ids: Mapping[str, str]) -> Markup:
     """A sentence with links to the rows that it rests on."""
-    links = Markup(", ").join(Markup('<a href="#claim-{}">{}</a>').format(row, row) for row in sentence.rows)
+    links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(ids[row], row) for row in sentence.rows)
     return Markup("{} ({})").format(sentence.text, links) if links else Markup("{}").format(sentence.text)
