@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from jsonschema import Draft202012Validator
 from activation_study.config import ROOT, factor_defaults
 from activation_study.config import read as read_yaml
 from activation_study.errors import StudyError
+from activation_study.schemas import NAME
+from activation_study.text import shown
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
@@ -109,6 +112,12 @@ def read(path: str | Path = ARTICLE) -> Claims:
     Raises:
         StudyError: one line per fault that names the claim, the key and what would be right.
     """
+    family = Path(path).stem
+    if not re.fullmatch(NAME, family, re.ASCII):
+        raise StudyError(
+            f"claims: {shown(str(path))}: the file's name, without its suffix, names a family of tests; it must be "
+            "letters, digits, '_' and '-' only, at most 64"
+        )
     content = read_yaml(path)
     faults = sorted(Draft202012Validator(schema()).iter_errors(content), key=lambda fault: list(map(str, fault.path)))
     if faults:
@@ -131,7 +140,7 @@ def read(path: str | Path = ARTICLE) -> Claims:
             raise StudyError(
                 f"{path}: claim {row.id}.check: {row.check!r} is no other row of this file that has an interval"
             )
-    return Claims(Path(path).stem, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return Claims(family, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
 def check(claims: Claims, config: Mapping[str, Any]) -> None:

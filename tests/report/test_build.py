@@ -164,7 +164,7 @@ def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path
     assert "cannot support a claim about new datasets" in text
 
 
-def test_hostile_names_stay_text(tmp_path: Path):
+def test_hostile_names_stay_text(tmp_path: Path, unchecked: None):
     shape = Shape(("relu", HOSTILE), ('"><img src=x onerror=alert(1)>',), (2,), seeds=2, unavailable=())
     build(
         "hostile",
