@@ -16,7 +16,7 @@ import document
 import pandas as pd
 import rounding
 
-from activation_study.tables import read_frame
+from activation_study.checked_tables import read_any
 from activation_study.verify import OPPOSITE
 
 HERE = document.ROOT / "results" / "default" / "tables"
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _tables(folder: Path) -> Mapping[str, pd.DataFrame]:
-    return {name: read_frame(folder / f"{name}.parquet") for name in ("runs", "ledger")}
+    return {name: read_any(folder / f"{name}.parquet") for name in ("runs", "ledger")}
 
 
 def compared(here: Mapping[str, pd.DataFrame], there: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def _layers():
 
 
 def _tables():
-    verdicts = ["supported", "reversed", "not supported", "inconclusive"] * 5
+    verdicts = ["supported", "reversed", "negligible", "inconclusive"] * 5
     ledger = pd.DataFrame({"family": "claims", "row": [f"C{i}" for i in range(20)], "verdict": verdicts})
     cells = pd.DataFrame({"family": "claims", "row": ledger["row"], "cell": "digits", "dataset": "digits"})
     gains = pd.DataFrame({"activation": ["relu", "tanh"], "gain": [2**0.5, 1.593]})
@@ -194,7 +194,7 @@ def test_a_run_without_evaluation_differs(study):
 
 
 def test_another_study_differs(study):
-    found = study(ELSEWHERE, runs=RUNS.assign(run=RUNS["run"].replace(NAMES[0], "digits/mine/depth=5")))
+    found = study(ELSEWHERE, runs=RUNS.assign(run=RUNS["run"].replace(NAMES[0], f"{NAMES[0]},width=32")))
     assert _differing(found) == {"runs"}
     assert found["runs"].text == "another study: 1 of the reference's runs are missing, 1 are new"
 

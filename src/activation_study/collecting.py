@@ -73,6 +73,7 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
     for name, path in zip(study.datasets(), paths, strict=True):
         entry = study.config["datasets"][name]
         manifest = files.read_json(path)
+        manifest["message"] = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
         manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
         rows.append(manifest)
     return tables.from_rows("datasets", rows)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from activation_study import claims, receipts, tables
+from activation_study import checked_tables, claims, receipts, tables
 from activation_study.claim_ledger import Ledger, evaluate
 from activation_study.study import Study
 
@@ -27,10 +27,10 @@ def judge_claims(study: Study, inputs: Any, outputs: Any) -> str:
         One line that counts the verdicts.
 
     Raises:
-        StudyError: a claims file that is wrong by itself or does not fit the study.
+        StudyError: a claims file that is wrong by itself or does not fit the study; a table that no study writes.
     """
     files = claims.of_study(study.config)
-    found = {name: tables.read(name, inputs[name]).to_pandas() for name in READ} if files else {}
+    found = {name: checked_tables.read(name, inputs[name]) for name in READ} if files else {}
     ledgers = [evaluate(file, found) for file in files]
     for name, table in as_tables(ledgers).items():
         tables.validate(name, table)

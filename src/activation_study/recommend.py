@@ -8,16 +8,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from activation_study.checked_tables import hold_together, read_any
 from activation_study.chooser import DEARER, NEAR, Evidence, Other, Recommendation, recommend
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
-from activation_study.tables import read_frame
 from activation_study.text import plain, shown
 
 TABLES = (ROOT / "results" / "default" / "tables", ROOT / "reports" / "reference" / "tables")
 """Where the tables are looked for: this study's own, then those that the maintainers published."""
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
-REQUIRED, OPTIONAL = ("runs", "experiments"), ("cost", "ledger")
+_IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
+REQUIRED = {
+    "runs": (*_IDENTITY, "train_samples", "status", "classes", "train_accuracy", "test_accuracy"),
+    "experiments": ("experiment", "run"),
+}
+OPTIONAL = {
+    "cost": ("activation", "quantity", "width", "ratio_to_relu", "ratio_low", "ratio_high"),
+    "ledger": ("family", "row", "verdict"),
+}
+"""The tables that are read, and the columns of them that it rests on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,14 +74,15 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
     from activation_study.schemas import TABLES as COLUMNS
 
     tables = {}
-    for name in (*REQUIRED, *OPTIONAL):
+    for name, needs in (REQUIRED | OPTIONAL).items():
         path = folder / f"{name}.parquet"
         if path.exists():
-            tables[name] = read_frame(path)
+            tables[name] = read_any(path, needs)
         elif name in REQUIRED:
             raise StudyError(f"--tables: {plain(path)} is missing; run the study, or name a folder that has it")
         else:
             tables[name] = pd.DataFrame(columns=list(COLUMNS[name]))
+    hold_together(tables)
     return tables
 
 

@@ -5,19 +5,37 @@ The data dictionary is printed from it; what reads, writes and validates tables 
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 SCHEMA_VERSION = 2
 
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""The config's pattern of a name: of a study, an activation, a dataset, an experiment, a claims file."""
+_CLAIM = r"[A-Za-z][A-Za-z0-9_-]{0,31}"
+
+
 class Column(NamedTuple):
-    """A column: its type (``str``, ``int``, ``float`` or ``bool``), its meaning, and whether a value may be missing."""
+    """A column: its type (``str``, ``int``, ``float`` or ``bool``), its meaning, and whether a value may be missing.
+
+    `low` and `high` bound numbers. A text is whole one of `pattern`; without one it is free, for people to read.
+    """
 
     type: str
     meaning: str
     nullable: bool = False
     low: float | None = None
     high: float | None = None
+    pattern: str | None = None
+
+
+def _name(meaning: str, *, or_empty: bool = False) -> Column:
+    return Column("str", meaning, pattern=f"({NAME})?" if or_empty else NAME)
+
+
+def _one_of(meaning: str, *values: str) -> Column:
+    return Column("str", meaning, pattern="|".join(values))
 
 
 def _fraction(meaning: str, *, nullable: bool = False) -> Column:
@@ -26,32 +44,41 @@ def _fraction(meaning: str, *, nullable: bool = False) -> Column:
 
 REPLICA = {
     "run": Column("str", "run: dataset/activation/condition"),
-    "role": Column("str", "tuning (chooses the learning rate) or evaluation (fresh seeds, scored)"),
+    "role": _one_of("tuning (chooses the learning rate) or evaluation (fresh seeds, scored)", "tuning", "evaluation"),
     "replicate": Column("int", "number of the seed within its role", low=0),
     "learning_rate": Column("float", "learning rate", low=0),
 }
 
 FACTORS = {
-    "activation": Column("str", "activation, by its name in the config"),
-    "dataset": Column("str", "dataset, by its name in the config"),
-    "depth": Column("int", "hidden layers", low=1),
-    "width": Column("int", "units per hidden layer", low=1),
-    "steps": Column("int", "training steps asked for", low=1),
-    "batch_size": Column("int", "samples per step", low=1),
-    "optimiser": Column("str", "momentum (SGD, 0.9), sgd or adam"),
-    "initialisation": Column("str", "gain, torch_default or edge_of_chaos"),
-    "normalisation": Column("str", "none, batch or noisy_batch; h and dL/dh are then after it, the input of phi"),
-    "input_transform": Column("str", "standardised, gaussianised or heavy_tailed"),
+    "activation": _name("activation, by its name in the config"),
+    "dataset": _name("dataset, by its name in the config"),
+    "depth": Column("int", "hidden layers", low=1, high=1_000),
+    "width": Column("int", "units per hidden layer", low=1, high=65_536),
+    "steps": Column("int", "training steps asked for", low=1, high=10_000_000),
+    "batch_size": Column("int", "samples per step", low=1, high=65_536),
+    "optimiser": _one_of("momentum (SGD, 0.9), sgd or adam", "momentum", "sgd", "adam"),
+    "initialisation": _one_of("gain, torch_default or edge_of_chaos", "gain", "torch_default", "edge_of_chaos"),
+    "normalisation": _one_of(
+        "none, batch or noisy_batch; h and dL/dh are then after it, the input of phi", "none", "batch", "noisy_batch"
+    ),
+    "input_transform": _one_of(
+        "standardised, gaussianised or heavy_tailed", "standardised", "gaussianised", "heavy_tailed"
+    ),
     "input_shift": Column("float", "added to the standardised inputs"),
     "initial_bias": Column("float", "initial bias of the hidden layers, in pre-activation standard deviations"),
     "train_size": Column("int", "training samples asked for; missing means all", nullable=True, low=1),
     "centred": Column("bool", "whether the activation's mean under N(0,1) is subtracted"),
-    "seed_stream": Column("str", "names a family of seeds"),
-    "rates": Column("str", "all or coarse: how much of the learning-rate grid was tried"),
-    "select": Column("str", "accuracy or speed: what the learning rate was selected for"),
+    "seed_stream": _name("names a family of seeds"),
+    "rates": _one_of("all or coarse: how much of the learning-rate grid was tried", "all", "coarse"),
+    "select": _one_of("accuracy or speed: what the learning rate was selected for", "accuracy", "speed"),
     "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
     "tuning_seeds": Column("int", "tuning seeds asked for; missing means the study's", nullable=True, low=1),
 }
+
+_MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
+RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)
+"""A run's id, with its dataset, activation and depth."""
+REPLICA["run"] = REPLICA["run"]._replace(pattern=RUN.pattern)
 
 LAYER_METRICS = {
     "preactivation_mean": Column("float", "mean pre-activation h over samples and units", nullable=True),
@@ -92,13 +119,33 @@ LAYER_METRICS = {
     "sign_agreement": _fraction("mean over neurons of |sum of signs| / count of the non-zero dL/dW", nullable=True),
 }
 
+TESTS = ("difference", "equivalence", "trend", "threshold", "exact", "exploratory", "policy")
+VERDICTS = (
+    "supported",
+    "reversed",
+    "negligible",
+    "inconclusive",
+    "holds as stated",
+    "wrong as stated",
+    "little regret",
+    "costly",
+    "exploratory",
+    "not tested",
+)
+
 TABLES: dict[str, dict[str, Column]] = {
     "runs": {
         **REPLICA,
         **FACTORS,
         "selected": Column("bool", "whether this is the learning rate that the run selected"),
         "edge": Column("bool", "whether the selected rate stands on the edge of the grid"),
-        "status": Column("str", "finished, diverged, pruned, or no_data where dataset or activation could not be used"),
+        "status": _one_of(
+            "finished, diverged, pruned, or no_data where dataset or activation could not be used",
+            "finished",
+            "diverged",
+            "pruned",
+            "no_data",
+        ),
         "steps_done": Column("int", "steps trained", low=0),
         "diverged_step": Column("int", "evaluation step that noticed the divergence", nullable=True, low=0),
         "train_loss": Column("float", "final cross-entropy on at most 1,000 training samples, nats", nullable=True),
@@ -151,6 +198,7 @@ TABLES: dict[str, dict[str, Column]] = {
             "sign_agreement: as in layers, for a batch of dose samples, per neuron, and for a whole layer "
             "(sign_agreement_layer); saturation: elements with |slope| < 0.1 of the largest; step_cosine: mean "
             "cosine of successive updates; tortuosity: length of the path over its end-to-end distance",
+            pattern="[a-z_]{1,40}",
         ),
         "step": Column("int", "steps trained when measured", low=0),
         "layer": Column("int", "1 is nearest the input; 0 is the whole network", low=0),
@@ -159,7 +207,9 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "timings": {
         "run": REPLICA["run"],
-        "phase": Column("str", "data, training, validation, probe or measurement"),
+        "phase": _one_of(
+            "data, training, validation, probe or measurement", "data", "training", "validation", "probe", "measurement"
+        ),
         "seconds": Column("float", "wall-clock seconds", low=0),
         "replica_steps": Column("int", "training steps over all replicas", low=0),
         "device": Column("str", "device and float32 product in use"),
@@ -187,8 +237,9 @@ TABLES: dict[str, dict[str, Column]] = {
             "the step; saved_memory: what autograd keeps for the backward pass; step_memory: that, parameters, "
             "gradients and momentum; zero_fraction: of hidden activations; skippable_macs: multiplications by an "
             "exact zero in a forward pass",
+            pattern="[a-z_]{1,40}",
         ),
-        "unit": Column("str", "ns/element, ms, bytes or fraction"),
+        "unit": _one_of("ns/element, ms, bytes or fraction", "ns/element", "ms", "bytes", "fraction"),
         "width": Column("int", "units per layer", low=1),
         "median": Column("float", "median over the pairs, on one CPU thread; a count's value", low=0),
         "ratio_to_relu": Column("float", "median over the pairs of the ratio to ReLU in the same process", low=0),
@@ -197,12 +248,12 @@ TABLES: dict[str, dict[str, Column]] = {
         "pairs": Column("int", "timed pairs; 0 for a count", low=0),
     },
     "experiments": {
-        "experiment": Column("str", "experiment, by its name in the config"),
+        "experiment": _name("experiment, by its name in the config"),
         "run": REPLICA["run"],
     },
     "activations": {
         "activation": FACTORS["activation"],
-        "kind": Column("str", "class, expression or module"),
+        "kind": _one_of("class, expression or module", "class", "expression", "module"),
         "definition": Column("str", "how it is defined"),
         "gain": Column("float", "second-moment gain 1/sqrt(E phi(z)^2), z ~ N(0,1)"),
         "chi": Column("float", "chi at that gain and q = 1: growth of the squared gradient norm per layer"),
@@ -223,7 +274,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "datasets": {
         "dataset": FACTORS["dataset"],
-        "status": Column("str", "available, unavailable or refused"),
+        "status": _one_of("available, unavailable or refused", "available", "unavailable", "refused"),
         "message": Column("str", "why there are none, or a note on the data"),
         "samples": Column("int", "samples, test set included", low=0),
         "features": Column("int", "values per sample", low=0),
@@ -234,26 +285,26 @@ TABLES: dict[str, dict[str, Column]] = {
         "target_reason": Column("str", "why this target"),
     },
     "gaps": {
-        "kind": Column("str", "activation or dataset"),
-        "name": Column("str", "its name in the config"),
-        "status": Column("str", "unavailable (it may be had another time) or refused"),
+        "kind": _one_of("activation or dataset", "activation", "dataset"),
+        "name": _name("its name in the config"),
+        "status": _one_of("unavailable (it may be had another time) or refused", "unavailable", "refused"),
         "message": Column("str", "why"),
     },
     "ledger": {
-        "family": Column("str", "claims file; the rows of one are judged together (Holm)"),
+        "family": _name("claims file; the rows of one are judged together (Holm)"),
         "claims_sha256": Column("str", "of that file"),
         "article": Column("bool", "whether it is the file, or the first of several, that says article: true"),
-        "claim": Column("str", "claim, by its name in the file"),
-        "row": Column("str", "one test of the claim"),
+        "claim": Column("str", "claim, by its name in the file", pattern=_CLAIM),
+        "row": Column("str", "one test of the claim", pattern=rf"{_CLAIM}(\.[1-9][0-9]{{0,3}})?"),
         "quote": Column("str", "what the article says"),
         "section": Column("str", "where it says so"),
         "test": Column("str", "what is compared"),
-        "type": Column("str", "of the test, as in the file"),
-        "experiment": Column("str", "experiment that holds the runs; empty if it needs none"),
+        "type": _one_of("of the test, as in the file", *TESTS),
+        "experiment": _name("experiment that holds the runs; empty if it needs none", or_empty=True),
         "metric": Column("str", "metric or computation"),
         "unit": Column("str", "of estimate, interval and smallest effect of interest"),
-        "verdict": Column(
-            "str", "the outcome: of a test by its type's rules, of an exact row that it holds or is wrong"
+        "verdict": _one_of(
+            "the outcome: of a test by its type's rules, of an exact row that it holds or is wrong", *VERDICTS
         ),
         "reason": Column("str", "why this verdict; the computation of an exact row"),
         "estimate": Column("float", "effect, positive as the claim has it; an exact row's number", nullable=True),
@@ -287,10 +338,10 @@ TABLES: dict[str, dict[str, Column]] = {
         "correction": Column("str", "the right statement, where the article's is wrong as written"),
     },
     "ledger_cells": {
-        "family": Column("str", "claims file"),
-        "row": Column("str", "row of the ledger"),
+        "family": _name("claims file"),
+        "row": Column("str", "row of the ledger", pattern=rf"{_CLAIM}(\.[1-9][0-9]{{0,3}})?"),
         "cell": Column("str", "dataset and condition, or a cost's width"),
-        "dataset": Column("str", "dataset, by its name in the config; empty for a cost"),
+        "dataset": _name("dataset, by its name in the config; empty for a cost", or_empty=True),
         "estimate": Column("float", "effect in this cell", nullable=True),
         "low": Column("float", "lower end of its 95% interval", nullable=True),
         "high": Column("float", "upper end", nullable=True),
@@ -298,6 +349,26 @@ TABLES: dict[str, dict[str, Column]] = {
         "informative": Column("bool", "whether not every arm is at chance or without the target"),
     },
 }
+
+
+_REPLICA = tuple(REPLICA)
+KEYS: dict[str, tuple[str, ...]] = {
+    "runs": _REPLICA,
+    "curves": (*_REPLICA, "step"),
+    "layers": (*_REPLICA, "step", "layer"),
+    "measurements": (*_REPLICA, "measurement", "step", "layer", "dose"),
+    "timings": ("run", "phase"),
+    "jobs": ("run",),
+    "cost": ("activation", "quantity", "width"),
+    "experiments": ("experiment", "run"),
+    "activations": ("activation",),
+    "portraits": ("activation", "x"),
+    "datasets": ("dataset",),
+    "gaps": ("kind", "name"),
+    "ledger": ("family", "row"),
+    "ledger_cells": ("family", "row", "cell"),
+}
+"""The columns of each table whose values together name a row."""
 
 
 def data_dictionary() -> str:

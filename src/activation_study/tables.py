@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +17,10 @@ import pyarrow.parquet as pq
 from activation_study.errors import StudyError
 from activation_study.files import MADE_BY, replacing
 from activation_study.schemas import SCHEMA_VERSION, TABLES
+from activation_study.text import one_line, plain
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+MOST_VALUES = 400_000_000
+"""In one table: one value a thousand times takes no room on a disk, but it does in memory."""
 ROWS = b"rows"
 """Key of a file's metadata."""
 
@@ -45,7 +47,7 @@ def _schema(name: str) -> pa.Schema:
 
 
 def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as a typed table; a NaN counts as missing."""
+    """Rows as a typed table; a NaN or an infinity counts as missing."""
     return arrow_table(name, {c: [_missing(row[c]) for row in rows] for c in TABLES[name]})
 
 
@@ -71,7 +73,7 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
 
 
 def _missing(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_parquet(table: pa.Table, path: str | Path, made_by: Mapping[str, Any] | None = None) -> None:
@@ -104,19 +106,25 @@ def read(name: str, path: str | Path) -> pa.Table:
     table = table.replace_schema_metadata(metadata)
     if not table.schema.equals(noted, check_metadata=True):
         raise StudyError(
-            f"{path} is damaged, or no {name} table of schema version {SCHEMA_VERSION}; delete it and run the study "
-            "again"
+            f"{plain(path)} is damaged, or no {name} table of schema version {SCHEMA_VERSION}; delete it and run the "
+            "study again"
         )
     return table
 
 
-def read_frame(path: str | Path) -> pd.DataFrame:
-    """Any table of this or an older version, for pandas. Raises StudyError for a file that is damaged or no table."""
+def read_any(path: str | Path) -> pa.Table:
+    """Any table of this or an older version. Raises StudyError for a file that is damaged or not a table."""
     with _readable(path):
-        return _read(path).to_pandas()
+        return _read(path)
 
 
 def _read(path: str | Path) -> pa.Table:
+    """One regular file: of a folder Arrow would read all that lies in it, and a pipe it would wait for."""
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise ValueError("it is not a regular file")
+    cells = pq.read_metadata(path)
+    if cells.num_rows * cells.num_columns > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     return pq.read_table(path, page_checksum_verification=True)
 
 
@@ -128,9 +136,9 @@ def _readable(path: str | Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # Arrow and pandas have errors of many kinds for damaged files
-        reason = " ".join(str(error).split())[:200]
         raise StudyError(
-            f"{path} cannot be read as a table ({reason}); if the study made it, delete it and run the study again"
+            f"{plain(path)} cannot be read as a table ({one_line(error, 200)}); if the study made it, delete it and "
+            "run the study again"
         ) from None
 
 

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from activation_study.checked_tables import read_any
 from activation_study.config import ROOT
 from activation_study.errors import StudyError
-from activation_study.tables import read_frame
 from activation_study.text import plain
 
 CLOCKS = ("timings", "jobs", "cost")
@@ -100,7 +100,7 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
         return Finding(name, False, f"{path} is missing")
     if path.read_bytes() == known.read_bytes():
         return Finding(name, True, "identical bytes")
-    here, there = read_frame(path), read_frame(known)
+    here, there = (read_any(file, NEEDS.get(name, ())) for file in (path, known))
     if list(here) != list(there):
         return Finding(name, False, f"other columns: {', '.join(sorted(set(here) ^ set(there))) or 'another order'}")
     if here.equals(there):
@@ -119,8 +119,8 @@ def _same_machine(tables: Path, reference: Path) -> str:
     """What may be expected, in words: ``SAME``, or what differs."""
     if not all((folder / "jobs.parquet").exists() for folder in (tables, reference)):
         return "no jobs table: the machines are unknown, and statistics are compared"
-    jobs = [read_frame(folder / "jobs.parquet").reindex(columns=["run", *MACHINE]) for folder in (tables, reference)]
-    here, there = (frame.set_index("run").sort_index() for frame in jobs)
+    jobs = [read_any(folder / "jobs.parquet", ["run"]) for folder in (tables, reference)]
+    here, there = (frame.reindex(columns=["run", *MACHINE]).set_index("run").sort_index() for frame in jobs)
     other = [column for column in MACHINE if here[column].isna().any() or not here[column].equals(there[column])]
     return f"other {', '.join(other)}: statistics are compared" if other else SAME
 
@@ -250,6 +250,16 @@ def _cells(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
     return within >= SAME_CHOICE, f"{within:.1%} of {len(known)} cells' intervals overlap (at least {SAME_CHOICE:.0%})"
 
 
+_REPLICA = ("run", "role", "replicate", "learning_rate")
+NEEDS = {
+    "runs": (*_REPLICA, "test_accuracy"),
+    "curves": (*_REPLICA, "step"),
+    "layers": (*_REPLICA, "step", "layer"),
+    "measurements": (*_REPLICA, "step", "measurement", "layer", "dose"),
+    "ledger": ("family", "row", "verdict"),
+    "ledger_cells": ("family", "row", "cell", "dataset", "estimate", "low", "high"),
+}
+"""The columns that the rules rest on."""
 RULES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], tuple[bool, str]]] = {
     "runs": _runs,
     "curves": _of_replicas([]),

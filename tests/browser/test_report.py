@@ -316,7 +316,7 @@ def test_a_foolish_address_does_no_harm(visit: Visit, html: str):
 # Names
 
 
-def test_hostile_names_are_text(visit: Visit, tmp_path: Path):
+def test_hostile_names_are_text(visit: Visit, tmp_path: Path, unchecked: None):
     shape = Shape(("relu", HOSTILE), ('"><img src=x onerror=window.planted=1>',), (2,), seeds=2, unavailable=())
     build(
         "hostile",

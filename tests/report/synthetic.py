@@ -134,7 +134,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
     factors = {
         "activation": activation, "dataset": dataset, "depth": depth, "width": 64, "steps": HORIZON, "batch_size": 128,
         "optimiser": "momentum", "initialisation": "gain", "normalisation": "none", "input_transform": "standardised",
-        "seed_stream": "main", "rates": "all",
+        "seed_stream": "main", "rates": "all", "select": "accuracy",
     }  # fmt: skip
     rows["experiments"].append({"experiment": "core", "run": run})
     chosen = shape.rates[2 if activation != "sigmoid" else -1]
@@ -197,7 +197,7 @@ def _outcome(score: float, random: np.random.Generator, blown: bool, pruned: boo
 
 
 def _curve(rows: dict[str, list], replica: dict, score: float, blown: bool, outcome: dict, density: int) -> None:
-    for step in [0, *log_spaced_steps(HORIZON, density)]:
+    for step in sorted({0, *log_spaced_steps(HORIZON, density)}):
         if blown and step >= outcome["diverged_step"]:
             break
         progress = 1 / (1 + (60 / max(step, 0.1)) ** 1.6)

@@ -181,7 +181,7 @@ def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path
 
 
 @pytest.mark.slow
-def test_hostile_names_stay_text(tmp_path: Path):
+def test_hostile_names_stay_text(tmp_path: Path, unchecked: None):
     shape = Shape(("relu", HOSTILE), ('"><img src=x onerror=alert(1)>',), (2,), seeds=2, unavailable=())
     build(
         "hostile",

@@ -43,7 +43,7 @@ def test_a_claim_wears_the_verdicts_that_are_judged(data):
 
 def test_the_page_holds_the_ledger(report):
     html = report.read_text(encoding="utf-8")
-    for name in ("claim-C01", "claim-C01.1", "claim-C01.2", "claim-C04"):
+    for name in ("claim-c01", "claim-c01-1", "claim-c01-2", "claim-c04"):
         assert len(re.findall(f'id="{re.escape(name)}"', html)) == 1, name
     assert "e" * 64 in html, "the hash of the claims file"
     assert "40 seeds would settle it" in html

@@ -16,7 +16,7 @@ from activation_study.config import ROOT
 from activation_study.report import words
 from activation_study.report.sections.ledger import Scale
 from activation_study.report.svg import svg
-from activation_study.report.tables import as_csv, decimals, download, figures, interval, number, part, significant
+from activation_study.report.tables import csv_text, decimals, download, figures, interval, number, part, significant
 from activation_study.report.theme import log_steps, panels, plain_log, power_of_ten
 from activation_study.statistics import Interval
 
@@ -84,7 +84,7 @@ def test_an_infinity_has_its_sign():
 def test_csv_has_no_negative_zero():
     frame = pd.DataFrame({"a": [-0.0, -1e-12, np.nan, -1.5], "b": np.float32([-0.0, 1, 2, 3]), "n": [0, -1, 2, 3]})
     expected = "a,b,n\n0.0,0.0,0\n-1e-12,1.0,-1\n,2.0,2\n-1.5,3.0,3\n"
-    assert as_csv(frame) == expected
+    assert csv_text(frame) == expected
     assert download("x", frame).csv == expected.replace(".0,", ",")
     assert np.signbit(frame.loc[0, "a"])  # the caller's frame is as it was
 

@@ -19,7 +19,8 @@ from markupsafe import Markup
 from activation_study.errors import StudyError
 from activation_study.files import replacing
 from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Section, walk
+from activation_study.report.document import Figure, Section, identifiers, walk
+from activation_study.report.markup import policy, slug
 from activation_study.report.sections import (
     answer,
     centring,
@@ -46,7 +47,7 @@ from activation_study.report.sections import (
     units,
     validity,
 )
-from activation_study.report.tables import Table, as_csv
+from activation_study.report.tables import Table, csv_text
 from activation_study.report.theme import themed
 
 PARTS: Mapping[str, Mapping[ModuleType, str]] = {
@@ -115,6 +116,7 @@ def build(
     first = answer.section(data)
     made = _made(data, processes)
     sections = list(made.values())
+    _hold_to_slugs([first, *sections])
     html = _render(data, first, sections, _contents(made), now or datetime.now(UTC))
     out = Path(out)
     _hold_to_size(html, data)
@@ -163,17 +165,19 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], conten
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(
-        kind=lambda block: type(block).__name__, safe=Markup, numbers=_numbered([first, *sections])
-    )
+    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered([first, *sections]))
     folder = Path(__file__).parent
+    style = "\n" + (folder / "style.css").read_text(encoding="utf-8") + themed() + "\n"
+    script = "\n" + (folder / "script.js").read_text(encoding="utf-8") + "\n"
     return environment.get_template("page.html.j2").render(
         study=data.name,
         first=first,
         sections=sections,
         contents=contents,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8") + themed()),
-        script=Markup((folder / "script.js").read_text(encoding="utf-8")),
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy(script, style),
+        config=data.provenance.get("config_sha256"),
         summary=_summary(data),
         built=now.strftime("%Y-%m-%d %H:%MZ"),
         version=data.provenance.get("code", "unknown"),
@@ -193,6 +197,16 @@ def _numbered(sections: Sequence[Section]) -> dict[str, int]:
         blocks = [block for block in walk(sections) if isinstance(block, kind)]
         numbers |= {block.id: number for number, block in enumerate(blocks, 1)}
     return numbers
+
+
+def _hold_to_slugs(sections: Sequence[Section]) -> None:
+    """Every id, and every file's name, is made of slugs; no id stands there twice. Raises ValueError, for a bug."""
+    ids = identifiers(sections)
+    files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table)]
+    wrong = {one for one in ids if one != slug(one) or ids.count(one) > 1}
+    wrong |= {name for name in files if name.replace("_", "-") != slug(name)}
+    if wrong:
+        raise ValueError(f"ids or names of files that are not slugs, or stand there twice: {sorted(wrong)}")
 
 
 def _hold_to_size(html: str, data: StudyData) -> None:
@@ -216,7 +230,7 @@ def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) ->
         if isinstance(block, Figure | Table):
             contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
     for name in data.as_csv:
-        contents[folder / "tables" / f"{name}.csv"] = as_csv(data.tables[name])
+        contents[folder / "tables" / f"{name}.csv"] = csv_text(data.tables[name])
     for path, text in contents.items():
         _write(text, path)
     for old in {*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")} - set(contents):

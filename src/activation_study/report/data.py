@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from activation_study import summaries
+from activation_study import checked_tables, summaries
 from activation_study.errors import StudyError
 from activation_study.experiment_summaries import starting_decay
 from activation_study.guidelines import policy_regret
 from activation_study.ranking import mean_ranks, score_table
 from activation_study.schemas import TABLES
 from activation_study.statistics import difference_test, holm, stratified_interval
-from activation_study.tables import arrow_table, read
+from activation_study.tables import arrow_table
 from activation_study.verdicts import ALPHA, MIN_SEEDS
 
 CELL = ["dataset", "depth", "condition"]
@@ -45,18 +45,19 @@ class StudyData:
         """Read `folder`/<table>.parquet. An absent table is taken as empty and listed in `missing`.
 
         Raises:
-            StudyError: there is no runs table: then there is nothing to report on.
+            StudyError: there is no runs table, so nothing to report on; or a table holds what no study writes.
         """
         tables, missing = {}, []
         for table, columns in TABLES.items():
             path = folder / f"{table}.parquet"
             if path.exists():
-                tables[table] = read(table, path).to_pandas()
+                tables[table] = checked_tables.read(table, path)
             else:
                 missing.append(table)
                 tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
         if "runs" in missing:
             raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
+        checked_tables.hold_together(tables)
         return cls(name, tables, provenance, tuple(missing))
 
     @cached_property

@@ -1,13 +1,15 @@
 """What a report is made of: sections that hold text, tables and figures in reading order.
 
-Text is `markupsafe.Markup`, or a plain string that the template escapes.
+Text is `markupsafe.Markup`, or a plain string that the template escapes. An id is made of slugs, and stands once in a
+page; what belongs to it has its id with a dot and a word.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+from markupsafe import Markup
 
 from activation_study.report.tables import Download, Table
 
@@ -42,7 +44,7 @@ class Figure:
     id: str
     title: str
     message: str
-    svg: str
+    svg: Markup
     data: Download
 
 
@@ -71,7 +73,7 @@ class ClaimRow:
     icon: str
     reason: str
     facts: Sequence[tuple[str, str]]
-    picture: str
+    picture: Markup
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,6 @@ class Ledger:
 Block = Paragraph | Items | Facts | Figure | Table | Ledger | Section
 
 
-def slugs(names: Iterable[str]) -> dict[str, str]:
-    """A stable part of an id for each name: letters, digits and hyphens, with a number where two would be the same."""
-    found: dict[str, str] = {}
-    for name in sorted(set(names)):
-        stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
-        found[name] = stem if stem not in found.values() else f"{stem}-{len(found)}"
-    return found
-
-
 def one_open(ident: str, drawn: Sequence[tuple[str, Figure]]) -> list[Block]:
     """The same figure of several datasets: those of the first are open, the others in a section that folds."""
     open_ = [figure for dataset, figure in drawn if dataset == drawn[0][0]]
@@ -124,3 +117,15 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
         yield block
         if isinstance(block, Section):
             yield from walk(block.blocks)
+
+
+def identifiers(blocks: Sequence[Block]) -> list[str]:
+    """The ids of all blocks, claims and their rows included, in reading order."""
+    found: list[str] = []
+    for block in walk(blocks):
+        if isinstance(block, Section | Figure | Table | Ledger):
+            found.append(block.id)
+        if isinstance(block, Ledger):
+            for claim in (claim for _, claims in block.groups for claim in claims):
+                found += [claim.id, *(row.id for row in claim.rows if row.id != claim.id)]
+    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from activation_study.report.markup import element
 from activation_study.report.theme import GRID, INK, MUTED, OTHERS, SERIES
 
 WIDTH, LABEL, NUMBER, ROW, TOP = 620, 190, 90, 20, 20
@@ -53,15 +54,11 @@ def forest(
         return round(left + (value - low + margin) * scale, 1)
 
     foot = height - 22
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="forest" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" aria-labelledby="{name}.title {name}.desc" font-size="12">'
-        f'<title id="{name}.title">{escape(title)}</title><desc id="{name}.desc">{escape(message)}</desc>'
-    ]
+    parts = [element("title", title, id=f"{name}.title"), element("desc", message, id=f"{name}.desc")]
     parts.append(_text(WIDTH, 12, unit, MUTED, "end"))
     for number, line in enumerate(lines):
-        dashes = ' stroke-dasharray="4 3"' if number else ""
-        parts.append(f'<path d="M{x(line)} {TOP}V{foot}" stroke="{MUTED if not number else OTHERS}"{dashes}/>')
+        dashes = {"stroke_dasharray": "4 3"} if number else {}
+        parts.append(element("path", d=f"M{x(line)} {TOP}V{foot}", stroke=OTHERS if number else MUTED, **dashes))
     for line in lines:
         # Zero and the effect that matters may be close: one is named at its left, the other at its right.
         side = "middle" if len(lines) == 1 or (line == 0 and len(lines) == 3) else "end" if line <= 0 else "start"
@@ -70,22 +67,31 @@ def forest(
         y = TOP + ROW * number + ROW / 2
         colour = INK if mark.whole else OTHERS if mark.faint else SERIES[0]
         if mark.whole:
-            parts.append(f'<path d="M0 {y - ROW / 2}H{WIDTH}" stroke="{GRID}"/>')
+            parts.append(element("path", d=f"M0 {y - ROW / 2}H{WIDTH}", stroke=GRID))
         parts.append(_text(0, y + 4, mark.name, INK if not mark.faint else MUTED, bold=mark.whole))
         if mark.low == mark.low:
-            parts.append(f'<path d="M{x(mark.low)} {y}H{x(mark.high)}" stroke="{colour}" stroke-width="2"/>')
+            parts.append(element("path", d=f"M{x(mark.low)} {y}H{x(mark.high)}", stroke=colour, stroke_width=2))
         if mark.estimate == mark.estimate:
-            at, size = x(mark.estimate), 5 if mark.whole else 4
-            shape = f"M{at - size} {y}l{size} {-size}l{size} {size}l{-size} {size}z" if mark.whole else ""
-            parts.append(
-                f'<path d="{shape}" fill="{colour}"/>'
-                if shape
-                else f'<circle cx="{at}" cy="{y}" r="{size}" fill="{colour}"/>'
-            )
+            at = x(mark.estimate)
+            if mark.whole:
+                parts.append(element("path", d=f"M{at - 5} {y}l5 -5l5 5l-5 5z", fill=colour))
+            else:
+                parts.append(element("circle", cx=at, cy=y, r=4, fill=colour))
         parts.append(_text(WIDTH, y + 4, show(mark.estimate), MUTED if mark.faint else INK, "end", bold=mark.whole))
-    return Markup("".join([*parts, "</svg>"]))
+    return element(
+        "svg",
+        Markup("").join(parts),
+        xmlns="http://www.w3.org/2000/svg",
+        class_="forest",
+        viewBox=f"0 0 {WIDTH} {height}",
+        width=WIDTH,
+        height=height,
+        role="img",
+        aria_labelledby=f"{name}.title {name}.desc",
+        font_size=12,
+    )
 
 
-def _text(x: float, y: float, said: str, colour: str, anchor: str = "start", *, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x}" y="{y}" fill="{colour}" text-anchor="{anchor}"{weight}>{escape(said)}</text>'
+def _text(x: float, y: float, said: str, colour: str, anchor: str = "start", *, bold: bool = False) -> Markup:
+    weight = {"font_weight": "bold"} if bold else {}
+    return element("text", said, x=x, y=y, fill=colour, text_anchor=anchor, **weight)

@@ -155,7 +155,8 @@
       state.choose[column] = text;
       choose();
     }
-    const target = document.getElementById(anchor);
+    // Addresses of before, such as claim-C01.1, go on to work.
+    const target = document.getElementById(anchor) ?? document.getElementById(anchor.toLowerCase().replaceAll(".", "-"));
     // What the address points at opens: the target itself, what folds it, and a section's own fold.
     const own = target?.querySelector(":scope > details");
     for (let node = own ?? target; node; node = node.parentElement) if (node instanceof HTMLDetailsElement) node.open = true;

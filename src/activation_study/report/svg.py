@@ -10,6 +10,7 @@ import io
 import re
 from xml.etree import ElementTree
 
+from markupsafe import Markup
 from matplotlib.figure import Figure as MatplotlibFigure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,7 +24,7 @@ _FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
 ElementTree.register_namespace("", SVG.strip("{}"))
 
 
-def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
+def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> Markup:
     """Draw `figure` under the given `svg.hashsalt`; it stays open.
 
     Args:
@@ -47,7 +48,7 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> str:
     _prefix_ids(root, name)
     _unwrap(root)
     _head(root, name, title, message)
-    return ElementTree.tostring(root, encoding="unicode")
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # which escapes every text and attribute
 
 
 def _hold_to_the_rules(figure: MatplotlibFigure, name: str, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ Row = Mapping[str, Any]
 ABSENT = "–"
 LARGEST_PLAIN = 20_000
 """Characters of CSV above which it is embedded gzipped."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What the texts begin with that a spreadsheet runs."""
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 LONGEST_OPEN = 16
 """Rows up to which a table starts open."""
 
@@ -88,13 +92,25 @@ def download(name: str, frame: pd.DataFrame, digits: int = 7) -> Download:
     Seven significant digits are what single precision holds. Means over seeds of long curves get by on five, which
     halves what the page carries.
     """
-    return Download(name, as_csv(frame, f"%.{digits}g"))
+    return Download(name, csv_text(frame, float_format=f"%.{digits}g"))
 
 
-def as_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
-    """The frame as CSV text; zero has no sign."""
-    unsigned = {name: column + 0.0 for name, column in frame.items() if pd.api.types.is_float_dtype(column)}
-    return frame.assign(**unsigned).to_csv(index=False, float_format=float_format, lineterminator="\n")
+def csv_text(frame: pd.DataFrame, **options: Any) -> str:
+    """The frame as CSV. Zero has no sign; a text that a spreadsheet would run as a formula gets an apostrophe."""
+    safe = {name: _readable(column) for name, column in frame.items()}
+    return frame.assign(**safe).rename(columns=_inert).to_csv(index=False, lineterminator="\n", **options)
+
+
+def _readable(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_float_dtype(column):
+        return column + 0.0
+    return column if pd.api.types.is_numeric_dtype(column) else column.map(_inert)
+
+
+def _inert(value: Any) -> Any:
+    """A number in words stays a number."""
+    formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
+    return f"'{value}" if formula else value
 
 
 def text(header: str, column: str, *, heads_row: bool = False) -> Column:

@@ -50,6 +50,7 @@ SEQUENTIAL = sns.color_palette("mako_r", as_cmap=True)
 DIVERGING = sns.color_palette("RdBu_r", as_cmap=True)
 
 _STYLE = {
+    "text.parse_math": False,  # a name with two $ is no formula
     "svg.fonttype": "none",
     "svg.hashsalt": "activation study",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the layout is the same everywhere

@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from activation_study.experiment_summaries import NETWORK, PLAIN
 from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section, one_open, slugs
+from activation_study.report.document import Block, Figure, Paragraph, Section, one_open
+from activation_study.report.markup import slugs
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, decimals, download, interval, number, text
 from activation_study.report.theme import DIVERGING, GAP, MUTED, columns_for, panels, short

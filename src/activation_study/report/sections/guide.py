@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +10,7 @@ from activation_study.advice import Sentence, by_step, sentences
 from activation_study.guidelines import article_rows, by_dataset
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Items, Paragraph, Section
-from activation_study.report.sections.ledger import prefix
+from activation_study.report.sections.ledger import identifiers
 from activation_study.report.words import NO_ARTICLE, code
 
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
@@ -36,6 +36,7 @@ def section(data: StudyData) -> Section | None:
     ledger = data.tables["ledger"]
     if not len(data.overall) and ledger.empty:
         return None
+    ids = {row: ident for (_, row), ident in reversed(identifiers(ledger).items())}
     said = by_step(sentences(ledger, by_dataset(data.regret), data.regret))
     lead = Markup(
         'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
@@ -45,7 +46,7 @@ def section(data: StudyData) -> Section | None:
     ).format(ARTICLE)
     blocks: list[Block] = [Paragraph(lead)]
     rows, families = article_rows(ledger), ledger["family"].unique()
-    before = prefix(rows["family"].iloc[0], len(families) > 1) if len(rows) else ""
+    ids = {row: name for (family, row), name in identifiers(ledger).items() if family in set(rows["family"])}
     if ledger.empty:
         missing = "<strong>No verdicts:</strong> this study has no ledger, so the sentences rest on regrets alone."
         blocks.append(Paragraph(Markup(missing), "gap"))
@@ -56,24 +57,21 @@ def section(data: StudyData) -> Section | None:
         counts = Markup("Of this study’s claims files, {} is the one whose verdicts are cited here.")
         blocks.append(Paragraph(counts.format(code(f"{rows['family'].iloc[0]}.yaml")), "note"))
     steps = [
-        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name], before))
+        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name], ids))
         for name, (step, why) in STEPS.items()
     ]
     blocks.append(Items(steps, numbered=True))
     if said["beyond"]:
-        blocks += [
-            Paragraph("What the article’s steps leave out:"),
-            Items([_one(one, before) for one in said["beyond"]]),
-        ]
+        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one, ids) for one in said["beyond"]])]
     return Section("guide", "The article’s guide, and what the evidence supports", blocks)
 
 
-def _evidence(said: Sequence[Sentence], before: str) -> Markup:
-    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence, before)) for sentence in said)
+def _evidence(said: Sequence[Sentence], ids: Mapping[str, str]) -> Markup:
+    shown = Markup("<br>").join(Markup("• {}").format(_one(sentence, ids)) for sentence in said)
     return Markup('<span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
 
 
-def _one(sentence: Sentence, before: str) -> Markup:
-    """A sentence with links to the rows that it rests on, whose ids have `before` before the row's own."""
-    links = Markup(", ").join(Markup('<a href="#claim-{}{}">{}</a>').format(before, row, row) for row in sentence.rows)
+def _one(sentence: Sentence, ids: Mapping[str, str]) -> Markup:
+    """A sentence with links to the rows that it rests on."""
+    links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(ids[row], row) for row in sentence.rows)
     return Markup("{} ({})").format(sentence.text, links) if links else Markup("{}").format(sentence.text)

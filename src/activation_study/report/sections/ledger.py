@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from activation_study.report.data import StudyData
 from activation_study.report.document import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.forest import Mark, forest
+from activation_study.report.markup import slugs
 from activation_study.report.tables import (
     ABSENT,
     Cell,
@@ -61,11 +63,11 @@ def section(data: StudyData) -> Section | None:
     if rows.empty:
         return None
     cells = dict(tuple(data.tables["ledger_cells"].groupby(["family", "row"])))
-    several = rows["family"].nunique() > 1
+    ids = identifiers(rows)
     groups: dict[str, list[Claim]] = {}
     for (family, _), of in rows.groupby(["family", "claim"], sort=False):
         heading = of["section"].iloc[0] or "Other"
-        groups.setdefault(heading, []).append(_claim(family, of, cells, several))
+        groups.setdefault(heading, []).append(_claim(family, of, cells, ids))
     blocks: list[Block] = [
         Paragraph(_lead(rows)),
         Paragraph(_files(rows), "note"),
@@ -108,24 +110,31 @@ def _files(rows: pd.DataFrame) -> Markup:
     ).format(named, ALPHA)
 
 
-def prefix(family: str, several: bool) -> str:
-    """What the ids of a claims file's claims and rows begin with, where the ledger has several files."""
-    return f"{family}-" if several else ""
+def identifiers(ledger: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The id of every claim and row, by its file and name; the file is a part of it where there are several."""
+    several = ledger["family"].nunique() > 1
+    keys = [key for column in ("claim", "row") for key in zip(ledger["family"], ledger[column], strict=True)]
+    named = {(family, name): f"{family} {name}" if several else name for family, name in keys}
+    found = slugs(named.values())
+    return {key: f"claim-{found[name]}" for key, name in named.items()}
 
 
-def _claim(family: str, rows: pd.DataFrame, cells: dict[tuple[str, str], pd.DataFrame], several: bool) -> Claim:
+def _claim(
+    family: str,
+    rows: pd.DataFrame,
+    cells: dict[tuple[str, str], pd.DataFrame],
+    ids: Mapping[tuple[str, str], str],
+) -> Claim:
     first = rows.iloc[0]
-    before = prefix(family, several)
     notes = [
         (term, first[column] + (f" ({first['source']})" if column == "known" and first["source"] else ""))
         for term, column in (("Right is", "correction"), ("Known before", "known"))
         if first[column]
     ]
-    parts = [_row(row, cells.get((family, row["row"])), f"claim-{before}{row['row']}") for _, row in rows.iterrows()]
+    parts = [_row(row, cells.get((family, row["row"])), ids[family, row["row"]]) for _, row in rows.iterrows()]
     judged = [part for part in parts if part.type != "exploratory"] or parts
     badges = list(dict.fromkeys((part.verdict, part.icon) for part in judged))
-    name = f"claim-{before}{first['claim']}"
-    return Claim(name, first["claim"], first["quote"], notes, badges, parts)
+    return Claim(ids[family, first["claim"]], first["claim"], first["quote"], notes, badges, parts)
 
 
 def _row(row: pd.Series, cells: pd.DataFrame | None, name: str) -> ClaimRow:

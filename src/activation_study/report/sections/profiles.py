@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from activation_study.experiment_summaries import scores, unit_balance, without
 from activation_study.report.data import CELL, StudyData, cell_name
-from activation_study.report.document import Block, Facts, Paragraph, Section, slugs
+from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.report.markup import slugs
 from activation_study.report.tables import (
     Cell,
     Column,
@@ -189,4 +190,4 @@ def _other_table(name: str, ident: str, rows: pd.DataFrame) -> Table:
     kept = ["experiments", "condition", "dataset", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
     kept += ["log_time", "reached", "n", "learning_rate", "diverged"]
     caption = f"{name} in the single experiments; times are geometric means, at most the budget"
-    return Table(f"table-{ident}-elsewhere", caption, columns, rows, download(f"{ident}-elsewhere", rows[kept]))
+    return Table(f"table-elsewhere-{ident}", caption, columns, rows, download(f"elsewhere-{ident}", rows[kept]))

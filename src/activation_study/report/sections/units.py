@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section, one_open, slugs
+from activation_study.report.document import Block, Figure, Paragraph, Section, one_open
+from activation_study.report.markup import slugs
 from activation_study.report.svg import svg
 from activation_study.report.tables import Table, download, interval, number, text
 from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
