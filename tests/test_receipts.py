@@ -186,3 +186,16 @@ def test_the_code_of_ones_own_activation_is_in_the_receipt(tmp_path, monkeypatch
     own, relu = {"module": "own_for_receipts:Mine"}, {"class": "ReLU"}
     assert code("x = 1", own) == code("x = 1", own) != code("x = 2", own)
     assert code("x = 1", relu) == code("x = 2", relu) != code("x = 1", own)
+
+
+@pytest.mark.parametrize(
+    "content", ['<meta name="activation-study-config" content="{}">', "<title>An older page</title>"]
+)
+def test_a_page_of_another_config_is_stale(results, content):
+    study = _study()
+    page = Path(study.page)
+    page.parent.mkdir()
+    page.write_text(f"<!doctype html>\n{content.format(study.digest)}", encoding="utf-8")
+    assert (study.page in receipts.stale(study)) == ("older" in content)
+    page.write_text(f"<!doctype html>\n{content.format('0' * 64)}", encoding="utf-8")
+    assert study.page in receipts.stale(study)

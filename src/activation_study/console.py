@@ -145,7 +145,7 @@ def name(rule: str, wildcards: Mapping[str, str]) -> str:
 def report_line(study: Study, workflow: Any) -> list[str]:
     """Where the report lies, if this call was asked for it."""
     asked = any(job.rule.name == "report" for job in workflow.dag.jobs)
-    return [f"Report: reports/{study.name}.html"] if asked else []
+    return [f"Report: {study.page}"] if asked else []
 
 
 def refused_lines(reasons: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ from activation_study.text import shown
 if TYPE_CHECKING:
     from activation_study.study import Run, Study
 
+PAGE_HEAD = 4000
+"""Characters of the page that are searched for the config's digest."""
+_CONFIG = re.compile(r'<meta name="activation-study-config" content="([0-9a-f]{64})">')
 Receipt = dict[str, Any]
 """``params`` (plain values) and digests by name: ``code``, ``constants``, ``data``, ``files``, ``claims``."""
 
@@ -58,11 +62,19 @@ def of_ledger(study: Study) -> Receipt:
     return {"params": {"config": study.digest}, "code": _code("ledger"), "claims": claims}
 
 
+def of_report(study: Study) -> Receipt:
+    """For the page."""
+    return {"params": {"config": study.digest}}
+
+
 def found(path: str | Path) -> Receipt:
-    """The receipt in a file, JSON or Parquet; empty where there is none, or none that can be read."""
+    """The receipt in a file, JSON, Parquet or HTML; empty where there is none, or none that can be read."""
     try:
         if Path(path).suffix == ".json":
             receipt = files.read_json(path)[files.MADE_BY]
+        elif Path(path).suffix == ".html":
+            with Path(path).open(encoding="utf-8") as page:
+                receipt = {"params": {"config": _CONFIG.search(page.read(PAGE_HEAD))[1]}}
         else:
             import pyarrow.parquet as pq
 
@@ -128,6 +140,7 @@ def stale(study: Study) -> dict[str, str]:
             fresh(study.run_file(run), of_run(run.params, descriptions[activation], manifests[dataset]))
     fresh(study.table_file("runs"), of_tables(study))
     fresh(study.table_file("ledger"), of_ledger(study))
+    fresh(study.page, of_report(study))
     return wrong
 
 

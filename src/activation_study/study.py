@@ -150,6 +150,10 @@ class Study:
         return f"results/{self.name}"
 
     @property
+    def page(self) -> str:
+        return f"reports/{self.name}.html"
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the validated config."""
         return hashlib.sha256(json.dumps(_plain(self.config), sort_keys=True).encode()).hexdigest()

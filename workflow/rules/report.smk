@@ -6,7 +6,7 @@ rule report:
         again=again,
         assets=STUDY.report_assets(),
     output:
-        html=report(f"reports/{STUDY.name}.html", caption="../report/page.rst", category="Report"),
+        html=report(STUDY.page, caption="../report/page.rst", category="Report"),
         # Snakemake empties it first: figures of an activation that is no longer asked for do not stay.
         files=report(
             directory(f"reports/{STUDY.name}"),
