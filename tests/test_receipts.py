@@ -165,11 +165,11 @@ def test_a_receipt_changes_no_table(results):
 
 
 def test_what_was_refused_is_tried_again_and_said(results):
-    study = _study(activations={"tanh": {"class": "Softmax", "dim": 1}})
+    study = _study(activations={"tanh": {"class": "SiLU", "inplace": True}})
     jobs.describe_activation(study.activation_params(SimpleNamespace(activation="tanh")), study.activation_file("tanh"))
     assert receipts.to_make_again(study)[study.activation_file("tanh")] == "refused"
     (line,) = receipts.refused(study)
-    assert line.startswith("activations.tanh: Softmax(dim=1) is not an activation")
+    assert line.startswith("activations.tanh: SiLU(inplace=True) is not an activation")
     assert "tanh" not in receipts.summary({study.activation_file("tanh"): "refused"})
 
 
