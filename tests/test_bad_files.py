@@ -190,6 +190,11 @@ class Whole(nn.Module):
         return x.long()
 
 
+class Huge(nn.Linear):
+    def __init__(self):
+        super().__init__(10**9, 10**9)
+
+
 class Nothing(nn.Module):
     def forward(self, x):
         pass
@@ -213,16 +218,14 @@ ENTRIES = {
     "is a function": ({"module": "odd_input:function"}, ["not a class derived from torch.nn.Module"]),
     "is missing": ({"module": "odd_input:Missing"}, ["cannot be imported", "AttributeError"]),
     "is no Python": ({"module": "odd_syntax:Any"}, ["cannot be imported", "SyntaxError"]),
-    "no such class": ({"class": "SuperReLU"}, ["torch.nn has no class 'SuperReLU'"]),
-    "a class that is a function": ({"class": "functional"}, ["torch.nn has no class 'functional'"]),
+    "no such class": ({"class": "SuperReLU"}, ["'SuperReLU' is not an activation class of torch.nn", "by {module:"]),
+    "a class that is a function": ({"class": "functional"}, ["'functional' is not an activation class of torch.nn"]),
     "wrong argument": ({"class": "ELU", "beta": 1}, ["cannot be built", "beta"]),
     "an argument that is self": ({"class": "ReLU", "self": 1}, ["cannot be built", "self"]),
     "an argument out of range": ({"class": "Hardtanh", "min_val": 1, "max_val": -1}, ["cannot be built", "max_val"]),
-    "a layer larger than memory": (
-        {"class": "Linear", "in_features": 10**9, "out_features": 10**9},
-        ["cannot be built", "memory"],
-    ),
-    "a recurrent layer": ({"class": "LSTM", "input_size": "width", "hidden_size": "width"}, ["into tuple"]),
+    "a layer larger than memory": ({"module": "odd_input:Huge"}, ["cannot be built", "memory"]),
+    "a recurrent layer": ({"module": "torch.nn:LSTM", "input_size": "width", "hidden_size": "width"}, ["into tuple"]),
+    "a recurrent layer as a class": ({"class": "LSTM", "num_layers": 10**6}, ["'LSTM' is not an activation class"]),
     "a division by zero": ({"class": "Softplus", "beta": 0}, ["its value at x = -30 is inf"]),
 }
 

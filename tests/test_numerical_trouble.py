@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import small
-from activation_study import tables
+from activation_study import examination, tables
 from activation_study.errors import StudyError
 from activation_study.prepared import Arrays
 
@@ -57,8 +57,9 @@ def test_overflow_is_divergence(rule):
     assert {row["step"] for row in rows["layers"]} == {0}
 
 
-def test_nan_from_an_activation_is_divergence():
-    """A function that is fine wherever it is checked, from -30 to 30, and has no value where the bias takes it."""
+def test_nan_from_an_activation_is_divergence(monkeypatch):
+    """A function that is fine wherever it is checked, here from -40 to 40, and has no value where the bias takes it."""
+    monkeypatch.setattr(examination, "REACH", 40.0)
     formula = {"relu": {"expression": "log1p(x + 40)"}}
     rows = _rows({"initial_bias": -500.0}, activations=formula)
     assert {row["status"] for row in rows["runs"]} == {"diverged"}

@@ -142,6 +142,41 @@ def test_a_function_that_is_flat_where_data_are_has_no_constants(text):
         theory.constants(from_entry("flat", {"expression": text}))
 
 
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("(1 + x + x**2) / (1 - 0.7*x)", "of φ² does not settle: φ has a pole near x = 1.42"),
+        ("1/(x - 0.3)", "φ has a pole near x = 0.3"),
+        ("1/(x - 7.77)", "φ has a pole near x = 7.77"),
+        ("1/sin(x + 0.1)", "φ has a pole near x = "),
+        ("sin(1e6*x)", "φ varies too fast to be averaged"),
+        ("x + 1e-3*sin(1e6*x)", "φ varies too fast to be averaged"),
+        ("log(abs(x - 0.3))", "of φ′² does not settle: φ′ has a pole near x = 0.3"),
+        ("sqrt(abs(x - 0.3))", "of φ′² does not settle: φ′ has a pole near x = 0.3"),
+    ],
+)
+def test_a_mean_that_does_not_settle_is_said_in_little_time_and_memory(text, held, monkeypatch):
+    wide, asked = theory._panels, []
+    monkeypatch.setattr(
+        theory, "_panels", lambda f, scale, left, width: asked.append(len(left)) or wide(f, scale, left, width)
+    )
+    with pytest.raises(StudyError, match=r"activations\.rational: the mean ") as caught:
+        theory.constants(from_entry("rational", {"expression": text}))
+    assert held in str(caught.value)
+    assert max(asked) <= theory.MAX_PANELS
+    assert sum(asked) <= 10 * theory.MAX_PANELS, "points, each a microsecond or so"
+
+
+@pytest.mark.parametrize(
+    ("text", "second"), [("sin(100*x)", 0.5), ("x + sin(30*x)", 1.5), ("abs(x - 0.3)**0.75", None)]
+)
+def test_what_is_merely_rough_settles(text, second):
+    row = theory.constants(from_entry("rough", {"expression": text}))
+    if second is None:
+        second = integrate.quad(lambda z: abs(z - 0.3) ** 1.5 * stats.norm.pdf(z), -12, 12, points=[0.3], limit=500)[0]
+    assert row["gain"] == pytest.approx(second**-0.5, rel=1e-8)
+
+
 def network(name, sigma_w2, sigma_b2, depth, width, rng):
     """One random network and one input with q¹ = 1: log10 ‖δ^ℓ‖ up to a constant, and q of every layer."""
     _, value, derivative = TABLE[name]

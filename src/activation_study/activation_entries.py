@@ -72,9 +72,11 @@ def _instead(text: str) -> str:
 def _not_a_class(text: str) -> str:
     close = {known.lower(): known for known in CLASSES}
     alike = difflib.get_close_matches(text.removeprefix("nn.").lower().replace("_", ""), close, 1, 0.75)
-    meant = f" (did you mean {close[alike[0]]}?)" if alike else ""
+    if alike:
+        return f"is not an activation class of torch.nn; did you mean {close[alike[0]]}?"
+    known = [known for known in CLASSES if "Dropout" not in known and known not in ("Flatten", "Sequential")]
     return (
-        f"is not an activation class of torch.nn{meant}; known are {', '.join(CLASSES)}; any other class goes by "
+        f"is not an activation class of torch.nn; known are {', '.join(known)}; any other class goes by "
         "{module: 'package.module:Class'}"
     )
 

@@ -32,7 +32,7 @@ from activation_study.errors import StudyError
 from activation_study.seeds import seed_of
 from activation_study.text import one_line
 
-DRAWS = 256  # of random initial parameters, over which constants are averaged
+DRAWS = 128  # of random initial parameters, over which constants are averaged
 ELEMENTS = 2**20  # at most so many values are computed at once
 
 
@@ -151,7 +151,8 @@ class Activation:
             for module in self._evaluated:
                 value = module(leaf)
                 both = value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
-                means = [(one.numpy() ** power).mean(1) for one in both]
+                powers = [one.numpy() ** power for one in both]
+                means = [one[:, 0] if self.units == 1 else one.mean(1) for one in powers]
                 sums = [a + b for a, b in zip(sums, means, strict=True)] if sums else means
             parts.append([one / len(self._evaluated) for one in sums])
         value, derivative = (np.concatenate(one).reshape(np.shape(x)) for one in zip(*parts, strict=True))
@@ -193,20 +194,21 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
     whole = {key: value for key, value in arguments.items() if type(value) is int}
     per_unit = WIDTH in arguments.values() or {*widths} in [{value} for value in whole.values()]
 
-    def examined(*also: str) -> examination.Found:
-        return examination.examine(
-            lambda width: build(width, *also), widths, per_unit=per_unit or bool(also), own=kind == "module"
-        )
+    def examined(at: Sequence[int], *also: str) -> examination.Found:
+        own, units_differ = kind == "module", per_unit or bool(also)
+        return examination.examine(lambda width: build(width, *also), at, per_unit=units_differ, own=own)
 
     try:
-        found = examined()
+        found = examined(widths)
     except examination.NotAnActivation as error:
         said = str(error)
-        for key in whole:  # a number that should have been the width?
+        for key, value in whole.items():  # a number that fits layers of as many units alone?
             with suppress(examination.NotAnActivation, StudyError):
-                examined(key)
-                units = " and ".join(map(str, widths))
-                said = f"{key}: {whole[key]} is not the number of units, which is {units}; write {key}: {WIDTH}"
+                if value > 0 and {value} != {*widths} and activation_entries.widths_matter(entry):
+                    examined([value])
+                    examined(widths, key)
+                    units = " and ".join(map(str, widths))
+                    said = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
         raise StudyError(f"activations.{name}: {definition} is not an activation: {said}") from None
     return Activation(
         name, dict(entry), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build

@@ -255,7 +255,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "activation": FACTORS["activation"],
         "kind": _one_of("class, expression or module", "class", "expression", "module"),
         "definition": Column("str", "how it is defined"),
-        "gain": Column("float", "second-moment gain 1/sqrt(E phi(z)^2), z ~ N(0,1)"),
+        "gain": Column(
+            "float",
+            "second-moment gain 1/sqrt(E phi(z)^2), z ~ N(0,1); E is also over the random slopes of RReLU, over 128 "
+            "seeded draws of random initial parameters, and over units that differ",
+        ),
         "chi": Column("float", "chi at that gain and q = 1: growth of the squared gradient norm per layer"),
         "mean": Column("float", "E phi(z)"),
         "slope_max": Column("float", "largest |phi'|"),

@@ -157,10 +157,10 @@ def edge_of_chaos(phi: Response) -> tuple[float, float] | None:
     return _edge(gaussian_mean(phi.square), gaussian_mean(phi.slope_square))
 
 
-def _edge(second: float, slope_second: float) -> tuple[float, float] | None:
+def _edge(second: float, slope_second: float, error: float = 1e-9) -> tuple[float, float] | None:
     sigma_w2 = 1 / slope_second
     sigma_b2 = 1 - sigma_w2 * second
-    if sigma_b2 < -1e-9:
+    if sigma_b2 < -error:
         return None
     return sigma_w2, max(sigma_b2, 0.0)
 
@@ -188,18 +188,17 @@ def constants(activation: Activation) -> dict[str, Any]:
     learnable and stochastic.
 
     Raises:
-        StudyError: φ has no finite positive second moment, or is flat for |x| < 12.
+        StudyError: φ has no finite positive second moment, or is flat for |x| < 12; or a mean does not settle.
     """
     phi = response(activation)
+    tolerance, error = (1e-6, 1e-4) if activation.drawn else (1e-13, 1e-9)  # the draws leave a percent anyway
 
     def mean_of(function: Function, what: str, squared: str = "") -> float:
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                return gaussian_mean(
-                    function, tolerance=1e-6 if activation.drawn else 1e-13
-                )  # the draws leave a percent
-        except Unsettled as error:
-            said = f"the mean of {what}{squared} does not settle: {what} {error}"
+                return gaussian_mean(function, tolerance=tolerance)
+        except Unsettled as trouble:
+            said = f"the mean of {what}{squared} does not settle: {what} {trouble}"
             raise StudyError(f"activations.{activation.name}: {said}") from None
 
     second = mean_of(phi.square, "φ", "²")
@@ -210,7 +209,7 @@ def constants(activation: Activation) -> dict[str, Any]:
         raise StudyError(f"activations.{activation.name}: its derivative is zero wherever |x| < {TAIL:g}")
     mean = mean_of(phi.mean, "φ")
     mean = mean if abs(mean) > 1e-12 else 0.0  # an odd function's, but for the quadrature's rounding
-    edge = _edge(second, slope_second)
+    edge = _edge(second, slope_second, error)
     return {
         "activation": activation.name,
         "kind": activation.kind,
