@@ -69,3 +69,10 @@ def test_a_folder_that_cannot_be_written_names_the_command(tmp_path, monkeypatch
     line = str(refused.value)
     assert line.startswith(f"{tmp_path}/.snakemake: cannot be written; ")
     assert line.endswith("run snakemake -s '/a place/for all/Snakefile' --configfile my.yaml --cores all")
+
+
+@pytest.mark.parametrize("path", ["/a/{b}/c", "/a/b}", "/{"])
+def test_a_checkout_with_braces_in_its_path_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="braces in a path for wildcards; rename"):
+        check_place(path)

@@ -13,7 +13,7 @@ import yaml
 from project import ROOT, SNAKEMAKE, Call, Project, smoke
 
 pytestmark = pytest.mark.slow
-ODD = 'my study\'s dir/"proj" copy $HOME {x} ünï'
+ODD = 'my study\'s dir/"proj" copy $HOME ünï'
 TINY = smoke(cost={"measure": False}) | {"activations": {"relu": {"class": "ReLU"}}}
 NAMES = ["dataset digits", "activation relu", "digits/relu/", "tables", "ledger", "report"]
 LINE = "#!/bin/sh\n'''exec' \"{0}/python\" \"$0\" \"$@\"\n' '''\n"  # as pip writes it where a path has blanks
