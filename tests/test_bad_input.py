@@ -291,7 +291,7 @@ def test_make_says_which_config_it_cannot_read(tmp_path):
         assert done.returncode
     for target in ("study", "report"):  # asked first, before anything is installed or run
         plan = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        assert plan.index("CONFIG: config.yaml cannot be read") < plan.index("snakemake --configfile")
+        assert plan.index("CONFIG: %s cannot be read") < plan.index("snakemake --configfile")
 
 
 # --- the expression parser ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import heapq
 import pytest
 
 from activation_study.errors import StudyError
-from activation_study.progress import Pace, check_writable
+from activation_study.progress import Pace, check_place
 
 
 def _run(jobs, workers):
@@ -62,10 +62,17 @@ def test_a_job_that_fails_may_begin_again():
 
 def test_a_folder_that_cannot_be_written_names_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    check_writable("/a place/for all")
+    check_place("/a place/for all")
     (tmp_path / ".snakemake").write_text("a file")
     with pytest.raises(StudyError) as refused:
-        check_writable("/a place/for all")
+        check_place("/a place/for all")
     line = str(refused.value)
     assert line.startswith(f"{tmp_path}/.snakemake: cannot be written; ")
     assert line.endswith("run snakemake -s '/a place/for all/Snakefile' --configfile my.yaml --cores all")
+
+
+@pytest.mark.parametrize("path", ["/a/{b}/c", "/a/b}", "/{"])
+def test_a_checkout_with_braces_in_its_path_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="braces in a path for wildcards; rename"):
+        check_place(path)

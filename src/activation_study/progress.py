@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from activation_study.study import Study
 
 
-def check_writable(checkout: str | Path) -> None:
-    """Raises :class:`StudyError` where Snakemake could not keep its notes; it says how to run from another folder."""
+def check_place(checkout: str | Path) -> None:
+    """Raises :class:`StudyError` where Snakemake cannot work, with the way out: by the checkout's path, or here."""
+    if {"{", "}"} & set(str(checkout)):
+        raise StudyError(f"{plain(checkout)}: Snakemake takes braces in a path for wildcards; rename that folder")
     notes = Path.cwd() / ".snakemake"
     exists = notes.exists()
     if (exists and not notes.is_dir()) or not os.access(notes if exists else notes.parent, os.W_OK):

@@ -13,7 +13,7 @@ DEFAULT_CONFIG = (
 )
 
 try:
-    progress.check_writable(workflow.basedir)
+    progress.check_place(workflow.basedir)
     settings = merged(workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config)
     STUDY = Study.from_config(settings)
     if STUDY.config["claims"]:
