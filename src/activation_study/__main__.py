@@ -1,4 +1,4 @@
-"""`python -m activation_study <command>`: questions to the tables of a study that has run."""
+"""`activation-study <command>`, or `python -m activation_study <command>`: questions to a study's tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a StudyError ends it with its line on stderr and exit code 1."""
-    parser = _Parser(prog="python -m activation_study", description=__doc__)
+    parser = _Parser(prog="activation-study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -166,7 +167,7 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], conten
     environment.globals.update(
         kind=lambda block: type(block).__name__, safe=Markup, numbers=_numbered([first, *sections])
     )
-    folder = Path(__file__).parent
+    folder = resources.files("activation_study.report")
     return environment.get_template("page.html.j2").render(
         study=data.name,
         first=first,
