@@ -1,5 +1,6 @@
 """The jobs of the workflow, run as their scripts run them: from files to tables."""
 
+import hashlib
 import json
 import re
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import small
-from activation_study import collecting, files, jobs, prepared, schemas, tables
+from activation_study import checkpoints, collecting, files, jobs, prepared, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -175,6 +176,34 @@ def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
     assert "\n" not in message
     assert ("validation_accuracy" if wrong == "out of range" else "bad.parquet") in message
     assert not list(tmp_path.glob("[!b]*"))
+
+
+@pytest.mark.parametrize("left", ["a state of nothing", "a folder", "junk"])
+def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypatch, left):
+    study, inputs, _ = trained
+    run = next(iter(study.runs.values()))
+    folder, seen = tmp_path / "runs" / run.id, []
+    folder.mkdir(parents=True)
+    if left == "a folder":
+        (folder / jobs.CHECKPOINT).mkdir()
+    elif left == "junk":
+        (folder / jobs.CHECKPOINT).write_bytes(hashlib.sha256(b"junk").digest() + b"junk")
+    else:
+        real = checkpoints.Checkpoint.restore
+
+        def restore(self, name, chunk):
+            if not seen:
+                self._states = {name: {"step": 3}}
+                seen.append(name)
+            real(self, name, chunk)
+
+        monkeypatch.setattr(checkpoints.Checkpoint, "restore", restore)
+    again, said = Named({part: folder / f"{part}.parquet" for part in PARTS}), []
+    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    jobs.train(run.params, Named(_data(tmp_path), constants=constants), again, said.append)
+    for part in ("runs", "curves", "layers"):
+        assert again[part].read_bytes() == inputs[part][0].read_bytes()
+    assert any("the checkpoint cannot be used" in line for line in said) == bool(seen)
 
 
 def test_damaged_data_are_a_study_error(trained, tmp_path):

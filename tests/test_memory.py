@@ -12,10 +12,11 @@ import pytest
 
 import small
 from activation_study import jobs
-from activation_study.errors import StudyError
+from activation_study.errors import StudyError, lacks_memory
 from activation_study.study import BASE_MB, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
+ROOT = Path(__file__).resolve().parents[1]
 STATUS = Path("/proc/self/status")
 MEASURED = """
 import json, sys
@@ -115,6 +116,59 @@ def test_any_job_without_memory_is_one_line(error, tmp_path):
         raise error
     assert str(ended.value).startswith("error: this job needs more memory than there is; run fewer jobs at a time")
     assert "Traceback" not in (tmp_path / "job.log").read_text(encoding="utf-8")
+
+
+SHORT = """
+import runpy, sys
+from pathlib import Path
+from types import SimpleNamespace
+
+class Short:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            raise MemoryError
+
+sys.meta_path.insert(0, Short())
+files = {name: Path("tables/runs.parquet") for name in ("arrays", "manifest", "html", "constants")}
+files = type("Files", (list,), files)(files.values())
+params = SimpleNamespace(dataset={"name": "x", "entry": {}}, attempt=0, run={}, activation={}, cost={})
+snakemake = SimpleNamespace(log=["job.log"], config={}, input=files, output=files, params=params, threads=1)
+runpy.run_path(sys.argv[2], {"snakemake": snakemake})
+"""
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_a_job_that_cannot_even_import_is_one_line(script, tmp_path):
+    """A planted lack, for what a library does that gets no memory while it starts is its own: some end the process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", SHORT, "numpy", str(ROOT / "scripts" / f"{script}.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: this job needs more memory than there is; run fewer jobs at a time")
+    assert done.returncode == 1
+    assert "Traceback" not in (tmp_path / "job.log").read_text(encoding="utf-8")
+
+
+SAID_WITHOUT_MEMORY = [
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: cannot allocate memory in static TLS block"),
+    ImportError("libarrow.so: failed to map segment from shared object"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("can't start new thread"),
+]
+
+
+@pytest.mark.parametrize("error", SAID_WITHOUT_MEMORY, ids=lambda error: str(error)[:20])
+def test_lack_of_memory_is_known_under_any_name(error):
+    assert lacks_memory(error)
+    wrapped = ImportError("NumPy cannot be imported")
+    wrapped.__cause__ = error
+    assert lacks_memory(wrapped)
+
+
+@pytest.mark.parametrize("error", [ImportError("no module x"), OSError(errno.ENOSPC, "full"), ValueError("memory")])
+def test_other_errors_are_not_taken_for_it(error):
+    assert not lacks_memory(error)
 
 
 class Named(dict):

@@ -57,7 +57,7 @@ def test_faults_are_one_line(arguments, fault):
 
 
 def test_the_published_tables_stand_in(tables, monkeypatch, tmp_path):
-    monkeypatch.setattr(recommend, "TABLES", (tmp_path, tables))
+    monkeypatch.setattr(recommend, "candidates", lambda *names: [tmp_path, tables])
     assert recommend.tables_folder(None) == tables
     assert recommend.tables_folder(tables) == tables
 

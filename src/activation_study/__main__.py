@@ -1,4 +1,4 @@
-"""`python -m activation_study <command>`: checks a config; asks the tables of a study that has run."""
+"""`activation-study <command>`, or `python -m activation_study <command>`: checks a config, questions a study's tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a StudyError ends it with its line on stderr and exit code 1."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _Parser(prog="python -m activation_study", description=__doc__)
+    parser = _Parser(prog="activation-study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=help_text)

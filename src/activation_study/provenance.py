@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from activation_study.config import ROOT
 from activation_study.dependencies import PACKAGE
+from activation_study.places import checkout
 from activation_study.study import Study
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "mnist1d", "snakemake")
@@ -73,10 +73,18 @@ def code_digest() -> str:
 
 
 def _commit() -> str:
-    """The git commit, with "-dirty" where files differ from it; "unknown" outside a checkout."""
+    """The git commit, with "-dirty" where files differ from it; outside a checkout the version that is installed.
+
+    "unknown" where git does not say: a checkout without its history may lie in the folders of another project's.
+    """
+    root = checkout()
+    if root is None:
+        return f"version {metadata.version('activation-study')}"
+    if not (root / ".git").exists():
+        return "unknown"
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()

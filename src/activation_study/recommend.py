@@ -1,4 +1,4 @@
-"""`python -m activation_study recommend`: which activation to use in a situation, with evidence and confidence."""
+"""`activation-study recommend`: which activation to use in a situation, with evidence and confidence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pandas as pd
 
 from activation_study.checked_tables import hold_together, read_any
 from activation_study.chooser import DEARER, NEAR, Evidence, Other, Recommendation, recommend
-from activation_study.config import ROOT
 from activation_study.errors import StudyError
+from activation_study.places import REFERENCE, RESULTS, candidates
 from activation_study.text import plain, shown
 
-TABLES = (ROOT / "results" / "default" / "tables", ROOT / "reports" / "reference" / "tables")
-"""Where the tables are looked for: this study's own, then those that the maintainers published."""
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
 REQUIRED = {
@@ -60,12 +58,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def tables_folder(asked: Path | None) -> Path:
-    """The folder that was asked for, or the first of TABLES that has runs."""
-    candidates = [asked] if asked else list(TABLES)
-    for folder in candidates:
+    """The folder that was asked for, or the first that has runs: a study's own, then those that were published."""
+    places = [asked] if asked else candidates(RESULTS, REFERENCE)
+    for folder in places:
         if os.path.exists(folder / "runs.parquet"):  # Path.exists raises for a name that is too long  # noqa: PTH110
             return folder
-    looked = " and ".join(plain(folder) for folder in candidates)
+    looked = " and ".join(plain(folder) for folder in places)
     raise StudyError(f"--tables: no runs.parquet in {looked}; run the study, or name a folder that has one")
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from activation_study.checked_tables import read_any
-from activation_study.config import ROOT
 from activation_study.errors import StudyError
+from activation_study.places import REFERENCE, RESULTS, candidates
 from activation_study.text import plain
 
 CLOCKS = ("timings", "jobs", "cost")
@@ -48,12 +48,8 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tables", type=Path, default=ROOT / "results" / "default" / "tables", help="left out: results/default's"
-    )
-    parser.add_argument(
-        "--reference", type=Path, default=ROOT / "reports" / "reference" / "tables", help="left out: the published ones"
-    )
+    parser.add_argument("--tables", type=Path, help="left out: results/default's")
+    parser.add_argument("--reference", type=Path, help="left out: the published ones")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -62,6 +58,8 @@ def main(arguments: argparse.Namespace) -> None:
     Raises:
         StudyError: a folder without tables, or a file that is none.
     """
+    arguments.tables = _folder("--tables", arguments.tables, RESULTS)
+    arguments.reference = _folder("--reference", arguments.reference, REFERENCE)
     found = compare(arguments.tables, arguments.reference)
     tables, reference = plain(arguments.tables), plain(arguments.reference)
     print("\n".join(map(str, found)))
@@ -69,6 +67,16 @@ def main(arguments: argparse.Namespace) -> None:
     if differing:
         sys.exit(f"{tables} differs from {reference} in {', '.join(differing)}")
     print(f"{tables} agrees with {reference}")
+
+
+def _folder(option: str, asked: Path | None, default: Path) -> Path:
+    """The folder that was asked for, or the first of the default's places that is there."""
+    places = [asked] if asked else candidates(default)
+    for folder in places:
+        if asked or folder.is_dir():
+            return folder
+    looked = " and ".join(map(plain, places))
+    raise StudyError(f"{option}: no folder {looked}; name the one with the tables")
 
 
 def compare(tables: Path, reference: Path) -> list[Finding]:

@@ -1,9 +1,14 @@
 """A killed study goes on where it was, to the same numbers."""
 
+import hashlib
+import io
 import os
+import pickle
 import signal
 import subprocess
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -11,7 +16,7 @@ import torch
 
 import small
 from activation_study import checkpoints
-from activation_study.checkpoints import Checkpoint
+from activation_study.checkpoints import Checkpoint, UnusableError
 
 # Appended to the copied checkpoints.py: a job that has written a checkpoint in the middle of its evaluation seeds
 # waits there, until there is a file "go".
@@ -195,6 +200,79 @@ def test_a_damaged_checkpoint_is_not_used(undisturbed, tmp_path, monkeypatch, da
     rows, steps = _resume(path)
     assert _same(rows, undisturbed)
     assert steps == _all_steps(undisturbed)
+
+
+def _junk(content):
+    """What nobody wrote, with the digest that a whole file has."""
+    return hashlib.sha256(content).digest() + content
+
+
+def _saved(value):
+    content = io.BytesIO()
+    torch.save(value, content)
+    return _junk(content.getvalue())
+
+
+def _link(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+class Foreign:
+    """Unpickled, it would leave a file."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("unpickled"),)
+
+
+ODD = {
+    "junk": lambda path, whole: path.write_bytes(_junk(b"junk")),
+    "nothing": lambda path, whole: path.write_bytes(_junk(b"")),
+    "half a file": lambda path, whole: path.write_bytes(_junk(whole[32 : len(whole) // 2])),
+    "a list": lambda path, whole: path.write_bytes(_saved([1, 2])),
+    "no states": lambda path, whole: path.write_bytes(_saved({"identity": IDENTITY})),
+    "states that are none": lambda path, whole: path.write_bytes(_saved({"identity": IDENTITY, "states": 3})),
+    "an identity of tensors": lambda path, whole: path.write_bytes(_saved({"identity": {"run": torch.ones(3)}})),
+    "code": lambda path, whole: path.write_bytes(_junk(pickle.dumps(Foreign()))),
+    "saved code": lambda path, whole: path.write_bytes(_saved(Foreign())),
+    "a pipe": lambda path, whole: (path.unlink(), os.mkfifo(path)),
+    "a folder": lambda path, whole: (path.unlink(), path.mkdir()),
+    "a file without end": lambda path, whole: _link(path, "/dev/zero"),
+    "a circle of links": lambda path, whole: _link(path, path),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_else_lies_there_is_no_checkpoint(tmp_path, monkeypatch, odd):
+    path = tmp_path / "checkpoint.pt"
+    monkeypatch.chdir(tmp_path)
+    path.write_bytes(_saved({"identity": IDENTITY, "states": {"tuning": {"step": 1}}}))
+    assert Checkpoint(path, IDENTITY, CPU)._states == {"tuning": {"step": 1}}  # as it is, it would be used
+    ODD[odd](path, path.read_bytes())
+    checkpoint = Checkpoint(path, IDENTITY, CPU)
+    assert checkpoint._states == {}
+    assert not Path("unpickled").exists()
+    checkpoint.keep("tuning", SimpleNamespace(state=lambda: {"step": 2}))
+    assert path.is_dir() or Checkpoint(path, IDENTITY, CPU)._states == {"tuning": {"step": 2}}
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(_saved({"identity": IDENTITY, "states": {}}))
+    monkeypatch.setattr(torch, "load", lambda *given, **more: bytearray(2**62))
+    with pytest.raises(MemoryError):
+        Checkpoint(path, IDENTITY, CPU)
+
+
+@pytest.mark.parametrize("state", [3, {}, {"step": 1}, {"records": [{}], "alive": [0]}, {"records": None}], ids=str)
+def test_a_state_that_does_not_fit_is_said_to_be_unusable(tmp_path, state):
+    class Planted(Checkpoint):
+        def restore(self, name, chunk):
+            self._states = {name: state}
+            super().restore(name, chunk)
+
+    with pytest.raises(UnusableError, match=r"^tuning"):
+        small.rows(RUN, checkpoint=Planted(tmp_path / "checkpoint.pt", IDENTITY, CPU))
 
 
 def test_a_checkpoint_is_not_written_before_its_time(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -166,9 +167,9 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], conten
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered([first, *sections]))
-    folder = Path(__file__).parent
-    style = "\n" + (folder / "style.css").read_text(encoding="utf-8") + themed() + "\n"
-    script = "\n" + (folder / "script.js").read_text(encoding="utf-8") + "\n"
+    folder = resources.files("activation_study.report")
+    style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
+    script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
     return environment.get_template("page.html.j2").render(
         study=data.name,
         first=first,

@@ -33,7 +33,7 @@ def section(data: StudyData) -> Section | None:
     plain = [a for a in answers if a.samples is None and a.budget == "high" and not a.overfitting]
     lead = Markup(
         "In short, by depth; the table below has every combination of depth, training samples, budget and "
-        "over-fitting, each with its evidence. For other numbers: <code>python -m activation_study recommend "
+        "over-fitting, each with its evidence. For other numbers: <code>activation-study recommend "
         "--depth 50 --samples 2000 --budget low</code>."
     )
     rule = Markup(
