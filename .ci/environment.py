@@ -1,8 +1,11 @@
-"""environment.yml from requirements.lock: each package with its version and hashes. `make lock` calls it.
+"""environment.yml from requirements.lock: what the study needs, with versions and hashes. `make lock` calls it.
 
-The lines stand in the file itself: Snakemake copies it elsewhere, where `-r requirements.lock` would find nothing.
+Tools for tests are left out, so that a newer one does not make conda's environment, and the runs in it, anew. The lines
+stand in the file itself: Snakemake copies it elsewhere, where `-r requirements.lock` would find nothing.
 """
 
+import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,18 +31,30 @@ dependencies:
 """
 
 
-def entries(lock: str) -> list[str]:
-    """The lock's packages, a line each: name, version, marker and hashes; comments are left out."""
-    code = "\n".join(line for line in lock.splitlines() if not line.lstrip().startswith("#"))
-    return [" ".join(line.split()) for line in code.replace("\\\n", " ").splitlines() if line.strip()]
+def entries(lock: str, needed: set[str]) -> list[str]:
+    """A line for each package that is needed, or that a needed one needs: name, version, marker and hashes.
+
+    Below each package of the lock a comment says which others asked for it.
+    """
+    packages, asked_by = {}, {}
+    for block in re.findall(r"^\S+==.*(?:\n +.*)*", lock, re.MULTILINE):
+        name = block.partition("==")[0]
+        code, _, comment = block.partition("# via")
+        packages[name] = " ".join(code.replace("\\\n", " ").replace("#", " ").split())
+        asked_by[name] = set(re.findall(r"^ *#? *([a-z0-9-]+)$", comment, re.MULTILINE))
+    found: set[str] = set()
+    while more := {name for name in packages.keys() - found if name in needed or asked_by[name] & found}:
+        found |= more
+    return [line for name, line in packages.items() if name in found]
 
 
-def environment(lock: str) -> str:
-    """The whole file; YAML folds an entry's lines into one."""
-    folded = (one.replace(" --hash", "\n        --hash") for one in entries(lock))
+def environment(lock: str, project: str) -> str:
+    """The whole file, from the texts of requirements.lock and pyproject.toml; YAML folds an entry's lines into one."""
+    needed = {re.match(r"[\w-]+", one)[0] for one in tomllib.loads(project)["project"]["dependencies"]}
+    folded = (one.replace(" --hash", "\n        --hash") for one in entries(lock, needed))
     return HEAD + "".join(f"      - >-\n        {one}\n" for one in folded)
 
 
 if __name__ == "__main__":
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    (ROOT / "environment.yml").write_text(environment(lock), encoding="utf-8")
+    lock, project = ((ROOT / name).read_text(encoding="utf-8") for name in ("requirements.lock", "pyproject.toml"))
+    (ROOT / "environment.yml").write_text(environment(lock, project), encoding="utf-8")

@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def name_of(line: str) -> str:
     return canonicalize_name(Requirement(line.partition("--hash")[0]).name)
 
 
+def needed(wanted: Iterable[str]) -> set[str]:
+    """These packages and what they need on this machine, by what the installed ones say of themselves."""
+    found, todo = set(), list(wanted)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            asked = requirements(metadata.requires(name) or []).items()
+            todo += [other for other, one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
 def pinned_version(requirement: Requirement) -> str | None:
     """The version of an exact pin, None of anything looser."""
     match = re.fullmatch(r"==([^,*]+)", str(requirement.specifier))
@@ -79,8 +92,10 @@ def disagreements(texts: dict[str, str]) -> list[str]:
         found.append("environment.yml: pip's first line is not --require-hashes")
     entries = {name_of(line): " ".join(line.split()) for line in lock_entries(texts["requirements.lock"])}
     listed = {name_of(line): line for line in from_pip if not line.startswith("--")}
-    found += [f"environment.yml: {name} is missing" for name in sorted(entries.keys() - listed.keys())]
-    found += [f"environment.yml: {name} is superfluous" for name in sorted(listed.keys() - entries.keys())]
+    study = needed(runtime)
+    superfluous = listed.keys() - entries.keys() | listed.keys() & (extras.keys() - study)
+    found += [f"environment.yml: {name} is missing" for name in sorted(study - listed.keys())]
+    found += [f"environment.yml: {name} is superfluous" for name in sorted(superfluous)]
     found += [
         f"environment.yml: {name} is {line.partition(' --hash')[0]}, the lock's {entries[name]}"
         for name, line in listed.items()
@@ -106,7 +121,18 @@ def test_the_three_files_agree(texts: dict[str, str]) -> None:
         ("environment.yml", r" +- --require-hashes\n", "", "environment.yml: pip's first line is not --require-hashes"),
         ("environment.yml", r"(scipy==.*\n)( +--hash.*\n)+", r"\1", "environment.yml: scipy is scipy=="),
         ("environment.yml", r"(scipy==.*\n +--hash=sha256:).{8}", r"\g<1>01234567", "environment.yml: scipy is scipy="),
-        ("environment.yml", r"; sys_platform == 'win32'", "; sys_platform == 'linux'", "environment.yml: colorama is"),
+        (
+            "environment.yml",
+            r"; sys_platform == 'win32'",
+            "; sys_platform == 'linux'",
+            "environment.yml: pyreadline3 is",
+        ),
+        (
+            "environment.yml",
+            r"(?m)^      - >-",
+            "      - pytest==9.0\n      - >-",
+            "environment.yml: pytest is superfluous",
+        ),
         ("environment.yml", r"python=[\d.]+", "python=3.12", "environment.yml: python is 3.12"),
         (
             "pyproject.toml",
@@ -133,10 +159,8 @@ def test_a_drift_is_noticed(texts: dict[str, str], file: str, pattern: str, repl
 
 
 def test_environment_yml_is_what_make_lock_writes(texts: dict[str, str]) -> None:
-    assert (
-        runpy.run_path(str(ROOT / ".ci" / "environment.py"))["environment"](texts["requirements.lock"])
-        == texts["environment.yml"]
-    )
+    write = runpy.run_path(str(ROOT / ".ci" / "environment.py"))["environment"]
+    assert write(texts["requirements.lock"], texts["pyproject.toml"]) == texts["environment.yml"]
 
 
 def test_pip_reads_the_lines_that_conda_hands_it(texts: dict[str, str], tmp_path: Path) -> None:
