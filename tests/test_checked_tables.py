@@ -51,6 +51,7 @@ NUMBERS = [
     ("runs", "test_accuracy", -0.1, "must be at least 0"),
     ("runs", "train_loss", np.inf, "inf must be finite"),
     ("runs", "learning_rate", -np.inf, "-inf must be finite"),
+    ("runs", "train_loss", 1e101, "1e+101 must be finite, and at most 1e+100 in size"),
     ("runs", "learning_rate", np.nan, "a value is missing"),
     ("runs", "depth", 0, "must be at least 1"),
     ("runs", "depth", 2**62, "must be at most 1000"),

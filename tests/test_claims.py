@@ -139,6 +139,20 @@ def test_faults_of_the_whole_file(tmp_path, written):
         claims.read(twice)
 
 
+@pytest.mark.parametrize(
+    "stem", ['a"><img src=x onerror=alert(1)>', "a b", "-a", "é", "a.b", "n" * 65, "a\u202eb", "a\x1bb", "=a", "a\n"]
+)
+def test_a_file_is_called_as_a_family_may_be(written, stem):
+    path = written(DIFFERENCE)
+    named = path.rename(path.with_name(f"{stem}.yaml"))
+    with pytest.raises(StudyError, match="the file's name, without its suffix, names a family of tests") as refused:
+        claims.read(named)
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300
+    assert claims.read(named.rename(path.with_name("My-claims_2.yaml"))).family == "My-claims_2"
+
+
 def test_reading_fills_in_and_names_rows(written):
     path = written(DIFFERENCE, DIFFERENCE | {"where": {"depth": 5}})
     read = claims.read(path)

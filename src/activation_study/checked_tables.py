@@ -26,6 +26,8 @@ _KINDS = {
     "float": (pa.types.is_floating, pa.types.is_integer),
     "bool": (pa.types.is_boolean,),
 }
+LARGEST = 1e100
+"""Of a number that no bound is known for: float32 ends at 3.4e38, and squares and products still fit float64."""
 _FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's kinds of characters that steer a terminal or turn the order of a text: they have no place in one."""
 _JOINERS = "\u00ad\u200c\u200d"
@@ -124,8 +126,8 @@ def _check_numbers(where: str, spec: Column, values: pa.Array) -> None:
         value = ends[end]
         if value is None:
             continue
-        if isinstance(value, float) and value in (float("inf"), float("-inf")):
-            raise StudyError(f"{where}: {value} must be finite")
+        if isinstance(value, float) and not abs(value) <= LARGEST:
+            raise StudyError(f"{where}: {value:g} must be finite, and at most {LARGEST:g} in size")
         if beyond is not None and (value < beyond if end == "min" else value > beyond):
             raise StudyError(f"{where}: {shown(value)} must be {word} {beyond:g}")
 

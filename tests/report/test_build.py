@@ -112,6 +112,21 @@ def test_an_error_in_a_section_is_raised_as_it_is(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_section_cannot_cope_with_is_one_line(
+    processes: int, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(provenance, "section", lambda data: data.tables["no such\ntable"])
+    monkeypatch.setattr(building, "SECTIONS", (provenance,))
+    with pytest.raises(StudyError) as refused:
+        build("small", tables, tmp_path / "small.html", PROVENANCE, processes=processes)
+    line = str(refused.value)
+    assert line.startswith("report: the section provenance cannot be made of these tables (KeyError: ")
+    assert "\n" not in line
+    assert refused.value.__cause__ is not None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_process_that_is_killed_is_one_line(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provenance, "section", lambda data: os.kill(os.getpid(), signal.SIGKILL))
     monkeypatch.setattr(building, "SECTIONS", (provenance,))

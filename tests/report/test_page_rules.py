@@ -12,7 +12,8 @@ import pytest
 from activation_study.report import document
 from activation_study.report.build import SECTIONS
 from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, slugs, walk
+from activation_study.report.document import Figure, walk
+from activation_study.report.markup import slugs
 from activation_study.report.sections import answer, gradients, rates, units
 from activation_study.report.tables import Download, Table
 from report.synthetic import PROVENANCE, Shape, write_tables

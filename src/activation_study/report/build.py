@@ -50,6 +50,7 @@ from activation_study.report.sections import (
 )
 from activation_study.report.tables import Table, csv_text
 from activation_study.report.theme import themed
+from activation_study.text import one_line
 
 PARTS: Mapping[str, Mapping[ModuleType, str]] = {
     "The answer": {
@@ -114,7 +115,7 @@ def build(
     """
     data = StudyData.read(study, Path(tables), provenance)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
-    first = answer.section(data)
+    first = _section_of(answer, data)
     made = _made(data, processes)
     sections = list(made.values())
     _hold_to_slugs([first, *sections])
@@ -143,12 +144,26 @@ def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
                 "again, with --cores 1 if it happens again"
             ) from None
     else:
-        made = [module.section(data) for module in SECTIONS]
+        made = [_section_of(module, data) for module in SECTIONS]
     return {module: section for module, section in zip(SECTIONS, made, strict=True) if section is not None}
 
 
 def _section(index: int) -> Section | None:
-    return SECTIONS[index].section(_forked[0])
+    return _section_of(SECTIONS[index], _forked[0])
+
+
+def _section_of(module: ModuleType, data: StudyData) -> Section | None:
+    """What a section cannot cope with is one line, whoever made the tables; the error itself is its cause."""
+    try:
+        return module.section(data)
+    except (StudyError, MemoryError):
+        raise
+    except Exception as error:
+        name = module.__name__.rpartition(".")[2]
+        raise StudyError(
+            f"report: the section {name} cannot be made of these tables ({type(error).__name__}: "
+            f"{one_line(error, 200)}); if a study wrote them as they are, this is a fault of the program: tell us"
+        ) from error
 
 
 Contents = Mapping[str, Sequence[tuple[str, str]]]
