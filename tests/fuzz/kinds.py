@@ -83,7 +83,8 @@ claims:
     quote: ReLU beats the others.
     rows:
       - {test: both, type: difference, experiment: core, metric: test_accuracy, check: mine.2,
-         arms: [{activation: relu}, {activation: swish}], over: {depth: [2, 5]}, smallest: 0.01, reason: a point}
+         arms: [{activation: relu}, {activation: swish}], where: {depth: [2, 5]}, over: {width: 16},
+         smallest: 0.01, reason: a point}
       - {test: noise, type: exploratory, experiment: more, metric: noise_loss, where: {dataset: digits},
          arms: [{optimiser: sgd}, {optimiser: adam}]}
   - id: other

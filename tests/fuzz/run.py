@@ -1,6 +1,7 @@
 """`make fuzz`: an hour of inputs made wrong at random, all kinds in turn, with its figures at the end."""
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -60,12 +61,13 @@ def main() -> None:
     figures = {kind: Figures() for kind in ([chosen.only] if chosen.only else KINDS)}
     end, turn = time.monotonic() + 60 * chosen.minutes, chosen.seed
     waiting = list(figures)
-    while waiting and time.monotonic() < end:
-        kind = waiting.pop(0)
-        _round(kind, figures[kind], turn, end)
-        turn += 1
-        if figures[kind].inputs < chosen.examples:
-            waiting.append(kind)
+    with contextlib.suppress(KeyboardInterrupt):  # the figures so far are printed
+        while waiting and time.monotonic() < end:
+            kind = waiting.pop(0)
+            _round(kind, figures[kind], turn, end)
+            turn += 1
+            if figures[kind].inputs < chosen.examples:
+                waiting.append(kind)
     for kind, found in figures.items():
         print(found.line(kind))
         for place, (value, message) in found.failures.items():
