@@ -131,7 +131,7 @@ def test_slope_distributions():
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"class": "Relu"}, "'Relu' is not an activation class of torch.nn (did you mean ReLU?)"),
+        ({"class": "Relu"}, "'Relu' is not an activation class of torch.nn; did you mean ReLU?"),
         ({"class": "leaky_relu"}, "did you mean LeakyReLU?"),
         ({"class": "Parameter"}, "'Parameter' is not an activation class of torch.nn"),
         (
