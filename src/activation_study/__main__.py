@@ -1,4 +1,4 @@
-"""`activation-study <command>`: checks a config, questions a study's tables. `python -m activation_study` is the same."""
+"""`activation-study <command>`, or `python -m activation_study`: checks a config, questions a study's tables."""
 
 from __future__ import annotations
 
