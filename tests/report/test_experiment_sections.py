@@ -215,7 +215,7 @@ def test_every_activation_has_a_folded_section_of_its_own(data: StudyData, drawn
     own = tables["table-activation-relu"]
     expected = data.ranking[data.ranking["activation"] == "relu"].sort_values(["dataset", "depth"])
     assert [row[2] for row in _cells(own)] == [f"{score * 100:.2f}" for score in expected["test_accuracy"]]
-    elsewhere = _cells(tables["table-activation-relu-elsewhere"])
+    elsewhere = _cells(tables["table-elsewhere-activation-relu"])
     assert {row[1] for row in elsewhere} == {
         "2 layers, centred true",
         "2 layers, initial_bias -0.5",

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from activation_study import tables as stored
 from activation_study.report import build as building
 from activation_study.report import markup
 from activation_study.report.build import build
@@ -114,13 +115,18 @@ def test_every_id_of_a_page_is_a_slug_and_stands_there_once(report: Path):
 
 def test_an_activation_called_like_another_one_s_table_has_ids_of_its_own(tmp_path: Path):
     names = ("relu", "relu-elsewhere", "Relu", "s")
-    shape = Shape(names, ("digits",), (2,), seeds=2, unavailable=())
+    shape = Shape(names, ("digits",), (2, 5), seeds=2, unavailable=())
     folder = write_tables(tmp_path / "tables", shape)
-    experiments = pd.read_parquet(folder / "experiments.parquet")
-    assert len(experiments) == len(names)
+    path = folder / "experiments.parquet"
+    experiments = pd.read_parquet(path)
+    other = experiments.assign(
+        experiment=experiments["run"].str.contains("depth=5").map({True: "other", False: "core"})
+    )
+    stored.write_parquet(stored.from_rows("experiments", other.to_dict("records")), path)
     build("x", folder, tmp_path / "x.html", PROVENANCE)
     ids = re.findall(r'\sid="([^"]*)"', (tmp_path / "x.html").read_text(encoding="utf-8"))
     assert len(set(ids)) == len(ids)
+    assert {"table-activation-relu-elsewhere", "table-elsewhere-activation-relu"} <= set(ids)
     data = StudyData.read("x", folder, PROVENANCE)
     assert len(set(profiles.identifiers(data).values())) == len(names)
 
@@ -171,8 +177,6 @@ def test_a_header_is_text_too_and_missing_values_stay_missing():
 
 def test_every_csv_of_a_report_goes_through_it(tmp_path: Path):
     folder = write_tables(tmp_path / "tables", SMALL)
-    from activation_study import tables as stored
-
     path = folder / "activations.parquet"
     frame = pd.read_parquet(path).assign(definition="=HYPERLINK(1)")
     stored.write_parquet(stored.from_rows("activations", frame.to_dict("records")), path)
