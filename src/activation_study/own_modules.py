@@ -24,9 +24,9 @@ from activation_study.text import one_line, plain, shown
 
 
 def files(entry: Mapping[str, Any]) -> list[Path]:
-    """The Python file behind a ``module`` entry and those that it imports, of one's own; none for the other kinds.
+    """The Python file behind a ``module`` entry, and those of one's own that it imports; none for the other kinds.
 
-    What Python or the installed packages bring is left out, unless the module lies in that very package.
+    Of what Python or the installed packages bring, the file itself counts, not what that imports.
 
     Raises:
         StudyError: one of the names is also that of a module of Python's or of an installed package.
@@ -35,22 +35,22 @@ def files(entry: Mapping[str, Any]) -> list[Path]:
         return []
     name = entry["module"].partition(":")[0]
     found: dict[Path, None] = {}
-    waiting = _with_parents(name)
-    seen: set[str] = set()
+    waiting, seen, ours = _with_parents(name), set(), {}
     while waiting:
         module = waiting.pop()
-        if module in seen:
+        top = module.partition(".")[0]
+        if top not in ours:
+            spec = _find(top)
+            ours[top] = spec is not None and not _installed(spec)
+        if module in seen or not (ours[top] or top == name.partition(".")[0]):
             continue
         seen.add(module)
         spec = _find(module)
-        own = module.partition(".")[0] == name.partition(".")[0]
         if spec is None or not spec.has_location or spec.origin is None:
             continue  # a folder without __init__.py, or nothing: the job that imports it says what is wrong
-        file = Path(spec.origin)
-        if not own and _installed(file):
-            continue
-        found[file] = None
-        waiting += _imported(module, file, package=spec.submodule_search_locations is not None)
+        found[Path(spec.origin)] = None
+        if ours[top]:
+            waiting += _imported(module, Path(spec.origin), package=spec.submodule_search_locations is not None)
     return sorted(found)
 
 
@@ -142,11 +142,14 @@ def _search(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None
     return None
 
 
-def _installed(file: Path) -> bool:
-    """Whether the file belongs to Python or to an installed package."""
+def _installed(spec: importlib.machinery.ModuleSpec) -> bool:
+    """Whether it belongs to Python or to an installed package."""
+    if spec.origin is None or not spec.has_location:
+        return spec.submodule_search_locations is None  # built in; else a folder without __init__.py
     paths = sysconfig.get_paths()
     places = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(file.is_relative_to(place) for place in {*places, *site.getsitepackages(), site.getusersitepackages()})
+    places |= {*site.getsitepackages(), site.getusersitepackages()}
+    return any(Path(spec.origin).is_relative_to(place) for place in places)
 
 
 def _imported(module: str, file: Path, *, package: bool) -> Iterator[str]:
