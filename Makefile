@@ -66,7 +66,7 @@ faults: env
 	set -f; $(BIN)/python tests/faults/run.py $$FAULTS
 
 fuzz: env
-	set -f; $(BIN)/python tests/fuzz/run.py $$FUZZ
+	set -f; $(BIN)/python tests/fuzz/fuzz.py $$FUZZ
 
 bench: env
 	$(BIN)/python benchmarks/run.py

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import small
-from activation_study import jobs, kernels, portraits
+from activation_study import files, jobs, kernels, portraits
 from activation_study.activations import DRAWS, from_entry
 from activation_study.errors import StudyError
 from activation_study.expressions import parse
@@ -98,8 +98,11 @@ def test_a_study_knows_its_widths(tmp_path):
     assert costed.widths("prelu") == [8, 16, 32]
     params = {"name": "prelu", "entry": {"class": "PReLU", "num_parameters": 16}, "allow_modules": True}
     jobs.describe_activation(params | {"widths": [16]}, tmp_path / "prelu.json")
-    with pytest.raises(StudyError, match="write num_parameters: width"):
-        jobs.describe_activation(params | {"widths": study.widths("prelu")}, tmp_path / "prelu.json")
+    assert files.read_json(tmp_path / "prelu.json")["status"] == "available"
+    jobs.describe_activation(params | {"widths": study.widths("prelu")}, tmp_path / "prelu.json")
+    described = files.read_json(tmp_path / "prelu.json")
+    assert described["status"] == "refused"
+    assert "write num_parameters: width" in described["message"]
 
 
 def test_a_study_with_a_literal_width_trains():

@@ -187,7 +187,7 @@ def _train(folder, monkeypatch, rows):
     digest = prepared.content_sha256(data.x, data.y, None)
     described = {"status": "available", "classes": 3, "source": "blobs", "sha256": digest}
     prepared.write_prepared(data, described, *named.values())
-    files.write_json({"constants": small.CONSTANTS["relu"]}, folder / "constants.json")
+    files.write_json({"constants": small.CONSTANTS["relu"], "status": "available"}, folder / "constants.json")
     outputs = Named({part: folder / "run" / f"{part}.parquet" for part in ("runs", "curves")})
     inputs = Named(named, constants=folder / "constants.json")
     jobs.train(small.run().params, inputs, outputs, lambda line: None)

@@ -75,13 +75,16 @@ def load(text: str) -> Any:
         StudyError: it cannot be found or imported, its name hides another module, or it ends the program.
     """
     name, _, attribute = text.partition(":")
-    if not any(_find(part) for part in _with_parents(name)[-1:]):
+    spec = _find(name)
+    if spec is None:
         where = f"{plain(Path.cwd())} or among the installed packages"
         raise StudyError(f"module {shown(text)}: {shown(name)} is not found in {where}")
     files({"module": text})  # refuses what hides another module
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # and it stays: a module may import another when it is called
+    if getattr(sys.modules.get(name), "__file__", spec.origin) != spec.origin:
+        del sys.modules[name]  # of another folder
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -112,7 +115,7 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
     others = [path for path in sys.path if path and Path(path).resolve() != Path.cwd()]
     elsewhere = _search(top, others)
     if here is not None and here.origin is not None:
-        if top in sys.stdlib_module_names or (elsewhere is not None and elsewhere.origin not in (None, here.origin)):
+        if top in sys.stdlib_module_names or (elsewhere and _installed(elsewhere)):
             raise StudyError(
                 f"{plain(here.origin)}: has the name of {shown(top)}, a module that Python or another package needs; "
                 "give the file another name"

@@ -75,6 +75,8 @@ def synthetic_rows(shape: Shape) -> dict[str, list[dict[str, Any]]]:
                     _run(rows, shape, activation, dataset, depth)
     for dataset in (*shape.datasets, *shape.unavailable):
         rows["datasets"].append(_dataset(dataset, dataset not in shape.unavailable))
+        if dataset in shape.unavailable:
+            rows["gaps"].append({"kind": "dataset", "name": dataset, **rows["datasets"][-1]})
     _judge(rows)
     return rows
 
