@@ -51,6 +51,9 @@ ENTRIES = {
     "slow": {"module": "test_cost:SlowReLU"},
 }
 
+LONGER = set(ENTRIES) - {"relu", "prelu", "own"}
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LONGER else name for name in ENTRIES]
+
 
 def arm(name, width=16, depth=3, batch_size=12):
     activation = from_entry(name, ENTRIES[name])
@@ -82,7 +85,9 @@ def hasty(monkeypatch):
     monkeypatch.setattr(cost, "BLOCK_SECONDS", 1e-4)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ENTRIES if name not in QUICK)]
+)
 @pytest.mark.usefixtures("hasty")
 def test_every_kind_of_activation_gives_a_valid_table(name):
     torch.set_num_threads(2)

@@ -138,6 +138,7 @@ def test_missing_cells_and_datasets_are_named(report: Path):
     assert "tanh has scores in 4 of 5 combinations only, so it has no place." in text
 
 
+@pytest.mark.slow
 def test_a_study_without_any_score_still_builds(tmp_path: Path):
     shape = Shape(("relu", "elu"), (), (2,), unavailable=("digits",))
     build("none", write_tables(tmp_path, shape), tmp_path / "none.html", PROVENANCE)
