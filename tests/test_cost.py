@@ -85,9 +85,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(cost, "BLOCK_SECONDS", 1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ENTRIES if name not in QUICK)]
-)
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("hasty")
 def test_every_kind_of_activation_gives_a_valid_table(name):
     torch.set_num_threads(2)
