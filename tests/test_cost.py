@@ -230,6 +230,7 @@ def test_below_six_pairs_there_is_no_interval():
     assert summary["ratio_to_relu"] == 3
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_ratio_whatever_the_noise():
     """Clocks with bursts: 600 jobs of 25 pairs whose true median ratio is 1.3."""
     source = np.random.default_rng(0)

@@ -63,6 +63,7 @@ def test_constants_to_every_printed_digit(name):
     assert (row["activation"], row["kind"]) == (name, activation(name).kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_largest_slope(name):
     derivative = TABLE[name][2]
