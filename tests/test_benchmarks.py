@@ -58,6 +58,7 @@ def test_flops_are_those_that_pytorch_counts(depth, width, batch):
     assert counter.get_total_flops() == data.training_flops(depth, width, batch)
 
 
+@pytest.mark.slow
 def test_the_product_rate_is_positive_and_leaves_the_product_as_it_was():
     before = torch.get_float32_matmul_precision()
     rates = data.product_rates(0.0005)

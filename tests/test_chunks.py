@@ -77,7 +77,7 @@ def test_joining_leaves_the_old_chunks_as_they_were():
         assert torch.equal(now, then)
 
 
-@pytest.mark.parametrize("optimiser", ["momentum", "adam"])
+@pytest.mark.parametrize("optimiser", ["momentum", pytest.param("adam", marks=pytest.mark.slow)])
 def test_a_restored_chunk_goes_on_bit_for_bit(optimiser):
     rates = [0.03, 1e4, 0.1]  # the second one diverges
     straight = _chunk([1, 2, 3], rates, optimiser=optimiser)

@@ -160,6 +160,7 @@ def _paths(value, prefix=()):
         yield from _paths(inside, (*prefix, key))
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.data())
 def test_a_mutated_config_gives_runs_or_a_study_error(data):

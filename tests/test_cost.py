@@ -51,6 +51,9 @@ ENTRIES = {
     "slow": {"module": "test_cost:SlowReLU"},
 }
 
+LONGER = set(ENTRIES) - {"relu", "prelu", "own"}
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LONGER else name for name in ENTRIES]
+
 
 def arm(name, width=16, depth=3, batch_size=12):
     activation = from_entry(name, ENTRIES[name])
@@ -82,7 +85,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(cost, "BLOCK_SECONDS", 1e-4)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("hasty")
 def test_every_kind_of_activation_gives_a_valid_table(name):
     torch.set_num_threads(2)
@@ -227,6 +230,7 @@ def test_below_six_pairs_there_is_no_interval():
     assert summary["ratio_to_relu"] == 3
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_ratio_whatever_the_noise():
     """Clocks with bursts: 600 jobs of 25 pairs whose true median ratio is 1.3."""
     source = np.random.default_rng(0)

@@ -65,6 +65,7 @@ def test_paths_are_relative_to_the_project_that_is_worked_in(monkeypatch, tmp_pa
     assert sources("seeds") == (str(PACKAGE / "seeds.py"),)
 
 
+@pytest.mark.slow
 def test_no_module_depends_on_the_report_but_the_report():
     for file in PACKAGE.glob("*.py"):
         assert not any(name.startswith("report") for name in _names(file.stem)), file.name

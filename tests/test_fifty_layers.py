@@ -1,5 +1,7 @@
 """What the study is about, on real data: fifty layers learn with one activation and not with another."""
 
+import statistics
+
 import pytest
 import torch
 
@@ -17,13 +19,13 @@ def digits():
     return datasets.load("digits", {"source": "digits"})
 
 
-def accuracies(digits, entry, initialisation):
+def accuracies(digits, entry, initialisation, seeds):
     """Test accuracy of the evaluation seeds, width 64, SGD with momentum."""
     study = Study.from_config(
         {
             "study": "deep",
             "device": "cpu",
-            "seeds": {"tuning": 1, "evaluation": 3},
+            "seeds": {"tuning": 1, "evaluation": seeds},
             "learning_rates": {"momentum": [0.001]},
             "training": {"evaluations_per_decade": 2, "probes_per_decade": 1},
             "activations": {"it": entry},
@@ -39,11 +41,16 @@ def accuracies(digits, entry, initialisation):
 
 @pytest.mark.slow
 def test_sigmoid_at_pytorchs_default_stays_at_chance(digits):
-    assert max(accuracies(digits, {"class": "Sigmoid"}, "torch_default")) < 0.15
+    assert max(accuracies(digits, {"class": "Sigmoid"}, "torch_default", seeds=3)) < 0.15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("entry", "least"), [({"class": "ReLU"}, 0.3), ({"class": "ELU"}, 0.8)])
+@pytest.mark.parametrize(("entry", "least"), [({"class": "ReLU"}, 0.45), ({"class": "ELU"}, 0.85)])
 def test_relu_and_elu_at_their_gains_learn(digits, entry, least):
-    found = accuracies(digits, entry, "gain")
-    assert min(found) > least, found
+    """By the median: rounding decides which seeds of ReLU do badly, and another processor rounds differently.
+
+    Of 24 networks, 12 by each of two kinds of kernel, ReLU's lie between 0.19 and 0.91, two of them below 0.45, and
+    ELU's 12 between 0.90 and 0.96: nine seeds have a median below the threshold in one processor out of thousands.
+    """
+    found = accuracies(digits, entry, "gain", seeds=9)
+    assert statistics.median(found) > least, found

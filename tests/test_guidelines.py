@@ -147,6 +147,7 @@ def ledger(row: str, verdict: str, estimate: float = 0.03) -> pd.DataFrame:
     return pd.DataFrame([{"family": "claims", "article": True, "row": row, "verdict": verdict} | numbers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.row)
 def test_a_sentence_follows_its_verdict_and_its_numbers(rule):
     tables = planted(elu_when_deep)

@@ -227,6 +227,7 @@ def _agreement(signs):
     return abs(signs.sum()) / len(signs) if len(signs) else np.nan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_sign_agreements(name, normalisation):

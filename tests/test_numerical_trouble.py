@@ -111,6 +111,7 @@ def test_features_that_are_constant_are_a_result():
         _rows(arrays=_arrays(np.full((120, 4), 7.0), data.y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1e-36, 1e36])
 def test_the_unit_of_the_inputs_does_not_matter(factor):
     """Near both ends of float32 the mean square would overflow or vanish in it."""

@@ -284,7 +284,9 @@ def _probe_samples(replicas=3, samples=40, seed=3):
 
 @pytest.mark.parametrize("metric", GRADIENT_METRICS)
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "prelu", "quick_gelu"])
+@pytest.mark.parametrize(
+    "name", ["relu", "prelu", *(pytest.param(n, marks=pytest.mark.slow) for n in ("sigmoid", "quick_gelu"))]
+)
 def test_gradient_metric(name, normalisation, metric):
     network = stacked(name, dtype=torch.float32, normalisation=normalisation)
     for norm in network.norms:  # any state other than that of initialisation

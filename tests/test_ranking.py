@@ -43,8 +43,16 @@ def test_identical_scores_are_not_told_apart(scores):
     assert ranking.pairwise_wilcoxon(twin).loc["twin", "relu"] == 1
 
 
-def test_critical_difference_diagram_takes_them(scores):
+@pytest.fixture
+def _without_a_screen():
+    before = mpl.get_backend()
     mpl.use("Agg")
+    yield
+    mpl.use(before)  # the report's own
+
+
+@pytest.mark.usefixtures("_without_a_screen")
+def test_critical_difference_diagram_takes_them(scores):
     drawn = scikit_posthocs.critical_difference_diagram(ranking.mean_ranks(scores), ranking.pairwise_wilcoxon(scores))
     assert len(drawn["markers"]) == 3
 

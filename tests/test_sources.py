@@ -211,6 +211,7 @@ def test_fashion_mnist_from_the_debian_package(fashion, tmp_path, monkeypatch):
     package = tmp_path / "package"
     write_gz(package / "usr/share/datasets/fashion-mnist", fashion[2])
     (package / "DEBIAN").mkdir()
+    (package / "DEBIAN").chmod(0o755)  # as dpkg-deb wants it, whatever the umask
     (package / "DEBIAN" / "control").write_text(
         "Package: dataset-fashion-mnist\nVersion: 0\nArchitecture: all\nMaintainer: a <a@b>\nDescription: d\n"
     )

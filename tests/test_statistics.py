@@ -167,6 +167,7 @@ def test_equivalence_and_its_reverse(rng):
         statistics.equivalence_test(near, 0)
 
 
+@pytest.mark.slow
 @given(VALUES, st.floats(0.1, 100))
 def test_equivalence_and_its_reverse_are_never_both_shown(values, margin):
     same, other = statistics.equivalence_test(values, margin).p, statistics.difference_test(values, margin).p

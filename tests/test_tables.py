@@ -54,6 +54,7 @@ def test_a_missing_value_where_one_must_be_is_refused():
             tables.validate("curves", tables.from_rows("curves", [_row("curves", learning_rate=wrong)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [

@@ -19,6 +19,7 @@ class Failing:
     __str__ = __repr__
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_every_value_is_shown_in_one_short_line_that_prints(value):
     for text in (shown(value), plain(value)):

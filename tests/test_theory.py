@@ -63,6 +63,7 @@ def test_constants_to_every_printed_digit(name):
     assert (row["activation"], row["kind"]) == (name, activation(name).kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_largest_slope(name):
     derivative = TABLE[name][2]
@@ -128,6 +129,7 @@ def test_quadrature_of_powers(power):
     assert theory.gaussian_mean(lambda z: z**power) == pytest.approx(double_factorial, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, row in PRINTED.items() if row[3] is not None])
 def test_the_edge_of_chaos_is_a_fixed_point_with_unit_slope(name):
     phi = response(name)

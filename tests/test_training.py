@@ -153,6 +153,7 @@ def _spied(monkeypatch, run, arrays=None):
     return {role: sorted(set(replicas)) for role, replicas in seen.items()}
 
 
+@pytest.mark.slow
 def test_evaluation_seeds_are_fresh_and_runs_are_paired(monkeypatch):
     base = _spied(monkeypatch, small.run())
     seeds = {role: {seed for _, seed, _ in replicas} for role, replicas in base.items()}

@@ -149,6 +149,7 @@ def test_zero_variance_gets_a_verdict():
 ARRAYS = hnp.arrays(float, (3, 4), elements=st.floats(-3, 3) | st.sampled_from([0.0, 1.0, np.nan]))
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.lists(

@@ -165,6 +165,7 @@ def test_a_note_on_a_dataset_is_shown_beside_its_table(tmp_path: Path):
     assert 'id="gaps"' not in html
 
 
+@pytest.mark.slow
 def test_a_study_without_any_score_still_builds(tmp_path: Path):
     shape = Shape(("relu", "elu"), (), (2,), unavailable=("digits",))
     build("none", write_tables(tmp_path, shape), tmp_path / "none.html", PROVENANCE)

@@ -105,6 +105,7 @@ def test_no_two_blocks_share_an_id_or_a_download(data: StudyData, drawn: dict):
         assert held.setdefault(block.data.name, block.data.csv) == block.data.csv
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "without"),
     [

@@ -22,6 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     return StudyData.read("three", write_tables(tmp_path_factory.mktemp("tables"), THREE), PROVENANCE)
 
 
+@pytest.mark.slow
 def test_the_three_steps_stand_beside_the_evidence(data: StudyData):
     steps = next(block for block in walk([guide.section(data)]) if isinstance(block, Items)).items
     assert len(steps) == 3

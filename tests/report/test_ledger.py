@@ -41,6 +41,7 @@ def test_a_claim_wears_the_verdicts_that_are_judged(data):
     assert badges["C06"] == ["exploratory"]
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_ledger(report):
     html = report.read_text(encoding="utf-8")
     for name in ("claim-c01", "claim-c01-1", "claim-c01-2", "claim-c04"):

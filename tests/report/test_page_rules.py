@@ -43,11 +43,13 @@ def aggregates(tables: Path) -> list[Download]:
     return _aggregates(StudyData.read("small", tables, PROVENANCE))
 
 
+@pytest.mark.slow
 def test_every_aggregate_says_what_it_rests_on(aggregates: list[Download]):
     assert len(aggregates) > 10
     assert [fault for held in aggregates for fault in _unfounded(held)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "fault"), [("n", "without a count"), ("diverged", "without diverged")])
 def test_an_aggregate_without_its_counts_is_noticed(aggregates: list[Download], column: str, fault: str):
     held = next(one for one in aggregates if one.name == "overall")

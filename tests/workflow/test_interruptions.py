@@ -170,6 +170,7 @@ def test_training_may_be_stopped_more_than_once(undisturbed, tmp_path, monkeypat
     assert steps < _all_steps(undisturbed) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"code": "2"}, {"run": small.run({"steps": 61}).params}])
 def test_a_checkpoint_of_something_else_is_not_used(undisturbed, tmp_path, monkeypatch, other):
     path = tmp_path / "checkpoint.pt"
