@@ -5,10 +5,12 @@ from pathlib import Path
 from activation_study.jobs import job
 
 with job(snakemake.log[0]) as log:
+    from activation_study import receipts
     from activation_study.provenance import provenance
     from activation_study.report.build import build
     from activation_study.study import Study
 
     study = Study.from_config(snakemake.config)
+    made_by = receipts.of_report(receipts.found(snakemake.input[0]))
     tables, out = Path(snakemake.input[0]).parent, Path(snakemake.output.html)
-    log(build(study.name, tables, out, provenance(study), processes=snakemake.threads))
+    log(build(study.name, tables, out, provenance(study), made_by=made_by, processes=snakemake.threads))

@@ -65,7 +65,9 @@ def _train(study, folder, status="available"):
 def _study():
     measure = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
     core = small.CONFIG["experiments"]["core"] | {"activation": ["tanh", "relu"], "measure": measure}
-    return Study.from_config(small.config(experiments={"core": core, "again": core | {"activation": "relu"}}))
+    return Study.from_config(
+        small.config(cost={"measure": False}, experiments={"core": core, "again": core | {"activation": "relu"}})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
 def test_an_activation_that_is_refused_is_a_gap_and_the_others_have_results(tmp_path):
     core = small.CONFIG["experiments"]["core"] | {"activation": ["relu", "inplace"]}
     more = {"inplace": {"class": "SiLU", "inplace": True}}
-    study = Study.from_config(small.config(activations=more, experiments={"core": core}))
+    study = Study.from_config(small.config(activations=more, cost={"measure": False}, experiments={"core": core}))
     inputs = _train(study, tmp_path)
     (tmp_path / "tables").mkdir()
     collecting.collect_tables(study, inputs, _outputs(tmp_path / "tables"))

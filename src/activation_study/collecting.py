@@ -30,7 +30,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
         StudyError: if a file is not what its name says, or was made by another config or other code, or a table breaks
             its schema.
     """
-    receipts.check_runs(study, inputs)
+    made_by = receipts.checked(study, inputs)
     collected = {name: tables.concatenated(name, inputs[name]) for name in CONCATENATED}
     collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
     collected["gaps"] = _gaps(study, inputs)
@@ -46,7 +46,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
                 f"{shown(first['failure_case'])} breaks {plain(first['check'])}"
             ) from None
     for name, table in collected.items():
-        tables.write_parquet(table, outputs[name], receipts.of_tables(study))
+        tables.write_parquet(table, outputs[name], made_by)
     with files.replacing(outputs.dictionary) as temporary:
         temporary.write_text(schemas.data_dictionary(), encoding="utf-8")
 

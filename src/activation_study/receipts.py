@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import html
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -18,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 from activation_study import datasets, files, own_modules
 from activation_study.dependencies import STEPS, sources_digest
 from activation_study.errors import StudyError
-from activation_study.text import shown
+from activation_study.text import plain, shown
 
 if TYPE_CHECKING:
-    from activation_study.study import Run, Study
+    from activation_study.study import Study
 
 PAGE_HEAD = 4000
-"""Characters of the page that are searched for the config's digest."""
-_CONFIG = re.compile(r'<meta name="activation-study-config" content="([0-9a-f]{64})">')
+"""Characters of the page that are searched for its receipt."""
+_IN_PAGE = re.compile(r'<meta name="activation-study-receipt" content="([^"]*)">')
 Receipt = dict[str, Any]
-"""``params`` (plain values) and digests by name: ``code``, ``constants``, ``data``, ``files``, ``claims``."""
+"""``params`` (plain values) and digests: ``code``, ``constants``, ``data``, ``files``, ``claims``, ``results``."""
 
 
 def of_activation(params: Mapping[str, Any]) -> Receipt:
@@ -51,20 +53,21 @@ def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: 
     return {"params": params, "code": code, "constants": _constants(description), "data": manifest["sha256"]}
 
 
-def of_tables(study: Study) -> Receipt:
-    """For the tables ``collecting`` writes."""
-    return {"params": {"config": study.digest}, "code": _code("tables")}
+def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
+    """For the tables that ``collecting`` writes of runs and costs with these receipts, by their files."""
+    results = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+    return {"params": {"config": study.digest}, "code": _code("tables"), "results": results}
 
 
-def of_ledger(study: Study) -> Receipt:
-    """For the two tables of verdicts."""
+def of_ledger(study: Study, tables: Receipt) -> Receipt:
+    """For the two tables of verdicts on tables with this receipt."""
     claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config["claims"]}
-    return {"params": {"config": study.digest}, "code": _code("ledger"), "claims": claims}
+    return _on(tables, "ledger") | {"claims": claims}
 
 
-def of_report(study: Study) -> Receipt:
-    """For the page."""
-    return {"params": {"config": study.digest}}
+def of_report(tables: Receipt) -> Receipt:
+    """For the page on tables with this receipt."""
+    return _on(tables, "report")
 
 
 def found(path: str | Path) -> Receipt:
@@ -74,7 +77,7 @@ def found(path: str | Path) -> Receipt:
             receipt = files.read_json(path)[files.MADE_BY]
         elif Path(path).suffix == ".html":
             with Path(path).open(encoding="utf-8") as page:
-                receipt = {"params": {"config": _CONFIG.search(page.read(PAGE_HEAD))[1]}}
+                receipt = json.loads(html.unescape(_IN_PAGE.search(page.read(PAGE_HEAD))[1]))
         else:
             import pyarrow.parquet as pq
 
@@ -114,7 +117,7 @@ def stale(study: Study) -> dict[str, str]:
     manifests: dict[str, Mapping[str, Any]] = {}
 
     def fresh(path: str, expected: Receipt) -> bool:
-        if not Path(path).exists():
+        if not os.path.exists(path):  # noqa: PTH110  # ten thousand times
             return False
         if (why := difference(path, expected)) is not None:
             wrong[path] = why
@@ -129,18 +132,13 @@ def stale(study: Study) -> dict[str, str]:
         fingerprint = datasets.fingerprint(study.config["datasets"][name])
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = files.read_json(path)
-    for name in study.costed():
-        if name in descriptions:
-            fresh(
-                study.cost_file(name), of_cost(study.cost_params(SimpleNamespace(activation=name)), descriptions[name])
-            )
-    for run in study.runs.values():
-        activation, dataset = run.factors["activation"], run.factors["dataset"]
-        if activation in descriptions and dataset in manifests:
-            fresh(study.run_file(run), of_run(run.params, descriptions[activation], manifests[dataset]))
-    fresh(study.table_file("runs"), of_tables(study))
-    fresh(study.table_file("ledger"), of_ledger(study))
-    fresh(study.page, of_report(study))
+    made = _made(study, descriptions, manifests)
+    there = [path for path, expected in made.items() if fresh(path, expected)]
+    if len(there) == len(study.costed()) + len(study.runs):
+        tables = of_tables(study, made)
+        fresh(study.table_file("runs"), tables)
+        fresh(study.table_file("ledger"), of_ledger(study, tables))
+        fresh(study.page, of_report(tables))
     return wrong
 
 
@@ -177,32 +175,49 @@ def _without(study: Study) -> dict[str, tuple[str, str]]:
     return found
 
 
-def check_runs(study: Study, inputs: Any) -> None:
-    """Refuse runs that something else made: they would stand on a page with this config's name.
+def checked(study: Study, inputs: Any) -> Receipt:
+    """The receipt of the tables to be made of these files.
+
+    What something else made is refused: it would stand on a page with this config's name.
 
     Args:
         study: the validated config.
-        inputs: with the paths of ``jobs``, ``activations`` and ``datasets``, in the config's order.
+        inputs: with the paths of ``jobs``, ``cost``, ``activations`` and ``datasets``, in the config's order.
 
     Raises:
-        StudyError: how many, the first of them, and what to do.
+        StudyError: how many files something else made, the first of them, and what to do.
     """
-    paths = dict(zip(study.runs, inputs.jobs, strict=True))
     descriptions = {n: files.read_json(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
     manifests = {n: files.read_json(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
-    wrong = {
-        id: why for id, run in study.runs.items() if (why := difference(paths[id], _of(run, descriptions, manifests)))
-    }
+    paths = dict(zip(map(study.cost_file, study.costed()), inputs.cost, strict=True))
+    paths |= dict(zip(map(study.run_file, study.runs.values()), inputs.jobs, strict=True))
+    made = _made(study, descriptions, manifests)
+    wrong = {name: why for name, expected in made.items() if (why := difference(paths[name], expected))}
     if wrong:
         first, why = next(iter(wrong.items()))
         raise StudyError(
-            f"{study.results}: {len(wrong)} of {len(paths)} runs were not made by this config and code, the first "
-            f"{first} ({why}); give the same command again, and they are trained again"
+            f"{study.results}: {len(wrong)} of {len(made)} results were not made by this config and code, the first "
+            f"{plain(first)} ({why}); give the same command again, and they are made again"
         )
+    return of_tables(study, made)
 
 
-def _of(run: Run, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> Receipt:
-    return of_run(run.params, descriptions[run.factors["activation"]], manifests[run.factors["dataset"]])
+def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Receipt]:
+    """The receipts of the runs and costs whose activations are described and whose data are there, by their files."""
+    made = {}
+    for name in study.costed():
+        if name in descriptions:
+            params = study.cost_params(SimpleNamespace(activation=name))
+            made[study.cost_file(name)] = of_cost(params, descriptions[name])
+    for run in study.runs.values():
+        activation, dataset = run.factors["activation"], run.factors["dataset"]
+        if activation in descriptions and dataset in manifests:
+            made[study.run_file(run)] = of_run(run.params, descriptions[activation], manifests[dataset])
+    return made
+
+
+def _on(tables: Receipt, step: str) -> Receipt:
+    return {"params": tables.get("params"), "code": _code(step), "results": tables.get("results")}
 
 
 @functools.cache

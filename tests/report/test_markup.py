@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from activation_study import receipts
 from activation_study import tables as stored
 from activation_study.report import build as building
 from activation_study.report import markup
@@ -191,9 +192,11 @@ def test_every_csv_of_a_report_goes_through_it(tmp_path: Path):
 # The head
 
 
-def test_the_config_s_digest_stands_in_the_head(report: Path, tables: Path, tmp_path: Path, monkeypatch):
-    named = f'<meta name="activation-study-config" content="{PROVENANCE["config_sha256"]}">'
-    assert named in report.read_text(encoding="utf-8").partition("</head>")[0]
+def test_the_receipt_stands_in_the_head(tables: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(building, "SECTIONS", ())
+    receipt = {"params": {"config": '">\u2028<script>'}, "code": "c" * 64, "results": "r" * 64}
+    build("noted", tables, tmp_path / "noted.html", PROVENANCE, made_by=receipt)
+    assert receipts.found(tmp_path / "noted.html") == receipt
     build("small", tables, tmp_path / "small.html", {})
-    assert "activation-study-config" not in (tmp_path / "small.html").read_text(encoding="utf-8")
+    assert "activation-study-receipt" not in (tmp_path / "small.html").read_text(encoding="utf-8")
+    assert receipts.found(tmp_path / "small.html") == {}

@@ -66,7 +66,7 @@ def test_runs_that_change_under_way_reach_no_page(project, tmp_path):
     call = project.snakemake("--touch")
     call = project.snakemake("--allowed-rules", "tables", "ledger", "report", "--forcerun", "tables")
     assert call.code == 1
-    assert "runs were not made by this config and code" in call.output
+    assert "results were not made by this config and code" in call.output
     assert (project / "reports/smoke.html").read_bytes() == page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
@@ -94,6 +95,7 @@ def build(
     out: Path,
     provenance: Mapping[str, Any],
     *,
+    made_by: Mapping[str, Any] | None = None,
     processes: int = 1,
     now: datetime | None = None,
 ) -> str:
@@ -104,6 +106,7 @@ def build(
         tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
         out: the HTML file, written as a whole or not at all.
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        made_by: the page's receipt, see ``receipts``.
         processes: how many make sections at the same time.
         now: the one timestamp in the page.
 
@@ -119,7 +122,7 @@ def build(
     made = _made(data, processes)
     sections = list(made.values())
     _hold_to_slugs([first, *sections])
-    html = _render(data, first, sections, _contents(made), now or datetime.now(UTC))
+    html = _render(data, first, sections, _contents(made), now or datetime.now(UTC), made_by)
     out = Path(out)
     _hold_to_size(html, data)
     _write_beside(data, [first, *sections], out.parent / study)
@@ -176,7 +179,14 @@ def _contents(made: Mapping[ModuleType, Section]) -> Contents:
     return {part: entries for part, entries in there.items() if entries}
 
 
-def _render(data: StudyData, first: Section, sections: Sequence[Section], contents: Contents, now: datetime) -> str:
+def _render(
+    data: StudyData,
+    first: Section,
+    sections: Sequence[Section],
+    contents: Contents,
+    now: datetime,
+    made_by: Mapping[str, Any] | None,
+) -> str:
     package = PackageLoader("activation_study.report", "templates")
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -193,7 +203,7 @@ def _render(data: StudyData, first: Section, sections: Sequence[Section], conten
         style=Markup(style),
         script=Markup(script),
         policy=policy(script, style),
-        config=data.provenance.get("config_sha256"),
+        receipt=made_by and json.dumps(made_by, sort_keys=True),
         summary=_summary(data),
         built=now.strftime("%Y-%m-%d %H:%MZ"),
         version=data.provenance.get("code", "unknown"),
