@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from activation_study import datasets, features
 from activation_study.errors import StudyError
@@ -103,6 +104,70 @@ def test_blocks_make_no_difference(monkeypatch):
 def test_a_constant_column_stays_constant():
     x = np.stack([np.full(1000, 0.1), np.random.default_rng(0).normal(size=1000)], axis=1)
     assert np.ptp(features.stored(x, "k", per_feature=True)[:, 0]) == 0
+
+
+@pytest.mark.parametrize("per_feature", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "outlier"),
+    [(kind, sign * size) for kind in ("float64", "longdouble") for size in (1e6, 1e9, 1e12, 1e30) for sign in (1, -1)]
+    + [("int64", -999_999_999_999), ("int64", -(2**63)), ("int64", 2**63 - 1)]
+    + [("uint64", 2**64 - 1), ("int32", 2**31 - 1)],
+)  # fmt: skip
+def test_an_extreme_value_in_the_test_part_leaves_the_training_inputs_as_they_are(kind, outlier, per_feature):
+    x = (np.random.default_rng(5).normal(size=(SAMPLES, 2)) * 50 + 1000).astype(kind)
+    x[290, 1] = outlier
+    arrays = Arrays(
+        features.stored(x, "k", per_feature=per_feature), Y, np.arange(SAMPLES) >= 240, 3, "t", "0",
+        "per_feature" if per_feature else "global",
+    )  # fmt: skip
+    found = make_split(arrays, name="t", dataset_entry={}, replicate_seed=1)
+    numbered = Arrays(np.arange(SAMPLES, dtype=np.float32)[:, None], Y, arrays.official_test, 3, "t", "0", "global")
+    places = make_split(numbered, name="t", dataset_entry={}, replicate_seed=1)
+    order = np.rint(places.train_x.numpy()[:, 0] * places.scale + places.mean).astype(int)
+    train = x[order].astype(np.longdouble)
+    axis = 0 if per_feature else None
+    np.testing.assert_allclose(
+        found.train_x.numpy(), ((train - train.mean(axis=axis)) / train.std(axis=axis)).astype(float), atol=1e-6
+    )
+    assert np.abs(found.test_x.numpy()).max() > 1000
+
+
+@pytest.mark.parametrize("outlier", [1e60, -1e60])
+def test_float32_holds_values_and_one_far_beyond_its_range(outlier):
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    x[7, 1] = outlier
+    kept = np.delete(features.stored(x, "k", per_feature=True), 7, axis=0)
+    np.testing.assert_allclose(
+        standardised(kept.astype(float)), standardised(np.delete(x, 7, axis=0)), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("per_feature", [True, False])
+def test_a_value_that_no_scale_holds_beside_the_others_is_named(per_feature):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    x[7, 2] = -1e300
+    with pytest.raises(StudyError, match=r"^k: x is -1e\+300, in sample 7, feature 2, .* from the median") as error:
+        features.stored(x, "k", per_feature=per_feature)
+    assert "\n" not in str(error.value)
+
+
+def test_most_values_may_be_equal():
+    """The typical distance is that of the others: a sparse column's is not 0."""
+    x = np.zeros((100, 1))
+    x[:5, 0] = [1e-200, 2e-200, 3.3e-200, -1e-200, 1e-180]
+    kept = features.stored(x, "k", per_feature=True)[:, 0].astype(float)
+    np.testing.assert_allclose(kept[:5] / kept[0], x[:5, 0] / 1e-200, rtol=1e-6)
+
+
+def test_a_sample_of_many_values_will_do_for_the_middle(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(4000, 2)) + 1e9
+    x[5] = 1e20
+    monkeypatch.setattr(features, "_SAMPLE", 100)
+    for per_feature, axis in ((True, 0), (False, None)):
+        kept, given = (np.delete(a, 5, axis=0).astype(np.longdouble) for a in
+                       (features.stored(x, "k", per_feature=per_feature), x))  # fmt: skip
+        found, expected = ((a - a.mean(axis=axis)) / a.std(axis=axis) for a in (kept, given))
+        np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +272,18 @@ def test_what_is_constant_in_training_is_0_everywhere():
     x[:] = 7
     with pytest.raises(StudyError, match=r"^datasets\.t: no feature varies in the training part"):
         make_split(arrays, name="t", dataset_entry={}, replicate_seed=1)
+
+
+@pytest.mark.parametrize("transform", INPUT_TRANSFORMS)
+def test_constant_features_are_no_part_of_the_kurtosis(transform):
+    x = np.random.default_rng(0).normal(size=(SAMPLES, 5)).astype(np.float32)
+    x[:, [1, 3, 4]] = [7, 0, -2]
+    found = make_split(
+        Arrays(x, Y, None, 3, "t", "0", "per_feature"),
+        name="t", dataset_entry={}, replicate_seed=1, input_transform=transform,
+    )  # fmt: skip
+    expected = stats.kurtosis(found.train_x.double().numpy()[:, [0, 2]], axis=None)
+    assert found.excess_kurtosis == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_note_says_which_scale_was_used_where_it_matters(tmp_path):

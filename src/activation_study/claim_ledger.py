@@ -65,7 +65,8 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     A row that the study has no runs for is inconclusive, and keeps its place in the family.
 
     Args:
-        tables: runs, experiments, and whichever of curves, layers, measurements and cost the metrics need.
+        tables: runs, experiments, cost if a row is a policy, and whichever of curves, layers, measurements and cost
+            the metrics need.
 
     Raises:
         StudyError: an arm that fits more than one run of a cell; it names the row.

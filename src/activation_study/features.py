@@ -1,7 +1,7 @@
 """Numbers of any type → what is kept of them: bytes, or float32 that has lost nothing a network could see."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,19 +10,23 @@ from activation_study.errors import StudyError
 UNLIKE = 100.0
 """Columns whose standard deviations differ by more than this factor are worth a note."""
 _BLOCK = 2**22  # values at a time, 32 MB of float64
+_SAMPLE = 2**22  # values of a column whose middle stands for the column's
+_RANGE = 228  # largest over typical distance, as a power of two, up to which float32 has 24 bits of both
 _WHOLE = 2**24  # float32 holds every integer up to here
 
 
 def stored(x: np.ndarray, key: str, *, per_feature: bool) -> np.ndarray:
     """[N, D] real numbers as uint8 (which stays) or float32.
 
-    What float32 holds exactly is kept. Of anything else the mean is subtracted in float64, over the whole array or
-    `per_feature`, and the difference is scaled by a power of two, which is exact: so neither a mean that is large
-    against the spread nor very large or small values lose digits in the cast. Standardising undoes both. The mean is
-    that of all samples, test set included: it is undone, so nothing of it reaches the network.
+    What float32 holds exactly is kept. Of anything else a median is subtracted exactly or in float64, over the whole
+    array or `per_feature`, and the difference is scaled by a power of two, which is exact, so that the typical one is
+    about 1: so neither a mean that is large against the spread, nor very large or small values, nor a few values far
+    from the others lose digits in the cast. Standardising undoes both. The median is that of all samples, test set
+    included (of a sample of them where they are millions): it is undone, so nothing of it reaches the network.
 
     Raises:
-        StudyError: `key`, for the first value that is missing or infinite.
+        StudyError: `key`, for the first value that is missing or infinite, or one that is so far from the others
+            that float32 cannot hold both.
     """
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
@@ -34,14 +38,16 @@ def stored(x: np.ndarray, key: str, *, per_feature: bool) -> np.ndarray:
         for rows in _blocks(columns):
             kept_columns[rows] = columns[rows]
         return kept
-    wide = _widening(columns)
-    low = np.min([wide(columns[rows]).min(axis=0) for rows in _blocks(columns)], axis=0)
-    high = np.max([wide(columns[rows]).max(axis=0) for rows in _blocks(columns)], axis=0)
-    sums = np.sum([wide(columns[rows]).sum(axis=0) for rows in _blocks(columns)], axis=0)
-    mean = np.clip(sums / len(columns), low, high)  # rounding must not give a constant column a spread
-    _, exponent = np.frexp(np.maximum(high - mean, mean - low))
+    halved = _halved(columns)
+    centre, typical = _middles(columns, halved)
+    largest = np.max([np.abs(_away(columns[r], centre, halved)).max(axis=0) for r in _blocks(columns)], axis=0)
+    _, needed = np.frexp(largest)
+    _, exponent = np.frexp(np.where(typical > 0, typical, largest))
+    if (too_far := needed - exponent > _RANGE).any():
+        _refuse(x, columns, int(np.argmax(too_far)), key)
+    exponent = np.maximum(exponent, needed - 126)
     for rows in _blocks(columns):
-        kept_columns[rows] = np.ldexp(wide(columns[rows]) - mean, -exponent)
+        kept_columns[rows] = np.ldexp(_away(columns[rows], centre, halved), -exponent)
     return kept
 
 
@@ -90,17 +96,56 @@ def _exact(x: np.ndarray) -> bool:
         return all((x[rows].astype(np.float32) == x[rows]).all() for rows in _blocks(x))
 
 
-def _widening(x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Rows of x → float64, moved and scaled so that no difference is lost and none overflows."""
+def _halved(x: np.ndarray) -> np.ndarray:
+    """By column, 1 where values must be halved for their differences to be finite, and else 0."""
+    if x.dtype.kind in "iu":
+        return np.zeros(x.shape[1], int)
+    largest = np.max([np.abs(x[rows]).max(axis=0) for rows in _blocks(x)], axis=0)
+    return (largest > np.finfo(x.dtype).max / 2).astype(int)
+
+
+def _away(x: np.ndarray, centre: np.ndarray, halved: np.ndarray) -> np.ndarray:
+    """Rows of x minus the centre, [n, D], as float64, or longdouble where x is."""
     if x.dtype.kind in "iu":
         # Differences of 64-bit integers fit into unsigned ones, whose arithmetic wraps around to the right result.
         middle = np.int64 if x.dtype.kind == "i" else np.uint64
-        least = x.min(axis=0).astype(middle).view(np.uint64)
-        return lambda rows: (rows.astype(middle).view(np.uint64) - least).astype(np.float64)
+        of, to = x.astype(middle).view(np.uint64), centre.astype(middle).view(np.uint64)
+        return np.where(x >= centre, (of - to).astype(np.float64), -(to - of).astype(np.float64))
     work = np.promote_types(x.dtype, np.float64)
-    largest = np.max([np.abs(x[rows]).max(axis=0) for rows in _blocks(x)], axis=0).astype(work)
-    _, exponent = np.frexp(largest)
-    return lambda rows: np.ldexp(rows.astype(work), -exponent).astype(np.float64)
+    return np.ldexp(x.astype(work), -halved) - np.ldexp(centre.astype(work), -halved)
+
+
+def _middles(x: np.ndarray, halved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By column, its (upper) median, which is one of its values, and the median distance of the others from it.
+
+    Values equal to the median do not count among the others: most of a sparse column's are. Of a column of millions
+    a sample is enough, drawn at random, as steps could fall on one feature of all images.
+    """
+    some = slice(None) if len(x) <= _SAMPLE else np.random.default_rng(0).integers(0, len(x), _SAMPLE)
+    centre = np.empty(x.shape[1], x.dtype)
+    typical = np.zeros(x.shape[1], np.promote_types(x.dtype, np.float64))
+    for j in range(x.shape[1]):
+        column = x[some, j]
+        centre[j] = _median(column)
+        distances = np.abs(_away(column[:, None], centre[j : j + 1], halved[j : j + 1]))
+        if (others := distances[distances > 0]).size:
+            typical[j] = _median(others)
+    return centre, typical
+
+
+def _median(values: np.ndarray) -> np.number:
+    return np.partition(values, len(values) // 2)[len(values) // 2]
+
+
+def _refuse(x: np.ndarray, columns: np.ndarray, column: int, key: str) -> None:
+    """Name the value of a column that is the farthest from the others."""
+    values = columns[:, column]
+    found = max(int(values.argmin()), int(values.argmax()), key=lambda index: abs(values[index]))
+    sample, feature = (found, column) if columns is x else divmod(found, x.shape[1])
+    raise StudyError(
+        f"{key}: x is {values[found]}, in sample {sample}, feature {feature}, over 1e68 times as far from the median "
+        "as most values are; float32 cannot hold both: mend or leave out that value, or give logarithms"
+    )
 
 
 def _blocks(x: np.ndarray) -> Iterator[slice]:

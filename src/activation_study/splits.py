@@ -27,7 +27,8 @@ class Split:
     SHA-256 of data, indices and statistics: two splits with one digest hold the same tensors.
 
     Where the data ask for it (`Arrays.scale`), all of this is done feature by feature: each then has mean 0 and mean
-    square 1, `mean` and `scale` are [D], and a feature that is constant in the training part is 0 everywhere.
+    square 1, `mean` and `scale` are [D], and a feature that is constant in the training part is 0 everywhere
+    and no part of `excess_kurtosis`.
     """
 
     train_x: torch.Tensor = field(repr=False)
@@ -154,6 +155,8 @@ def _fit(x: np.ndarray, train: np.ndarray, transform: str) -> _Map:
 
 
 def _excess_kurtosis(maps: list[_Map]) -> float:
+    """That of all features but those of one value, which the network sees as 0 whatever the transform."""
+    maps = [m for m in maps if len(m.values) > 1]
     second, fourth = (sum(float(m.counts @ m.targets**power) for m in maps) for power in (2, 4))
     return fourth * sum(int(m.counts.sum()) for m in maps) / second**2 - 3
 

@@ -89,6 +89,13 @@ def test_csv_has_no_negative_zero():
     assert np.signbit(frame.loc[0, "a"])  # the caller's frame is as it was
 
 
+def test_csv_of_a_column_of_several_types_has_no_negative_zero():
+    mixed = [-0.0, np.float64(-0.0), np.float32(-0.0), "-0.5", None, -1.5, True]
+    frame = pd.DataFrame({"a": pd.Series(mixed, dtype=object), "n": 1})
+    assert csv_text(frame) == "a,n\n0.0,1\n0.0,1\n0.0,1\n-0.5,1\n,1\n-1.5,1\nTrue,1\n"
+    assert np.signbit(frame.loc[0, "a"])
+
+
 def test_nothing_sorts_by_a_negative_zero():
     assert str(number("x", "x").cell({"x": -0.0}).sort) == "0.0"
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 Row = Mapping[str, Any]
@@ -108,7 +109,9 @@ def _readable(column: pd.Series) -> pd.Series:
 
 
 def _inert(value: Any) -> Any:
-    """A number in words stays a number."""
+    """A number in words stays a number; a number is given without zero's sign."""
+    if isinstance(value, float | np.floating):
+        return value + 0.0
     formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
     return f"'{value}" if formula else value
 
