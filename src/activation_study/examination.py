@@ -1,10 +1,10 @@
 """Whether a module can serve as an activation, found by running it on a few numbers.
 
 It must be a differentiable function of each element alone, the same at every call; noise and initial parameters may be
-drawn, by torch's generator only. Value and derivative must be finite for \\|x| ≤ 30, in float32 and float64, and
-have no pole there (`poles`). Further out, to \\|x| = 10,000 (inputs shifted by 1,000, the most that a config may ask for, lead to pre-activations of some
-thousand), they may overflow in float32 only where they do so in truth: exp(x) beyond 88.7 is taken, and its overflow
-counts as divergence; log(1 + exp(x)), which is 88.7 there and not infinite, is refused.
+drawn, by torch's generator only. Value and derivative must be finite for \\|x| ≤ 30, in float32 and float64, without a
+pole (`poles`). Further out, to \\|x| = 10,000 (inputs shifted by 1,000, the most that a config may ask for, lead to
+pre-activations of some thousand), they may overflow in float32 only where they do so in truth: exp(x) beyond 88.7 is
+taken, and its overflow counts as divergence; log(1 + exp(x)), which is 88.7 there and not infinite, is refused.
 """
 
 from __future__ import annotations
