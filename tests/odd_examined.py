@@ -182,3 +182,30 @@ class Noisy(nn.Module):
 class Naive(nn.Module):
     def forward(self, x):
         return torch.log(1 + torch.exp(x))
+
+
+class InFloat32(nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.silu(x.float()).to(x.dtype)
+
+
+class PartlyInFloat32(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(x.float()).to(x.dtype)
+
+
+class ReluInFloat32(nn.Module):
+    def forward(self, x):
+        return x.float().relu().to(x.dtype)
+
+
+class Rounded(nn.Module):
+    """A staircase whose derivative is passed straight through."""
+
+    def forward(self, x):
+        return x + (torch.round(x) - x).detach()
+
+
+class Steep(nn.Module):
+    def forward(self, x):
+        return x + torch.tanh(1e4 * x) + 0.1 * torch.sin(50 * x)

@@ -48,6 +48,9 @@ def said(entry, widths=()):
         ("Place", "the sample's place"),
         ("Ramp", "its units differ, which it must say by an argument that is `width`"),
         ("Naive", "write softplus(x)"),
+        ("InFloat32", "it computes in float32 whatever it is given"),
+        ("PartlyInFloat32", "it computes in float32 whatever it is given"),
+        ("ReluInFloat32", "it computes in float32 whatever it is given"),
     ],
 )
 def test_refused_for_the_true_reason(name, held):
@@ -55,6 +58,11 @@ def test_refused_for_the_true_reason(name, held):
     assert held in said({"module": f"odd_examined:{name}"}, widths=[6])
     assert np.array_equal(before[0], np.random.get_state()[1]), "a check draws nothing from anybody's generator"
     assert torch.equal(before[1], torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["Rounded", "Steep"])
+def test_a_staircase_or_a_ripple_is_not_taken_for_float32(name):
+    assert own(name).units == 1
 
 
 @pytest.mark.parametrize(
@@ -193,6 +201,11 @@ NAIVE = {
     "x**16/(1+x**16)": ("x = 256", None),
     "log(2 + exp(x))": ("x = 88.7", None),
     "exp(x/10)/(1+exp(x/10))": ("x = 887", "sigmoid(0.1*x)"),
+    "1/(1+exp(-3*x))": ("x = -30", "sigmoid(3*x)"),
+    "log(1+exp(5*x))/5": ("x = 18", "softplus(5*x)/5"),
+    "x/(1+exp(-4*x))": ("x = -30", "x * sigmoid(4*x)"),
+    "(exp(3*x)-exp(-3*x))/(exp(3*x)+exp(-3*x))": ("x = -30", "tanh(3*x)"),
+    "exp(-4*x)/(1+exp(-4*x))": ("x = -30", "sigmoid(-4*x)"),
 }
 
 
@@ -228,6 +241,7 @@ def test_what_overflows_in_truth_or_not_at_all_is_taken(text):
         ("log1p(x + 40)", "its value at x = -4"),
         ("sqrt(1000 - abs(x))", "its value at x = 10"),
         ("exp(5*x)", "its value at x = 18 is inf in float32"),
+        ("exp(5*x) - exp(4.99*x)", "its value at x = 18 is nan in float32"),
     ],
 )
 def test_what_has_no_value_in_reach(text, held):

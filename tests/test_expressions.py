@@ -221,7 +221,11 @@ def test_the_derivative_at_a_numeric_bound_is_zero_like_that_of_relu(text):
         ("where(x, 1, 2)", "'x' is not allowed as a condition"),
         ("where(1 > 0, x, 1)", "'1 > 0' does not depend on x"),
         ("(x > 0) + x", "a comparison stands in where"),
-        ("clamp(x)", "clamp takes 3 arguments, not 1"),
+        ("clamp(x)", "clamp takes 2 or 3 arguments, not 1"),
+        ("clip(x)", "clip takes 2 or 3 arguments, not 1"),
+        ("x.swish()", "write silu(x)"),
+        ("x.sum()", "sum is not elementwise"),
+        ("nn.LeakyReLU(0.1)(x)", "its entry is class: LeakyReLU"),
         ("log(0) * x", "'log(0)' is not a finite number"),
     ],
 )

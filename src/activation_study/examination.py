@@ -1,10 +1,10 @@
 """Whether a module can serve as an activation, found by running it on a few numbers.
 
 It must be a differentiable function of each element alone, the same at every call; noise and initial parameters may be
-drawn, by torch's generator only. Value and derivative must be finite for \\|x| ≤ 30, in float32 and float64. Further
-out, to \\|x| = 10,000 (inputs shifted by 1,000, the most that a config may ask for, lead to pre-activations of some
-thousand), they may overflow in float32 only where they do so in truth: exp(x) beyond 88.7 is taken, and its overflow
-counts as divergence; log(1 + exp(x)), which is 88.7 there and not infinite, is refused.
+drawn, by torch's generator only. Value and derivative must be finite for \\|x| ≤ 30, in float32 and float64, without a
+pole (`poles`). Further out, to \\|x| = 10,000 (inputs shifted by 1,000, the most that a config may ask for, lead to
+pre-activations of some thousand), they may overflow in float32 only where they do so in truth: exp(x) beyond 88.7 is
+taken, and its overflow counts as divergence; log(1 + exp(x)), which is 88.7 there and not infinite, is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from activation_study import expressions
+from activation_study import expressions, poles
 from activation_study.text import one_line, shown
 
 RANGE = 30.0
@@ -37,6 +37,13 @@ Build = Callable[[int], nn.Module]
 
 class NotAnActivation(Exception):
     """Says why."""
+
+
+class _NotFinite(NotAnActivation):
+    """Args: what is said, and the x where it is so."""
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,13 @@ def examine(build: Build, widths: Sequence[int], *, per_unit: bool, own: bool) -
                 x = batch.to(dtype)
                 for training in (True, False):
                     module = _fresh(build, width, dtype, training)
-                    y = _run(module, x, seed=0)
-                    _check_elementwise(module, x, y)
-                    _check_gradient(module, x)
+                    try:
+                        y = _run(module, x, seed=0)
+                        _check_elementwise(module, x, y)
+                        _check_gradient(module, x)
+                    except _NotFinite as error:
+                        double = _fresh(build, width, torch.float64, training)
+                        raise NotAnActivation(_not_finite(error, module, double, width)) from None
                     learnable = any(p.requires_grad for p in module.parameters())
                     differs = not torch.equal(y, _run(module, x, seed=1))
                     if differs and not training:
@@ -90,6 +101,11 @@ def examine(build: Build, widths: Sequence[int], *, per_unit: bool, own: bool) -
         units = min(widths) if by_unit or not _works_alone(build) else 1
         for training in (True, False):
             _check_reach(lambda dtype, t=training: _fresh(build, units, dtype, t), units)
+        module = _fresh(build, units, torch.float64, training=False)
+        if own:
+            _check_precision(module, units)
+        if unbounded := poles.find(lambda x: tuple(_curves(module, torch.from_numpy(x), units).numpy()), RANGE):
+            raise NotAnActivation(unbounded)
     return Found(learnable, stochastic, drawn, units)
 
 
@@ -133,8 +149,20 @@ def _check_finite(what: str, x: Tensor, y: Tensor) -> None:
     if wrong.any():
         x, y = x.reshape(-1), y.reshape(-1)
         wrong = wrong.reshape(-1)
-        precision = " in float32" if y.dtype == torch.float32 and not y[wrong].isnan().any() else ""
-        raise NotAnActivation(f"its {what} at x = {x[wrong][0].item():g} is {y[wrong][0].item()}{precision}")
+        place = x[wrong][0].item()
+        raise _NotFinite(f"its {what} at x = {place:g} is {y[wrong][0].item()}", place)
+
+
+def _not_finite(error: _NotFinite, module: nn.Module, double: nn.Module, units: int) -> str:
+    """What to say of a value or derivative in either precision, given the same module in float64."""
+    x = torch.tensor([error.args[1]], dtype=torch.float64)
+    true = _curves(double, x, units)
+    if not true.isfinite().all():
+        return str(error)
+    single = module.float()
+    if true.abs().max() >= LARGE or _curves(single, x.float(), units).isfinite().all():
+        return f"{error} in float32"
+    return _breaks(single, double, error.args[1], units)
 
 
 def _check_elementwise(module: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -169,6 +197,20 @@ def _gradient(module: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:
         said = f"{type(error).__name__}: {one_line(error, 200)}"
         raise NotAnActivation(f"it cannot be differentiated: {said}") from None
+
+
+def _check_precision(module: nn.Module, units: int) -> None:
+    """In float64, its derivative must be the slope over a billionth as it is over a hundredth."""
+    x = torch.linspace(-3, 3, 97, dtype=torch.float64).unsqueeze(1).repeat(1, units)
+    slope = _gradient(module, x)
+
+    def agrees(step: float) -> Tensor:
+        rise = _run(module, x + step, seed=0) - _run(module, x - step, seed=0)
+        return (rise / (2 * step) - slope).abs() <= 0.05 * slope.abs()
+
+    matters = (slope.abs() > 0.01) & agrees(2.0**-7)
+    if (matters & ~agrees(2.0**-30)).sum() > matters.sum() / 2:
+        raise NotAnActivation("it computes in float32 whatever it is given, also float64; drop .float() and the like")
 
 
 def _check_places(module: nn.Module, x: Tensor, y: Tensor, per_unit: bool) -> bool:

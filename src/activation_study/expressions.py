@@ -172,16 +172,30 @@ class _Builder:
                 return _where(self.condition(test, depth + 1), self.build(a, depth + 1), self.build(b, depth + 1))
             case ast.Call(func=ast.Name() | ast.Attribute() as function) if (name := _name(function)) is not None:
                 return self.call(node, name, isinstance(function, ast.Name), depth)
+            case ast.Call(func=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) as made) if name[
+                0
+            ].isupper():
+                if name.lower() in FUNCTIONS and not (made.args or made.keywords):  # nn.ReLU()(x)
+                    raise self.instead(node, name.lower(), node.args, node.keywords, depth)
+                raise self.refuse(f"{self.source(made)} makes a module: its entry is class: {shown(name)[1:-1]}")
             case ast.Call(func=ast.Constant() | ast.BinOp() | ast.Call()):
                 raise self.refuse(f"{self.source(node)} is not allowed{notation.product_hint(self.text)}")
             case ast.Call(func=ast.Attribute(value=ast.Name(id="x"), attr=name)):
-                raise self.refuse(f"{self.source(node)} is not allowed; write {shown(name)[1:-1]}(x)")
+                raise self.instead(node, name.removesuffix("_"), [node.func.value, *node.args], node.keywords, depth)
             case ast.Compare() | ast.BoolOp() | ast.BinOp(op=ast.BitAnd() | ast.BitOr()):
                 raise self.refuse(
                     f"{self.source(node)} is not allowed there: a comparison stands in where(x > 0, …, …), "
                     "before 'else', or as a factor, (x > 0) * …"
                 )
         raise self.refuse(f"{self.source(node)} is not allowed{notation.comma_hint(self.text)}")
+
+    def instead(self, node: ast.Call, name: str, args: list[ast.expr], keywords: list, depth: int) -> StudyError:
+        """Refused, with the call to write in its place; or for what is wrong with that one as well."""
+        if notation.ALIASES.get(name, name) == "clamp" and len(args) == 2 and not keywords:
+            args, keywords = args[:1], [ast.keyword(arg="min", value=args[1])]
+        better = ast.copy_location(ast.Call(func=ast.Name(id=name), args=args, keywords=keywords), node)
+        self.call(better, name, True, depth)
+        return self.refuse(f"{self.source(node)} is not allowed; write {shown(ast.unparse(better))[1:-1]}")
 
     def binary(self, node: ast.BinOp, depth: int) -> Piece:
         a, b = self.build(node.left, depth + 1), self.build(node.right, depth + 1)
@@ -221,18 +235,15 @@ class _Builder:
             raise self.refuse(f"{self.source(node)} is not allowed; arguments are given without a name")
         count = SPECIAL[name] if name in SPECIAL else FUNCTIONS[name][1]
         if len(args) != count:
-            takes = f"{written} takes {count} argument{'s' * (count > 1)}, not {len(args)}"
+            several = f"{'2 or ' * (name == 'clamp')}{count} argument{'s' * (count > 1)}"
+            takes = f"{written} takes {several}, not {len(args)}"
             raise self.refuse(takes + notation.comma_hint(self.text))
         if name == "where":
             choice = self.condition(args[0], depth + 1)
             return _where(choice, *(self.build(arg, depth + 1) for arg in args[1:]))
         free = {1: -math.inf, 2: math.inf} if name == "clamp" else {}
-        pieces = [
-            free[place]
-            if place in free and isinstance(arg, ast.Constant) and arg.value is None
-            else self.build(arg, depth + 1)
-            for place, arg in enumerate(args)
-        ]
+        missing = [isinstance(arg, ast.Constant) and arg.value is None for arg in args]
+        pieces = [free[i] if i in free and missing[i] else self.build(arg, depth + 1) for i, arg in enumerate(args)]
         if name == "pow":
             return self.power(node, *pieces)
         if len(pieces) == 1 and isinstance(pieces[0], float) and hasattr(math, "fabs" if name == "abs" else name):
@@ -248,10 +259,7 @@ class _Builder:
                 raise self.refuse(f"{self.source(node)} is not allowed; write clamp(value, low, high)")
             args[place] = keyword.value
         if len(args) != 3 or len(node.args) + len(node.keywords) < 2:
-            return [
-                *node.args,
-                *(keyword.value for keyword in node.keywords),
-            ]  # too many or too few: the caller says so
+            return [*node.args, *(word.value for word in node.keywords)]  # too many or too few: the caller says so
         infinite = ast.Constant(value=None)
         return [arg if arg is not None else infinite for arg in args]
 
@@ -304,13 +312,24 @@ class _Builder:
             factors.insert(0, inner.right)
             inner = inner.left
         factors.insert(0, inner)
-        choices = [self.condition(one, depth + 1) for one in factors if _is_condition(one)]
+        found = [self.mask(one, depth) for one in factors]
+        choices = [one[0] for one in found if one is not None]
         if not choices:
             return None
-        pieces = [self.build(one, depth + 1) for one in factors if not _is_condition(one)]
-        value = reduce(lambda a, b: self.combined(node, operator.mul, a, b), pieces, 1.0) if pieces else 1.0
+        pairs = zip(factors, found, strict=True)
+        pieces = [self.build(factor, depth + 1) if one is None else one[1] for factor, one in pairs]
+        value = reduce(lambda a, b: self.combined(node, operator.mul, a, b), pieces, 1.0)
         # Not the number 0: what is not a number stays so, as in the product.
         return _where(lambda x: reduce(operator.and_, (choice(x) for choice in choices)), value, lambda x: x * 0)
+
+    def mask(self, node: ast.expr, depth: int) -> tuple[Condition, Piece] | None:
+        """A factor that is a comparison, negated or divided perhaps, -(x > 0) / 2, and what it is where that holds."""
+        match node:
+            case ast.UnaryOp(op=ast.USub(), operand=inner) if (one := self.mask(inner, depth)) is not None:
+                return one[0], self.combined(node, operator.mul, -1.0, one[1])
+            case ast.BinOp(op=ast.Div(), left=inner, right=right) if (one := self.mask(inner, depth)) is not None:
+                return one[0], self.combined(node, operator.truediv, one[1], self.build(right, depth + 1))
+        return (self.condition(node, depth + 1), 1.0) if _is_condition(node) else None
 
     def number(self, node: ast.expr, function: Callable[..., Any], *arguments: float) -> float:
         try:
@@ -367,11 +386,14 @@ def _where(condition: Condition, a: Piece, b: Piece) -> Callable[[Tensor], Tenso
 
         holds = condition(x)
         fails = ~holds
-        if not fails.any():
-            return value(a, x)
-        if not holds.any():
-            return value(b, x)
-        inside, outside = x[holds][0].detach(), x[fails][0].detach()
-        return torch.where(holds, value(a, torch.where(holds, x, inside)), value(b, torch.where(holds, outside, x)))
+        if not fails.any() or not holds.any():
+            chosen = value(b if fails.any() else a, x)
+        else:
+            inside, outside = x[holds][0].detach(), x[fails][0].detach()
+            first, second = torch.where(holds, x, inside), torch.where(holds, outside, x)
+            chosen = torch.where(holds, value(a, first), value(b, second))
+        if x.requires_grad and not chosen.requires_grad:  # numbers alone: a derivative of 0, not none
+            return torch.where(holds & fails, x, chosen)
+        return chosen
 
     return evaluate
