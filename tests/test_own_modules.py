@@ -133,3 +133,15 @@ def test_what_cannot_be_imported_is_one_line(here, capsys, text, said):
 def test_a_module_that_is_not_there_says_where_it_was_looked_for(here):
     with pytest.raises(StudyError, match=r"'own_nowhere' is not found in .* or among the installed packages"):
         own_modules.load("own_nowhere:Mine")
+
+
+def test_an_environment_behind_a_link_is_installed_all_the_same(here, monkeypatch):
+    packages = here / "real" / "site-packages"
+    packages.mkdir(parents=True)
+    _write(packages, own_installed="import own_deep\n" + OWN, own_deep="x = 1")
+    (here / "link").symlink_to(here / "real", target_is_directory=True)
+    monkeypatch.setattr(sys, "path", [str(here / "link" / "site-packages"), *sys.path])
+    monkeypatch.setattr(own_modules, "_places", lambda: frozenset({packages.resolve()}))
+    _write(here, own_a="import own_installed\n" + OWN)
+    assert _names("own_a:Mine", here) == ["own_a.py"]
+    assert [file.name for file in own_modules.files({"module": "own_installed:Mine"})] == ["own_installed.py"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.machinery
@@ -149,10 +150,16 @@ def _installed(spec: importlib.machinery.ModuleSpec) -> bool:
     """Whether it belongs to Python or to an installed package."""
     if spec.origin is None or not spec.has_location:
         return spec.submodule_search_locations is None  # built in; else a folder without __init__.py
+    return any(Path(spec.origin).resolve().is_relative_to(place) for place in _places())
+
+
+@functools.cache
+def _places() -> frozenset[Path]:
+    """Where Python and packages are installed; links, as environments hold them, followed."""
     paths = sysconfig.get_paths()
     places = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     places |= {*site.getsitepackages(), site.getusersitepackages()}
-    return any(Path(spec.origin).is_relative_to(place) for place in places)
+    return frozenset(Path(place).resolve() for place in places)
 
 
 def _imported(module: str, file: Path, *, package: bool) -> Iterator[str]:

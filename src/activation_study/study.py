@@ -243,9 +243,8 @@ class Study:
 
     def activation_sources(self, wildcards: Any) -> list[str]:
         """The files of one's own activation, so that editing one reruns what depends on it."""
-        return [
-            dependencies.relative(file) for file in own_modules.files(self.config["activations"][wildcards.activation])
-        ]
+        module = self.config["activations"][wildcards.activation].get("module")
+        return [dependencies.relative(file) for file in _own_files(module)] if module else []
 
     def activation_file(self, name: str) -> str:
         return f"{self.results}/activations/{name}.json"
@@ -262,6 +261,12 @@ class Study:
 
     def table_file(self, name: str) -> str:
         return f"{self.results}/tables/{name}.parquet"
+
+
+@functools.cache
+def _own_files(module: str) -> list[Path]:
+    """Found once, not for every job of the activation."""
+    return own_modules.files({"module": module})
 
 
 def _expand(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
