@@ -145,3 +145,14 @@ def test_an_environment_behind_a_link_is_installed_all_the_same(here, monkeypatc
     _write(here, own_a="import own_installed\n" + OWN)
     assert _names("own_a:Mine", here) == ["own_a.py"]
     assert [file.name for file in own_modules.files({"module": "own_installed:Mine"})] == ["own_installed.py"]
+
+
+def test_inner_folders_need_no_init_file(here):
+    _write(here / "own_outer" / "own_inner", deep=OWN)
+    (here / "own_pack2").mkdir()
+    (here / "own_pack2" / "__init__.py").write_text("")
+    _write(here / "own_pack2" / "inner", deep=OWN)
+    assert _names("own_outer.own_inner.deep:Mine", here) == ["own_outer/own_inner/deep.py"]
+    assert own_modules.load("own_outer.own_inner.deep:Mine").__name__ == "Mine"
+    assert "own_pack2/inner/deep.py" in _names("own_pack2.inner.deep:Mine", here)
+    assert own_modules.load("own_pack2.inner.deep:Mine").__name__ == "Mine"

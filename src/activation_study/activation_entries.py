@@ -32,7 +32,7 @@ CLASSES = (
 WIDTH = "width"
 """The value of an argument that stands for the layer's number of units."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+_MODULE = re.compile(r"[A-Za-z_][\w.]{0,199}:[A-Za-z_]\w{0,99}", re.ASCII)
 
 
 def completed(name: str, entry: Any) -> Any:

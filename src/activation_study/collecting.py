@@ -8,7 +8,7 @@ from typing import Any
 import pandera.errors
 import pyarrow as pa
 
-from activation_study import files, receipts, schemas, tables
+from activation_study import descriptions, files, receipts, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 from activation_study.text import plain, shown
@@ -54,7 +54,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
     constants, portraits = [], {column: [] for column in schemas.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
-        description = files.read_json(path)
+        description = descriptions.activation(path)
         if description["status"] != "available":
             continue
         constants.append(description["constants"])
@@ -72,7 +72,7 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     for name, path in zip(study.datasets(), paths, strict=True):
         entry = study.config["datasets"][name]
-        manifest = files.read_json(path)
+        manifest = descriptions.dataset(path)
         manifest["message"] = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
         manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
         rows.append(manifest)
@@ -82,5 +82,6 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
 def _gaps(study: Study, inputs: Any) -> pa.Table:
     named = [("activation", *pair) for pair in zip(study.activations(), inputs.activations, strict=True)]
     named += [("dataset", *pair) for pair in zip(study.datasets(), inputs.datasets, strict=True)]
-    described = [{"kind": kind, "name": name, **files.read_json(path)} for kind, name, path in named]
+    readers = {"activation": descriptions.activation, "dataset": descriptions.dataset}
+    described = [readers[kind](path) | {"kind": kind, "name": name} for kind, name, path in named]
     return tables.from_rows("gaps", [row for row in described if row["status"] != "available"])

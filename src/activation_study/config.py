@@ -153,7 +153,7 @@ def _spelled_out(config: dict[str, Any]) -> None:
 
 def _check_names(config: Mapping[str, Any]) -> None:
     """Those that become folders, files and the workflow's wildcards."""
-    if config["study"] == "reference":
+    if config["study"].lower() == "reference":  # some disks do not tell them apart
         raise StudyError("study: 'reference' is where reports/ keeps the published run; another name is needed")
     families = [family(path) for path in config["claims"]]
     for place, name in enumerate(families):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from activation_study.text import one_line, plain
 
 MADE_BY = "made_by"
 """Key of a result file, JSON or Parquet, that holds its receipt."""
+MOST_JSON = 64 * 2**20
 CHECKSUM = "checksum"
 """Key of a JSON file that holds the SHA-256 of the rest."""
 
@@ -40,6 +42,26 @@ def write_json(value: Mapping[str, Any], path: str | Path) -> None:
         temporary.write_text(_text({**value, CHECKSUM: _sha256(value)}), encoding="utf-8")
 
 
+def read_regular(path: str | Path, most: int, *, part: bool = False) -> bytes:
+    """The bytes of a regular file: a pipe would wait for ever, a device has no end.
+
+    Args:
+        path: the file.
+        most: bytes that it may have, or, for a `part`, that are read of it.
+
+    Raises:
+        OSError: it cannot be read.
+        StudyError: it is something else than a file, or larger.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise StudyError(f"{plain(path)} is not a regular file; delete it and run the study again")
+        if status.st_size > most and not part:
+            raise StudyError(f"{plain(path)} has more than {most} bytes; delete it and run the study again")
+        return file.read(most)
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """What ``write_json`` wrote.
 
@@ -47,9 +69,11 @@ def read_json(path: str | Path) -> dict[str, Any]:
         StudyError: the file is damaged.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(read_regular(path, MOST_JSON))
         if value.pop(CHECKSUM) != _sha256(value):
             raise ValueError("its checksum is another")
+    except StudyError:
+        raise
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         reason = one_line(error, 100)
         raise StudyError(f"{plain(path)} is damaged ({reason}); delete it and run the study again") from None

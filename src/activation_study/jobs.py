@@ -83,10 +83,10 @@ def describe_activation(params: dict[str, Any], path: str | Path) -> str:
 
 def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callable[[str], None]) -> None:
     """Measure what one activation costs beside ReLU, and write its rows of the ``cost`` table."""
-    from activation_study import activations, cost, files, receipts, tables
+    from activation_study import activations, cost, descriptions, receipts, tables
 
     rows: list[dict[str, Any]] = []
-    description = files.read_json(constants)
+    description = descriptions.activation(constants)
     if description["status"] == "available":
         activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
         rows = cost.measure(activation, description["constants"], **params["settings"])
@@ -102,10 +102,10 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     Raises:
         StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
     """
-    from activation_study import files, outcomes, prepared, provenance, receipts, tables
+    from activation_study import descriptions, outcomes, prepared, provenance, receipts, tables
 
     began, where = time.time(), "none"
-    description, manifest = files.read_json(inputs.constants), files.read_json(inputs.manifest)
+    description, manifest = descriptions.activation(inputs.constants), descriptions.dataset(inputs.manifest)
     constants, receipt = description["constants"], receipts.of_run(params, description, manifest)
     if not description["status"] == manifest["status"] == "available":
         log(f"activation {description['status']}, dataset {manifest['status']}: nothing to train")

@@ -124,10 +124,16 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
         spec: importlib.machinery.ModuleSpec | None = here
     else:
         spec = elsewhere or here  # here: a folder without __init__.py counts only if nothing else has the name
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
     for name in rest:
-        if spec is None or spec.submodule_search_locations is None:
+        if not folders:
             return None
-        spec = _search(name, list(spec.submodule_search_locations))
+        spec = _search(name, folders)
+        if spec is not None and spec.origin is None:  # without __init__.py: Python would ask the parent, once imported
+            last = name.rpartition(".")[2]
+            folders = [str(Path(folder, last)) for folder in folders if Path(folder, last).is_dir()]
+        else:
+            folders = [] if spec is None else list(spec.submodule_search_locations or [])
     return spec
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from activation_study import files
+from activation_study import descriptions, files
 from activation_study.errors import StudyError
 from activation_study.text import one_line, plain
 
@@ -56,7 +56,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         StudyError: the files are damaged or do not belong together.
     """
     try:
-        description = files.read_json(manifest)
+        description = descriptions.dataset(manifest)
         if description["status"] != "available":
             raise DatasetUnavailable(description["message"])
         with np.load(arrays, allow_pickle=False) as file:

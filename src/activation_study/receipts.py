@@ -11,7 +11,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from activation_study import datasets, files, own_modules
 from activation_study.dependencies import STEPS, sources_digest
+from activation_study.descriptions import activation as described_activation
+from activation_study.descriptions import dataset as described_dataset
 from activation_study.errors import StudyError
 from activation_study.text import plain, shown
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from activation_study.study import Study
 
 PAGE_HEAD = 4000
-"""Characters of the page that are searched for its receipt."""
+"""Bytes of the page that are searched for its receipt."""
 _IN_PAGE = re.compile(r'<meta name="activation-study-receipt" content="([^"]*)">')
 Receipt = dict[str, Any]
 """``params`` (plain values) and digests: ``code``, ``constants``, ``data``, ``files``, ``claims``, ``results``."""
@@ -76,9 +78,9 @@ def found(path: str | Path) -> Receipt:
         if Path(path).suffix == ".json":
             receipt = files.read_json(path)[files.MADE_BY]
         elif Path(path).suffix == ".html":
-            with Path(path).open(encoding="utf-8") as page:
-                receipt = json.loads(html.unescape(_IN_PAGE.search(page.read(PAGE_HEAD))[1]))
-        else:
+            head = files.read_regular(path, PAGE_HEAD, part=True).decode(errors="replace")
+            receipt = json.loads(html.unescape(_IN_PAGE.search(head)[1]))
+        elif os.path.isfile(path):  # Arrow would wait for a pipe  # noqa: PTH113
             import pyarrow.parquet as pq
 
             receipt = json.loads((pq.read_schema(path).metadata or {})[files.MADE_BY.encode()])
@@ -113,8 +115,8 @@ def stale(study: Study) -> dict[str, str]:
         file → what made it, in the order in which results follow from each other.
     """
     wrong: dict[str, str] = {}
-    descriptions: dict[str, Mapping[str, Any]] = {}
-    manifests: dict[str, Mapping[str, Any]] = {}
+    described: dict[str, Mapping[str, Any] | None] = {}
+    manifests: dict[str, Mapping[str, Any] | None] = {}
 
     def fresh(path: str, expected: Receipt) -> bool:
         if not os.path.exists(path):  # noqa: PTH110  # ten thousand times
@@ -126,13 +128,14 @@ def stale(study: Study) -> dict[str, str]:
     for name in study.activations():
         path = study.activation_file(name)
         if fresh(path, of_activation(study.activation_params(SimpleNamespace(activation=name)))):
-            descriptions[name] = files.read_json(path)
+            described[name] = _read(described_activation, path, wrong)
     for name in study.datasets():
         path = study.dataset_file(name)
         fingerprint = datasets.fingerprint(study.config["datasets"][name])
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
-            manifests[name] = files.read_json(path)
-    made = _made(study, descriptions, manifests)
+            manifests[name] = _read(described_dataset, path, wrong)
+    described, manifests = ({n: d for n, d in found.items() if d is not None} for found in (described, manifests))
+    made = _made(study, described, manifests)
     there = [path for path, expected in made.items() if fresh(path, expected)]
     if len(there) == len(study.costed()) + len(study.runs):
         tables = of_tables(study, made)
@@ -140,6 +143,15 @@ def stale(study: Study) -> dict[str, str]:
         fresh(study.table_file("ledger"), of_ledger(study, tables))
         fresh(study.page, of_report(tables))
     return wrong
+
+
+def _read(reader: Callable[[str], dict[str, Any]], path: str, wrong: dict[str, str]) -> dict[str, Any] | None:
+    """None, and a note among what is wrong, where the file is not what it should be."""
+    try:
+        return reader(path)
+    except (OSError, StudyError):
+        wrong[path] = "it is damaged"
+        return None
 
 
 def to_make_again(study: Study) -> dict[str, str]:
@@ -154,7 +166,7 @@ def summary(again: Mapping[str, str]) -> str:
         return ""
     first, why = next(iter(made.items()))
     others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
-    return f"{first} ({why}){others} are of another config or other code: they are made again"
+    return f"{plain(first)} ({plain(why)}){others} are of another config or other code: they are made again"
 
 
 def refused(study: Study) -> list[str]:
@@ -164,12 +176,12 @@ def refused(study: Study) -> list[str]:
 
 def _without(study: Study) -> dict[str, tuple[str, str]]:
     """File → status and reason of every activation and dataset that has no results."""
-    places = [study.activation_file(name) for name in study.activations()]
-    places += [study.dataset_file(name) for name in study.datasets()]
+    places = {study.activation_file(name): described_activation for name in study.activations()}
+    places |= {study.dataset_file(name): described_dataset for name in study.datasets()}
     found = {}
-    for path in places:
+    for path, reader in places.items():
         with suppress(OSError, StudyError):  # not there yet, or damaged, which the job that reads it says
-            description = files.read_json(path)
+            description = reader(path)
             if description["status"] != "available":
                 found[path] = (description["status"], description["message"])
     return found
@@ -187,8 +199,8 @@ def checked(study: Study, inputs: Any) -> Receipt:
     Raises:
         StudyError: how many files something else made, the first of them, and what to do.
     """
-    descriptions = {n: files.read_json(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
-    manifests = {n: files.read_json(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
+    descriptions = {n: described_activation(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
+    manifests = {n: described_dataset(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
     paths = dict(zip(map(study.cost_file, study.costed()), inputs.cost, strict=True))
     paths |= dict(zip(map(study.run_file, study.runs.values()), inputs.jobs, strict=True))
     made = _made(study, descriptions, manifests)
@@ -242,8 +254,8 @@ def _constants(description: Mapping[str, Any]) -> str:
 
 def _changes(was: Any, now: Any, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(was, dict) and isinstance(now, Mapping):
-        for key in sorted({*was, *now}):
+        for key in sorted({*was, *now}, key=str):
             if was.get(key) != now.get(key):
                 yield from _changes(was.get(key), now.get(key), (*path, key))
     else:
-        yield f"{'.'.join(path) or 'params'} {shown(was)}, now {shown(now)}"
+        yield f"{plain('.'.join(map(str, path)), 60) or 'params'} {shown(was)}, now {shown(now)}"

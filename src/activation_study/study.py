@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activation_study import activation_entries, datasets, dependencies, own_modules
+from activation_study import activation_entries, datasets, dependencies, descriptions, own_modules
 from activation_study.config import factor_defaults, merged, repeats, validated
 from activation_study.errors import StudyError
 from activation_study.text import plain, shown
@@ -182,13 +182,11 @@ class Study:
 
     def run_mem_mb(self, wildcards: Any, input: Any) -> int:
         """Raises FileNotFoundError until the dataset is prepared; Snakemake then asks again."""
-        text = Path(input.manifest).read_text(encoding="utf-8")
         try:
-            manifest = json.loads(text)
-            size, own_test = (int(manifest["samples"]), int(manifest["features"])), manifest["official_test"] is True
-        except (ValueError, KeyError, TypeError):  # unavailable, or damaged, which the job itself says
-            size, own_test = (0, 0), False
-        return self.run(wildcards).mem_mb(*size, own_test=own_test)
+            manifest = descriptions.dataset(input.manifest)
+        except StudyError:  # damaged, which the job itself says
+            return self.run(wildcards).mem_mb(0, 0)
+        return self.run(wildcards).mem_mb(manifest["samples"], manifest["features"], own_test=manifest["official_test"])
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.

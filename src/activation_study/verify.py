@@ -104,8 +104,8 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
             name, True, "not compared: it measures the machine" + (f"; {expected}" if name == "jobs" else "")
         )
     path, known = tables / f"{name}.parquet", reference / f"{name}.parquet"
-    if not path.exists():
-        return Finding(name, False, f"{path} is missing")
+    if not path.is_file():
+        return Finding(name, False, f"{plain(path)} is missing")
     if path.read_bytes() == known.read_bytes():
         return Finding(name, True, "identical bytes")
     here, there = (read_any(file, NEEDS.get(name, ())) for file in (path, known))
