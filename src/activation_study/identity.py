@@ -22,9 +22,10 @@ SETTLED = 2.0  # seconds after which a file that changes again gets another time
 def digest(path: Path, cache: Path) -> str:
     """SHA-256 over the names and contents of a file, or of what a folder holds in up to three levels.
 
-    Hidden files, and links that lead out of the folder, are not followed, and no folder is entered twice; of what is no regular file only the name
-    counts. Hashes of large data are kept in `cache` with each file's size, times and inode: whoever touches a file
-    has it hashed again, to the same end. A path that holds more than could be read is told apart by sizes alone.
+    Hidden files, and links that lead out of the folder, are not followed, and no folder is entered twice; of what is
+    no regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
+    inode: whoever touches a file has it hashed again, to the same end. A path that holds more than could be read is
+    told apart by sizes alone.
 
     Raises:
         OSError: the path itself cannot be looked at.
