@@ -4,20 +4,40 @@ None of NumPy's own classes and functions is handed to a pickle: they trust what
 to read any place of the memory. Stand-ins that check take their places.
 """
 
+import io
 import math
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from activation_study.text import plain
 
+MOST_TUPLES = 10_000
+"""Python's hash of tuples within tuples within … has no bound of its own, and ends the process at about 100,000."""
+MOST_REMEMBERED = 10_000_000
+"""The memory that a pickle asks for grows with the highest place that it names, used or not."""
 
-class Unpickler(pickle.Unpickler):
-    """Reads what is plain; arrays come read-only."""
 
+def load(file: BinaryIO, **options: Any) -> Any:
+    """As `pickle.load`; arrays come read-only.
+
+    Raises:
+        pickle.UnpicklingError: it asks for something else, or for too much.
+        ValueError: it is damaged.
+    """
+    content, tuples = file.read(), 0
+    for code, argument, _ in pickletools.genops(content):
+        tuples += code.name.startswith("TUPLE") or code.name == "FROZENSET"
+        if tuples > MOST_TUPLES or ("PUT" in code.name and argument > MOST_REMEMBERED):
+            raise pickle.UnpicklingError("a pickle holds too many tuples or marks, which is refused")
+    return _Unpickler(io.BytesIO(content), **options).load()
+
+
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = STAND_INS.get((module.replace("numpy.core.", "numpy._core."), name))
         if found is None:
