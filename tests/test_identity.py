@@ -99,6 +99,48 @@ def test_what_is_no_file_is_neither_opened_nor_waited_for(folder, tmp_path):
         assert isinstance(known(path, tmp_path), str)
 
 
+def test_a_folder_full_of_links_to_itself_is_entered_once(folder):
+    before = known(folder)
+    for i in range(100):
+        (folder / f"l{i}").symlink_to(".")
+        (folder / "train" / f"l{i}").symlink_to("../train")
+    assert len(list(identity._files(folder))) == 2 + 4 + 4 + 200
+    assert known(folder) == known(folder) != before
+
+
+def test_a_link_to_another_class_counts_by_what_it_holds(folder, tmp_path):
+    """Wherever it is met: above, beside or below the folder that it leads to."""
+    (folder / "train" / "cat" / "sub").mkdir()
+    for place, target in (("a", "test"), ("z", "test"), ("train/a", "dog"), ("train/z", "../test/cat"), ("z", "train")):
+        (folder / place).unlink(missing_ok=True)
+        before = known(folder)
+        (folder / place).symlink_to(target)
+        linked = known(folder)
+        shutil.copytree(folder, tmp_path / "copy", symlinks=True)
+        assert known(tmp_path / "copy") == linked != before
+        shutil.rmtree(tmp_path / "copy")
+    seen = {known(folder)}
+    for target in ("cat", "dog", "../test/dog", "../test/cat"):
+        (folder / "train" / "a").unlink()
+        (folder / "train" / "a").symlink_to(target)
+        seen.add(known(folder))
+    assert len(seen) == 4
+    for file in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        before = known(folder)
+        (folder / file / "0.png").write_bytes(b"other")
+        assert known(folder) != before
+
+
+def test_what_a_deep_link_was_met_first_by_still_counts(folder):
+    (folder / "pool" / "one").mkdir(parents=True)
+    (folder / "pool" / "one" / "0.png").write_bytes(b"a")
+    (folder / "test" / "dog" / "deep").symlink_to("../../pool")
+    (folder / "test" / "up").symlink_to("../pool")  # at its level the images of pool/ are too deep
+    before = known(folder)
+    (folder / "pool" / "one" / "0.png").write_bytes(b"b")
+    assert known(folder) != before
+
+
 def test_large_data_are_hashed_once(file, tmp_path, monkeypatch):
     monkeypatch.setattr(identity, "REMEMBERED_FROM", 1)
     monkeypatch.setattr(identity, "SETTLED", -1000.0)

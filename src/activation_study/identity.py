@@ -22,9 +22,10 @@ SETTLED = 2.0  # seconds after which a file that changes again gets another time
 def digest(path: Path, cache: Path) -> str:
     """SHA-256 over the names and contents of a file, or of what a folder holds in up to three levels.
 
-    Hidden files, and links that lead out of the folder, are not followed; of what is no regular file only the name
-    counts. Hashes of large data are kept in `cache` with each file's size, times and inode: whoever touches a file
-    has it hashed again, to the same end. A path that holds more than could be read is told apart by sizes alone.
+    Hidden files, and links that lead out of the folder, are not followed, and no folder is entered twice; of what is
+    no regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
+    inode: whoever touches a file has it hashed again, to the same end. A path that holds more than could be read is
+    told apart by sizes alone.
 
     Raises:
         OSError: the path itself cannot be looked at.
@@ -72,6 +73,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
         return
     root = Path(os.path.realpath(path))
     waiting, count = [("", root, 1)], 0
+    entered = {(status.st_dev, status.st_ino): 1}  # with the level, since what lies below DEPTH was not looked at
     while waiting:
         inside, folder, level = waiting.pop()
         places: list[Path] = []
@@ -81,13 +83,18 @@ def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
             count += 1
             if count > MOST_FILES + 1:
                 return
-            status = None
-            if Path(os.path.realpath(place)).is_relative_to(root):
+            name, status, real = f"{inside}/{place.name}", None, Path(os.path.realpath(place))
+            if real.is_relative_to(root):
                 with contextlib.suppress(OSError):
                     status = place.stat()
             if status and stat.S_ISDIR(status.st_mode) and level < DEPTH:
-                waiting.append((f"{inside}/{place.name}", place, level + 1))
-            yield f"{inside}/{place.name}", place, status if status and stat.S_ISREG(status.st_mode) else None
+                known = status.st_dev, status.st_ino
+                if entered.get(known, DEPTH + 1) > level + 1:
+                    entered[known] = level + 1
+                    waiting.append((name, place, level + 1))
+                else:  # a link to what counts under another name, or whatever such a link led to first
+                    name += f" -> {real.relative_to(root)}"
+            yield name, place, status if status and stat.S_ISREG(status.st_mode) else None
 
 
 def _sha256(file: Path, status: os.stat_result) -> str:
