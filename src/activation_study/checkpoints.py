@@ -20,10 +20,6 @@ INTERVAL = 30.0  # seconds between two writes
 DIGEST = 32  # bytes of SHA-256, before all others
 
 
-class UnusableError(Exception):
-    """A state that its chunk cannot go on from; the chunk may be half restored, so the run has to start again."""
-
-
 class Checkpoint:
     """The states of a run's chunks, by name.
 
@@ -32,6 +28,10 @@ class Checkpoint:
         identity: what the states hold for (run, code, device …); a file with another identity is not used, nor is
             anything else that is no whole checkpoint.
 
+    Attributes:
+        used: whether a chunk took on a state from the file: what fails afterwards may be that state's fault, and the
+            run has to start again.
+
     Raises:
         Exception: memory is short, as :func:`~activation_study.errors.lacks_memory` knows it.
     """
@@ -39,6 +39,7 @@ class Checkpoint:
     def __init__(self, path: Path | None, identity: Mapping[str, Any], device: torch.device):
         self.path = None if path is None or path.is_dir() else path
         self.identity = dict(identity)
+        self.used = False
         self._states: dict[str, Any] = {}
         self._written = time.monotonic()
         if self.path is not None:
@@ -48,20 +49,15 @@ class Checkpoint:
         """Bring the chunk to its state in the file, if that has one.
 
         Raises:
-            UnusableError: it has one that is no state of this chunk.
+            Exception: it has one that is no state of this chunk, which may be half restored.
         """
-        if name not in self._states:
-            return
-        try:
+        if name in self._states:
+            self.used = True
             chunk.restore(self._states[name])
-        except Exception as error:
-            if lacks_memory(error):
-                raise
-            raise UnusableError(f"{name}: {error}") from error
 
     def forget(self) -> None:
         """Go on as if there had been no file."""
-        self._states = {}
+        self.used, self._states = False, {}
 
     def keep(self, name: str, chunk: Chunk) -> None:
         """Note the chunk's state; write the file if the last write is long enough ago."""
