@@ -20,6 +20,10 @@ INTERVAL = 30.0  # seconds between two writes
 DIGEST = 32  # bytes of SHA-256, before all others
 
 
+class UnusableError(Exception):
+    """A state that its chunk cannot go on from; the chunk may be half restored, so the run has to start again."""
+
+
 class Checkpoint:
     """The states of a run's chunks, by name.
 
@@ -49,11 +53,17 @@ class Checkpoint:
         """Bring the chunk to its state in the file, if that has one.
 
         Raises:
-            Exception: it has one that is no state of this chunk, which may be half restored.
+            UnusableError: it has one that is no state of this chunk.
         """
-        if name in self._states:
-            self.used = True
+        if name not in self._states:
+            return
+        self.used = True
+        try:
             chunk.restore(self._states[name])
+        except Exception as error:
+            if lacks_memory(error):
+                raise
+            raise UnusableError(f"{name}: {error}") from error
 
     def forget(self) -> None:
         """Go on as if there had been no file."""
