@@ -245,9 +245,32 @@ def _huge(path: Path) -> None:
     pq.write_table(pa.table({f"c{number}": column for number in range(101)}), path, compression="zstd")
 
 
+def _one_text(size: int, rows: int, path: Path) -> None:
+    """A text that takes its room on the disk once, and in memory once for each row."""
+    path.unlink()
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * size]))
+    pq.write_table(pa.table({"source": texts}), path, compression="zstd", store_schema=False)
+
+
+def _unpacked(path: Path) -> None:
+    """The same, written out for each row."""
+    path.unlink()
+    texts = pa.array(["x" * 90_000] * 4000)
+    pq.write_table(pa.table({"source": texts}), path, compression="zstd", use_dictionary=False)
+
+
+def _nested(path: Path) -> None:
+    path.unlink()
+    pq.write_table(pa.table({"source": [["x"]]}), path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
+        (partial(_one_text, 2_000_000, 400), "column source holds a text of 2,000,000 bytes"),
+        (partial(_one_text, 90_000, 30_000), "it holds more than 2,147,483,648 bytes of text"),
+        (_unpacked, "as bombs do"),
+        (_nested, "column source holds list<"),
         (_unsound_text, "Invalid UTF8"),
         (_folder, "it is not a regular file"),
         (_pipe, "it is not a regular file"),

@@ -170,6 +170,25 @@ def test_damaged_prepared_files_are_noticed(prepare_again):
         assert found == expected or found.startswith(f"{manifest} is damaged (")
 
 
+@pytest.mark.parametrize("fault", ["packed", "a header of more", "another array"])
+def test_prepared_arrays_are_no_larger_in_memory_than_on_the_disk(prepare_again, monkeypatch, fault):
+    arrays, manifest, _ = prepare_again("out")
+    with np.load(arrays) as file:
+        held = dict(file)
+    if fault == "packed":
+        np.savez_compressed(arrays, **held | {"x": np.zeros((10_000, 1000), np.uint8)})
+    elif fault == "another array":
+        np.savez(arrays, **held, more=np.zeros(3))
+    else:
+        whole = arrays.read_bytes()
+        changed = whole.replace(b"(6, 4), }   ", b"(6, 4000), }")
+        assert changed != whole
+        arrays.write_bytes(changed)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(StudyError, match=r"out.*d\.npz is damaged \("):
+        prepared.read_prepared(arrays, manifest)
+
+
 def test_arrays_of_another_manifest_are_noticed(prepare_again, tmp_path):
     arrays, _, _ = prepare_again("a")
     np.savez(tmp_path / "source.npz", x=X**2, y=Y)

@@ -1,6 +1,7 @@
 """The jobs of the workflow, run as their scripts run them: from files to tables."""
 
 import hashlib
+import io
 import json
 import re
 from types import SimpleNamespace
@@ -206,6 +207,95 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
     for part in ("runs", "curves", "layers"):
         assert again[part].read_bytes() == inputs[part][0].read_bytes()
     assert any("the checkpoint cannot be used" in line for line in said) == bool(seen)
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _in_record(**values):
+    return lambda state: state["records"][0].update(values)
+
+
+EVIL = {
+    "step is text": lambda state: state.update(step="x"),
+    "step is missing": lambda state: state.pop("step"),
+    "step is nothing": lambda state: state.update(step=None),
+    "step is long before": lambda state: state.update(step=-(10**7)),
+    "step is after the end": lambda state: state.update(step=10**9),
+    "step is no number": lambda state: state.update(step=float("nan")),
+    "step is the optimiser's alone": lambda state: state.update(optimiser_step="x"),
+    "alive": lambda state: state.update(alive=[-1]),
+    "curve": _in_record(curve="evil"),
+    "short curve": _in_record(curve=[(0,)]),
+    "curve of text": _in_record(curve=[(0, "a", "b", "c")]),
+    "layers": _in_record(layers="evil"),
+    "layers of text": _in_record(layers={0: {"mean": ["x"]}}),
+    "layers without metrics": _in_record(layers={0: {}}),
+    "measurements": _in_record(measurements="evil"),
+    "measurements of text": _in_record(measurements=[("a", "b", "c", "d", "e")]),
+    "diverged_step": _in_record(diverged_step="evil"),
+    "status": _in_record(status="evil"),
+    "more": _in_record(replica=None),
+    "probe": lambda state: state.update(probe=[torch.zeros(1), torch.zeros(1)]),
+    "path": lambda state: state.update(path={"a": 1}),
+    "network": lambda state: state.update(network=[1]),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(trained, tmp_path_factory):
+    """A job's arguments, its folder, and the checkpoint it left when it was killed as it trained evaluation seeds."""
+    study, inputs, _ = trained
+    folder = tmp_path_factory.mktemp("interrupted")
+    run = next(iter(study.runs.values()))
+    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    outputs = Named({part: folder / f"{part}.parquet" for part in PARTS})
+    job = run.params, Named(_data(folder), constants=constants), outputs
+    real = checkpoints.Checkpoint.keep
+
+    def keep(self, name, chunk):
+        real(self, name, chunk)
+        if name.startswith("evaluation") and chunk.step > 0:
+            raise _KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "INTERVAL", 0.0)
+        patch.setattr(checkpoints.Checkpoint, "keep", keep)
+        with pytest.raises(_KilledError):
+            jobs.train(*job, lambda line: None)
+    content = (folder / jobs.CHECKPOINT).read_bytes()[checkpoints.DIGEST :]
+    return job, folder / jobs.CHECKPOINT, content
+
+
+@pytest.mark.parametrize("evil", ["none", *EVIL])
+def test_a_checkpoint_of_wrong_content_counts_as_none(trained, interrupted, evil):
+    job, path, content = interrupted
+    saved = torch.load(io.BytesIO(content), weights_only=True)
+    if evil != "none":
+        EVIL[evil](next(state for name, state in saved["states"].items() if name.startswith("evaluation")))
+    torch.save(saved, changed := io.BytesIO())
+    path.write_bytes(hashlib.sha256(changed.getvalue()).digest() + changed.getvalue())
+    said = []
+    jobs.train(*job, said.append)
+    for part in ("runs", "curves", "layers"):
+        assert job[2][part].read_bytes() == trained[1][part][0].read_bytes()
+    assert any("the checkpoint cannot be used" in line for line in said) == (evil != "none")
+
+
+def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatch):
+    job, path, content = interrupted
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+    failed = []
+
+    def score(self):
+        failed.append(self)
+        raise KeyError("score")
+
+    monkeypatch.setattr("activation_study.chunks.Chunk.score", score)
+    with pytest.raises(KeyError, match="score"):
+        jobs.train(*job, lambda line: None)
+    assert len(failed) == 2
 
 
 def test_damaged_data_are_a_study_error(trained, tmp_path):

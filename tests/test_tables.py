@@ -215,3 +215,15 @@ def test_the_data_dictionary_names_every_column_once():
         assert [row[0].removeprefix("| ") for row in rows] == list(columns)
         assert [row[1].endswith("may be missing") for row in rows] == [c.nullable for c in columns.values()]
         assert all(len(row) == 3 and row[2].strip(" |") for row in rows)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_texts_come_back_as_plain_ones_in_every_group_of_rows(kind, tmp_path):
+    texts = ["a", None, "bb", "a"] * 50 + ["x" * 100_000]
+    table = pa.table({"n": range(201), "s": pa.array(texts, pa.string()).cast(kind), "t": pa.nulls(201, pa.string())})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=37)
+    read = tables.read_any(tmp_path / "a.parquet")
+    assert read["s"].to_pylist() == texts
+    assert read["t"].null_count == 201
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    assert read.schema.types == [pa.int64(), plain, pa.string()]

@@ -32,6 +32,10 @@ class Checkpoint:
         identity: what the states hold for (run, code, device …); a file with another identity is not used, nor is
             anything else that is no whole checkpoint.
 
+    Attributes:
+        used: whether a chunk took on a state from the file: what fails afterwards may be that state's fault, and the
+            run has to start again.
+
     Raises:
         Exception: memory is short, as :func:`~activation_study.errors.lacks_memory` knows it.
     """
@@ -39,6 +43,7 @@ class Checkpoint:
     def __init__(self, path: Path | None, identity: Mapping[str, Any], device: torch.device):
         self.path = None if path is None or path.is_dir() else path
         self.identity = dict(identity)
+        self.used = False
         self._states: dict[str, Any] = {}
         self._written = time.monotonic()
         if self.path is not None:
@@ -52,6 +57,7 @@ class Checkpoint:
         """
         if name not in self._states:
             return
+        self.used = True
         try:
             chunk.restore(self._states[name])
         except Exception as error:
@@ -61,7 +67,7 @@ class Checkpoint:
 
     def forget(self) -> None:
         """Go on as if there had been no file."""
-        self._states = {}
+        self.used, self._states = False, {}
 
     def keep(self, name: str, chunk: Chunk) -> None:
         """Note the chunk's state; write the file if the last write is long enough ago."""

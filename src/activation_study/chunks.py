@@ -228,7 +228,12 @@ class Chunk:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``, that of a chunk of the same replicas, as if nothing had happened in between."""
+        """Go on from ``state``, that of a chunk of the same replicas, as if nothing had happened in between.
+
+        Raises:
+            Exception: it is no such state; of its steps and records nothing has been taken on then.
+        """
+        self._check(state)
         for record, values in zip(self.members, state["records"], strict=True):
             vars(record).update(values)
             record.curve = [tuple(point) for point in record.curve]
@@ -245,6 +250,26 @@ class Chunk:
         if state["probe"]:
             self._probe = self._new_probe()
             self._probe.born_dead, self._probe.dead_before = (mask.to(self.network.device) for mask in state["probe"])
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Whether a chunk of these replicas and this plan can have been at that step with those records."""
+        steps, step, alive = sorted({0, *self.plan.evaluations}), state["step"], state["alive"]
+        _need(type(step) is int and step in steps, "step")
+        _need(type(state["optimiser_step"]) is int and state["optimiser_step"] == step, "optimiser_step")
+        _need(all(type(i) is int for i in alive), "alive")
+        _need(alive == [i for i in range(len(self.members)) if i in alive], "alive")
+        for i, (_, values) in enumerate(zip(self.members, state["records"], strict=True)):
+            _need(set(values) == set(KEPT), "records")
+            ended = values["diverged_step"]
+            _need(values["status"] == ("finished" if i in alive else "diverged"), "status")
+            _need(ended is None if i in alive else type(ended) is int and ended in steps, "diverged_step")
+            seen = [look for look in steps if (look <= step if ended is None else look < ended)]
+            _need(_of_types(values["curve"], "int float float float"), "curve")
+            _need([point[0] for point in values["curve"]] == seen, "curve")
+            _need(_of_types(values["measurements"], "str int int float|NoneType float|NoneType"), "measurements")
+            _need(all(type(look) is int and look in seen for look in values["layers"]), "layers")
+            lists = [column for metrics in values["layers"].values() for column in metrics.values()]
+            _need(all(type(column) is list and {*map(type, column)} <= {float, bool} for column in lists), "layers")
 
     def score(self) -> None:
         """Final scores on the training (at most 1,000) and test samples, in evaluation mode."""
@@ -264,6 +289,22 @@ class Chunk:
             inputs, labels = self._validation
             self._note(measuring.at_the_end(self.plan.measure, self.network, inputs, labels, self._path))
             self.clock.charge("measurement", since)
+
+
+def _need(fine: bool, what: str) -> None:
+    if not fine:
+        raise ValueError(f"its {what} cannot be")
+
+
+def _of_types(rows: Any, types: str) -> bool:
+    """Whether it is a list of rows of such values."""
+    kinds = [kind.split("|") for kind in types.split()]
+    return type(rows) is list and all(
+        type(row) in (tuple, list)
+        and len(row) == len(kinds)
+        and all(type(value).__name__ in kind for value, kind in zip(row, kinds, strict=True))
+        for row in rows
+    )
 
 
 def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:

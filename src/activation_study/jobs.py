@@ -109,10 +109,10 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     constants, receipt = description["constants"], receipts.of_run(params, description, manifest)
     if not description["status"] == manifest["status"] == "available":
         log(f"activation {description['status']}, dataset {manifest['status']}: nothing to train")
-        rows = outcomes.no_data_rows(params)
+        made = _tables(outcomes.no_data_rows(params))
     else:
         from activation_study import activations, devices
-        from activation_study.checkpoints import Checkpoint, UnusableError
+        from activation_study.checkpoints import Checkpoint
         from activation_study.training import RunTraining
 
         settings = params["settings"]
@@ -129,16 +129,19 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
         identity = receipt | {"arithmetic": where}
         checkpoint = Checkpoint(Path(outputs.runs).with_name(CHECKPOINT), identity, device)
 
-        def trained() -> dict[str, list[dict[str, Any]]]:
-            return RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint).rows()
+        def trained() -> dict[str, Any]:
+            training = RunTraining(params, activation, constants, arrays, device, log, checkpoint=checkpoint)
+            return _tables(training.rows())
 
         try:
             try:
-                rows = trained()
-            except UnusableError as error:
+                made = trained()
+            except Exception as error:  # there is no end to what a wrong state makes of training
+                if not checkpoint.used or isinstance(error, StudyError | OSError) or lacks_memory(error):
+                    raise
                 log(f"the checkpoint cannot be used ({plain(error)}): the run starts again")
                 checkpoint.forget()
-                rows = trained()
+                made = trained()
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
@@ -146,10 +149,16 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
                 f"training.replicas_per_chunk.{device.type}: {settings['replicas_per_chunk'][device.type]} networks at "
                 f"once need more memory than there is for {params['id']}; a smaller number needs less"
             ) from None
-    rows["jobs"] = [provenance.of_job(receipt, began, where)]
-    for name, part in rows.items():
-        tables.write_parquet(tables.from_rows(name, part), outputs[name], receipt if name == "jobs" else None)
+    made |= _tables({"jobs": [provenance.of_job(receipt, began, where)]})
+    for name, table in made.items():
+        tables.write_parquet(table, outputs[name], receipt if name == "jobs" else None)
     # The tables hold all there is to know; a kill may also have left a half-written checkpoint.
     for file in Path(outputs.runs).parent.glob(f"*{CHECKPOINT}*"):
         if not file.is_dir():  # which no job makes
             file.unlink()
+
+
+def _tables(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    from activation_study import tables
+
+    return {name: tables.from_rows(name, part) for name, part in rows.items()}

@@ -4,6 +4,8 @@ This module knows no source: how data are fetched is not what a training run dep
 """
 
 import hashlib
+import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
         description = descriptions.dataset(manifest)
         if description["status"] != "available":
             raise DatasetUnavailable(description["message"])
+        _check_sizes(arrays)
         with np.load(arrays, allow_pickle=False) as file:
             x, y = file["x"], file["y"]
             official_test = file["official_test"] if file["official_test"].size else None
@@ -72,6 +75,22 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
         reason = one_line(error, 200)
         raise StudyError(f"{plain(arrays)} is damaged ({reason}); delete it and run the study again") from error
+
+
+def _check_sizes(arrays: Path) -> None:
+    """Nothing is larger in memory than on the disk: `np.savez` packs nothing. Raises ValueError."""
+    with zipfile.ZipFile(arrays) as archive:
+        if sorted(archive.namelist()) != ["official_test.npy", "x.npy", "y.npy"]:
+            raise ValueError("its arrays are not x, y and official_test")
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise ValueError(f"{info.filename} is packed, which no job does")
+            with archive.open(info) as member:
+                if np.lib.format.read_magic(member) != (1, 0):
+                    raise ValueError(f"{info.filename} is not of npy format 1.0")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                if member.tell() + dtype.itemsize * math.prod(shape) != info.file_size:
+                    raise ValueError(f"{info.filename} of shape {shape} does not fit its {info.file_size} bytes")
 
 
 def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None, scale: str = "global") -> str:

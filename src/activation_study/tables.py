@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from activation_study.errors import StudyError
@@ -21,6 +22,13 @@ from activation_study.text import one_line, plain
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""
+MOST_TEXT = 100_000
+"""Bytes of one text: a config's has 10,000 characters at most, and few are put together."""
+MOST_TEXTS = 2**31
+"""Bytes of all texts of one table: one text a million times takes no room on a disk either. Arrow's texts end there."""
+PACKED_MOST = 100
+"""Times that a file's pages may be larger than the file, if they are larger than UNPACKED_FREE."""
+UNPACKED_FREE = 2**28
 ROWS = b"rows"
 """Key of a file's metadata."""
 
@@ -125,7 +133,42 @@ def _read(path: str | Path) -> pa.Table:
     cells = pq.read_metadata(path)
     if cells.num_rows * cells.num_columns > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
-    return pq.read_table(path, page_checksum_verification=True)
+    packed = Path(path).stat().st_size
+    unpacked = sum(cells.row_group(i).total_byte_size for i in range(cells.num_row_groups))
+    if unpacked > max(UNPACKED_FREE, PACKED_MOST * packed):
+        raise ValueError(f"it declares {unpacked:,} bytes in {packed:,}, as bombs do")
+    schema = pq.read_schema(path)
+    kinds = [_kind(field) for field in schema]
+    texts = [field.name for field, kind in zip(schema, kinds, strict=True) if _is_text(kind)]
+    table = pq.read_table(path, page_checksum_verification=True, read_dictionary=texts)
+    return _decoded(table, kinds)
+
+
+def _kind(field: pa.Field) -> pa.DataType:
+    """The type of a column, if its values have a bounded size or are texts."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not (pa.types.is_primitive(kind) or pa.types.is_null(kind) or _is_text(kind)):
+        raise ValueError(f"column {plain(field.name, 100)} holds {plain(kind, 40)}, as no table of a study does")
+    return kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _decoded(table: pa.Table, kinds: Sequence[pa.DataType]) -> pa.Table:
+    """The table with plain texts, each of which it has once until they are known to be few and short enough."""
+    total = 0
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type) else ():
+            lengths = pc.binary_length(chunk.dictionary).fill_null(0)
+            if (longest := pc.max(lengths).as_py() or 0) > MOST_TEXT:
+                raise ValueError(f"column {plain(name, 100)} holds a text of {longest:,} bytes; {MOST_TEXT:,} are read")
+            total += pc.sum(pc.cast(lengths.take(chunk.indices), pa.int64())).as_py() or 0
+    if total > MOST_TEXTS:
+        raise ValueError(f"it holds more than {MOST_TEXTS:,} bytes of text")
+    fields = [field.with_type(kind) for field, kind in zip(table.schema, kinds, strict=True)]
+    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
 
 
 @contextmanager

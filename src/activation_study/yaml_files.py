@@ -33,6 +33,8 @@ MAX_KEY = 200
 MAX_DEPTH = 20
 MAX_NUMBER = 400  # characters: Python's time for an integer grows with their square
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+# libyaml compares each directive with all before it: a megabyte of them takes it a quarter of a minute.
+_DIRECTIVE = re.compile("(?:\\A\ufeff?|[\n\r\x85\u2028\u2029])%")
 # Blanks but the space, C0, C1, the soft hyphen, marks of direction, what has no width, surrogates, tags. The joiners
 # U+200C and U+200D stay: Persian and Hindi are written with them.
 _CONTROL = re.compile(
@@ -125,6 +127,12 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def parsed(text: str, loader: type | None = None) -> Any:
     """What the YAML text stands for. Raises :class:`StudyError`."""
+    if found := _DIRECTIVE.search(text):
+        line = text.count("\n", 0, found.end()) + 1
+        raise StudyError(
+            f"cannot be read as YAML: line {line} begins with %, as a directive does, which no file of a study needs; "
+            "remove it, or indent the text that it belongs to"
+        )
     try:
         return yaml.load(text, loader or Loader)
     except (StudyError, MemoryError):
