@@ -356,7 +356,7 @@ def test_a_new_activation_changes_no_other_job():
 def test_the_rule_runs_with_every_core_for_itself(tmp_path):
     target = "results/smoke/cost/relu.parquet"
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", SMOKE]
-    command += ["--directory", tmp_path, "--cores", "3", target]
+    command += ["--directory", tmp_path, "--cores", "3", target, "--quiet", "host"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import small
-from activation_study import checkpoints, collecting, files, jobs, prepared, schemas, tables
+from activation_study import checkpoints, collecting, jobs, prepared, schemas, tables
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
@@ -41,7 +41,7 @@ def _data(folder, status="available"):
     }
     data = small.blobs()
     digest = prepared.content_sha256(data.x, data.y, None)
-    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest}
+    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest, "official_test": False}
     arrays, manifest = folder / "data" / "blobs.npz", folder / "data" / "blobs.json"
     prepared.write_prepared(data, description | sizes, arrays, manifest)
     return {"arrays": arrays, "manifest": manifest}
@@ -303,7 +303,7 @@ def test_damaged_data_are_a_study_error(trained, tmp_path):
     data = _data(tmp_path)
     data["arrays"].write_bytes(b"damaged")
     constants = tmp_path / "constants.json"
-    files.write_json({"constants": {}, "status": "available"}, constants)
+    jobs.describe_activation(study.activation_params(SimpleNamespace(activation="relu")), constants)
     run = next(iter(study.runs.values()))
     outputs = Named({part: tmp_path / "runs" / f"{part}.parquet" for part in PARTS})
     with pytest.raises(StudyError, match=r"blobs\.npz is damaged"):

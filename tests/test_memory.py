@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import small
-from activation_study import jobs
+from activation_study import files, jobs
 from activation_study.errors import StudyError, lacks_memory
 from activation_study.study import BASE_MB, Study
 
@@ -88,10 +88,11 @@ def test_large_data_count(tmp_path):
     manifest = tmp_path / "blobs.json"
     with pytest.raises(FileNotFoundError):  # by which Snakemake knows that it must ask again
         study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
-    manifest.write_text('{"samples": 60000, "features": 3072, "official_test": false}')
+    whole = {"status": "available", "message": "", "source": "", "sha256": "", "samples": 60_000, "features": 3072}
+    files.write_json(whole | {"classes": 10, "official_test": False}, manifest)
     large = study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
     assert large > BASE_MB + 2 * 737
-    manifest.write_text('{"samples": 60000, "features": 3072, "official_test": true}')
+    files.write_json(whole | {"classes": 10, "official_test": True}, manifest)
     replicates = run.settings["tuning_seeds"] + run.settings["evaluation_seeds"]
     assert large - study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) == pytest.approx(
         737 * (replicates - 1), abs=2
@@ -179,15 +180,17 @@ class Named(dict):
 
 def _train(folder, monkeypatch, rows):
     """A training job whose training does what ``rows`` does."""
-    from activation_study import devices, files, prepared, training
+    from activation_study import devices, prepared, training
 
     monkeypatch.setattr(training.RunTraining, "rows", rows)
     monkeypatch.setattr(devices, "prepare", lambda device: (small.torch.device("cpu"), "highest"))
     data, named = small.blobs(), {"arrays": folder / "a.npz", "manifest": folder / "a.json"}
     digest = prepared.content_sha256(data.x, data.y, None)
-    described = {"status": "available", "classes": 3, "source": "blobs", "sha256": digest}
+    sizes = {"samples": 300, "features": 12, "classes": 3, "official_test": False}
+    described = sizes | {"status": "available", "message": "", "source": "blobs", "sha256": digest}
     prepared.write_prepared(data, described, *named.values())
-    files.write_json({"constants": small.CONSTANTS["relu"], "status": "available"}, folder / "constants.json")
+    params = {"name": "relu", "entry": {"class": "ReLU"}, "allow_modules": True, "widths": []}
+    jobs.describe_activation(params, folder / "constants.json")
     outputs = Named({part: folder / "run" / f"{part}.parquet" for part in ("runs", "curves")})
     inputs = Named(named, constants=folder / "constants.json")
     jobs.train(small.run().params, inputs, outputs, lambda line: None)

@@ -136,12 +136,12 @@ def test_a_module_that_is_not_there_says_where_it_was_looked_for(here):
 
 
 def test_an_environment_behind_a_link_is_installed_all_the_same(here, monkeypatch):
-    packages = here / "real" / "site-packages"
+    packages, places = here / "real" / "site-packages", own_modules._places()
     packages.mkdir(parents=True)
     _write(packages, own_installed="import own_deep\n" + OWN, own_deep="x = 1")
     (here / "link").symlink_to(here / "real", target_is_directory=True)
     monkeypatch.setattr(sys, "path", [str(here / "link" / "site-packages"), *sys.path])
-    monkeypatch.setattr(own_modules, "_places", lambda: frozenset({packages.resolve()}))
+    monkeypatch.setattr(own_modules, "_places", lambda: places | {packages.resolve()})
     _write(here, own_a="import own_installed\n" + OWN)
     assert _names("own_a:Mine", here) == ["own_a.py"]
     assert [file.name for file in own_modules.files({"module": "own_installed:Mine"})] == ["own_installed.py"]

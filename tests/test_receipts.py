@@ -132,8 +132,9 @@ def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
 def test_constants_and_data_of_another_origin_make_runs_stale(results):
     """Files that carry the right receipt but hold other content, as after copying by hand."""
     study = _study()
+    constants = files.read_json(study.activation_file("relu"))["constants"]
     for path, key, value, word in (
-        (study.activation_file("relu"), "constants", {"gain": 1.0}, "constants"),
+        (study.activation_file("relu"), "constants", constants | {"gain": 1.0}, "constants"),
         (study.dataset_file("blobs"), "sha256", "0" * 64, "data"),
     ):
         whole = files.read_json(path)

@@ -129,11 +129,11 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
         if not folders:
             return None
         spec = _search(name, folders)
-        if spec is not None and spec.origin is None:  # without __init__.py: Python would ask the parent, once imported
+        if spec is None or spec.origin is None:  # a folder without __init__.py: Python needs its parent imported
             last = name.rpartition(".")[2]
             folders = [str(Path(folder, last)) for folder in folders if Path(folder, last).is_dir()]
         else:
-            folders = [] if spec is None else list(spec.submodule_search_locations or [])
+            folders = list(spec.submodule_search_locations or [])
     return spec
 
 

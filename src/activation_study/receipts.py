@@ -74,6 +74,7 @@ def of_report(tables: Receipt) -> Receipt:
 
 def found(path: str | Path) -> Receipt:
     """The receipt in a file, JSON, Parquet or HTML; empty where there is none, or none that can be read."""
+    receipt: Any = {}
     try:
         if Path(path).suffix == ".json":
             receipt = files.read_json(path)[files.MADE_BY]
