@@ -214,14 +214,14 @@ def _row(name: str, claim: Mapping[str, Any], entry: Mapping[str, Any]) -> Row:
 
 def _key(content: Mapping[str, Any], keys: list[Any]) -> str:
     """The words for a place in the file, with the row's id in the place of its numbers."""
-    where = "config"
+    where = ""
     if keys[:1] == ["claims"] and len(keys) > 1:
         claim = content["claims"][keys[1]]
         named = claim if isinstance(claim, dict) and "id" in claim else {"id": f"number {keys[1] + 1}", "rows": [{}]}
         several = keys[2:3] == ["rows"] and len(keys) > 3 and isinstance(named.get("rows"), list)
         where = f"claim {plain(_row_id(named, keys[3] + 1) if several else named['id'], 40)}"
         keys = keys[4:] if several else keys[2:]
-    return plain(".".join([where, *map(str, keys)]), 200)
+    return plain(".".join([*filter(None, [where]), *map(str, keys)]) or "file", 200)
 
 
 def _faults(row: Row, entry: Mapping[str, Any]):
