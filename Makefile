@@ -5,7 +5,7 @@
 #   make report CONFIG=my.yaml       its report alone
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
-#   make quick                       the tests that are neither slow nor need a browser: a minute on two cores
+#   make quick                       the tests that are neither slow nor need a browser: three minutes on two older cores
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README

@@ -294,3 +294,10 @@ def test_what_is_no_npz_file(tmp_path, content):
         (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(StudyError, match=r"^datasets\.mine\.path: .*a\.npz is (no file|not a readable)"):
         load_npz(tmp_path / "a.npz")
+
+
+def test_one_number_for_samples_is_one_line(tmp_path):
+    """Beside labels of the shape that has a hint."""
+    np.savez(tmp_path / "a.npz", x=np.float64(3), y=np.zeros((4, 1), int))
+    with pytest.raises(StudyError, match=r"x has the shape \(\)"):
+        datasets.load("mine", {"source": "npz", "path": str(tmp_path / "a.npz")})

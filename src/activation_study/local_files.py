@@ -61,7 +61,7 @@ def npz(path: Path, key: str) -> Raw:
 
 def labels_hint(x: np.ndarray, y: np.ndarray) -> str:
     """What to write where labels have the usual wrong shapes."""
-    if y.ndim != 2 or len(y) != len(x):
+    if y.ndim != 2 or x.ndim == 0 or len(y) != len(x):
         return ""
     return "; save y[:, 0]" if y.shape[1] == 1 else "; of one-hot labels save y.argmax(axis=1)"
 
