@@ -34,7 +34,7 @@ def judge_claims(study: Study, inputs: Any, outputs: Any) -> str:
     ledgers = [evaluate(file, found) for file in files]
     for name, table in as_tables(ledgers).items():
         tables.validate(name, table)
-        tables.write_parquet(table, outputs[name], receipts.of_ledger(study, receipts.found(inputs.runs)))
+        tables.write_parquet(table, outputs[name], receipts.of_ledger(study, receipts.found(inputs["runs"])))
     verdicts = pd.concat([ledger.rows["verdict"] for ledger in ledgers]) if ledgers else pd.Series(dtype=str)
     return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.value_counts().items()) or "no claims"
 
