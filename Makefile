@@ -5,7 +5,7 @@
 #   make report CONFIG=my.yaml       its report alone
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
-#   make quick                       the tests that are neither slow nor need a browser: three minutes on two older cores
+#   make quick                       the tests that are neither slow nor need a browser: a minute on two older cores
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
@@ -47,8 +47,9 @@ report: config env
 verify: env
 	$(BIN)/python -m activation_study verify
 
-# A file's tests stay in one process, as they share what is costly to make; a process takes up to 2 GB.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# A file's tests stay in one process, as they share what is costly to make; a process takes up to 2 GB. Without bytecode,
+# which many containers forbid, each process would compile the tests anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test: env browser
 	$(PYTEST)

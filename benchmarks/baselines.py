@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import FashionMNIST
 
 LEARNING_RATE = 1e-3
 
@@ -25,6 +23,9 @@ class UsualLoop:
     """torchvision's dataset, a DataLoader that shuffles, Adam, an evaluation after every epoch."""
 
     def __init__(self, model: nn.Module, root: Path, batch: int):
+        from torchvision import transforms  # two seconds, which the other loops do without
+        from torchvision.datasets import FashionMNIST
+
         transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.2860,), (0.3530,))])
         train = FashionMNIST(root, train=True, transform=transform)
         test = FashionMNIST(root, train=False, transform=transform)

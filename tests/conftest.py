@@ -1,13 +1,11 @@
 """What the tests share."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 import products
-
-torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,9 +16,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def frozen_garbage() -> Iterator[None]:
+    """`multipletests` of statsmodels collects garbage at every call, which takes long among so many modules."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _medium(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test of this process on a processor of the other kind."""
+    """Every test of this process on one thread, and on a processor of the other kind.
+
+    PyTorch is imported here, as the process that hands the tests to others needs none.
+    """
+    import torch
+
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         if kind := request.config.getoption("--medium"):
             products.simulate(patch, kind)

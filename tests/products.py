@@ -1,7 +1,8 @@
 """The float32 product of precision "medium", as another processor would compute it."""
 
+from __future__ import annotations
+
 import pytest
-import torch
 
 KINDS = ("exact", "bfloat16")
 
@@ -11,6 +12,8 @@ def simulate(patch: pytest.MonkeyPatch, kind: str) -> None:
 
     PyTorch itself is asked for "highest" then, so this processor's own kernels for "medium" have no part in it.
     """
+    import torch
+
     set_real, asked = torch.set_float32_matmul_precision, [torch.get_float32_matmul_precision()]
 
     def set_precision(precision: str) -> None:

@@ -81,6 +81,7 @@ WRITTEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_formulas_as_people_write_them(name):
     text, refusal = WRITTEN[name]
@@ -99,6 +100,7 @@ def test_formulas_as_people_write_them(name):
 REQUIRED = {"Threshold": {"threshold": 0.1, "value": 0.0}}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_list_holds_every_class_of_torch_that_passes_and_no_other():
     passed = set()

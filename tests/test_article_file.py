@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import re
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,12 @@ from activation_study.study import Study
 from activation_study.summaries import of_experiment
 from test_claims_tables import made_up_tables
 
+pytestmark = pytest.mark.usefixtures("frozen_garbage")
+
 CLAIMS = {"G1", "G2", "G3", "C25", "C27", "C29", "C31", "C36", "C38"}
 """Those that the guide cites; judging all takes longer."""
 EXPERIMENTS = ("core", "slope_sweep", "data_size", "batch_norm")
 SAMPLES = {"digits": 1_000, "mnist1d": 4_000, "fashion_mnist": 10_000}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen_garbage():
-    """`multipletests` collects garbage at every call, which a process full of modules makes slow."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +99,7 @@ def said(ledger: pd.DataFrame, tables) -> list[Sentence]:
 # By what a file declares
 
 
+@pytest.mark.slow
 def test_a_copy_under_another_name_gives_the_same_sentences(study, tables, ledger, mine):
     expected = said(ledger["ledger"], tables)
     assert len(expected) == 12
@@ -122,6 +116,7 @@ def test_of_two_copies_the_first_counts(study, original, mine):
         assert len(found) == 2
 
 
+@pytest.mark.slow
 def test_beside_a_copy_the_sentences_are_the_same(tables, ledger):
     both = pd.concat([ledger["ledger"], ledger["ledger"].assign(family="mine", article=False, estimate=9.0)])
     assert said(both, tables) == said(ledger["ledger"], tables)
@@ -150,6 +145,7 @@ def test_only_true_declares_it(content, mine, tmp_path):
         claims.read(written(tmp_path / "silent.yaml", silent | {"article": "mine"}))
 
 
+@pytest.mark.slow
 def test_undeclared_claims_are_nobodys_evidence(tables, ledger):
     for other in (ledger["ledger"].assign(article=False), ledger["ledger"].drop(columns="article")):
         assert article_rows(other).empty
@@ -166,6 +162,7 @@ def test_the_published_ledger_says_whose_it_is():
 # One definition of the article's steps
 
 
+@pytest.mark.slow
 def test_the_ledger_and_the_regrets_are_one_set_of_numbers(tables, ledger):
     cells, regret = ledger["ledger_cells"], regret_of(tables)
     for _, row, step, _ in POLICIES:
@@ -176,6 +173,7 @@ def test_the_ledger_and_the_regrets_are_one_set_of_numbers(tables, ledger):
         assert found == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_ledger_says(tables, ledger):
     """To the printed digit: dataset by dataset in the guide's sentence and in the row's reason."""
     rows = ledger["ledger"].set_index("row")
@@ -187,6 +185,7 @@ def test_the_page_says_what_the_ledger_says(tables, ledger):
         assert guide == reason
 
 
+@pytest.mark.slow
 def test_the_conditions_of_the_third_step_are_the_regrets(tables):
     """The table cell by cell beside the policy's regret; and what the step names is tried only where it says so."""
     regret = regret_of(tables)
@@ -200,6 +199,7 @@ def test_the_conditions_of_the_third_step_are_the_regrets(tables):
         assert ("prelu" in names, "rrelu" in names) == (cell["much_data"], cell["overfitting"])
 
 
+@pytest.mark.slow
 def test_the_third_step_recomputed(tables, ledger):
     """With plain pandas, for every cell: nothing of `guidelines` but its two thresholds, written out."""
     runs = of_experiment(tables["runs"], tables["experiments"], "core")

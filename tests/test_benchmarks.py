@@ -67,6 +67,7 @@ def test_the_product_rate_is_positive_and_leaves_the_product_as_it_was():
     assert min(rates.values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["usual", "fair", "tuned"])
 def test_the_loops_learn(kind, tmp_path):
     """On labels that can be read off the image; so each baseline is a training and no imitation of one."""
@@ -109,6 +110,7 @@ def test_the_looks_are_those_of_a_run_of_the_default_study():
         assert {0, steps // 4, steps} <= set(evaluations)
 
 
+@pytest.mark.slow
 def test_training_with_and_without_probes_is_the_same_training(monkeypatch):
     monkeypatch.setattr(study_side, "core_steps", lambda depth: 12)
     chunks = []

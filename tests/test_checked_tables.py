@@ -143,6 +143,7 @@ def test_a_whole_study_is_read(whole: Path):
         pd.testing.assert_frame_equal(frame, pd.read_parquet(whole / f"{name}.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 @pytest.mark.parametrize(
     ("table", "column"), [("runs", "activation"), ("runs", "dataset"), ("experiments", "experiment")]
@@ -159,6 +160,7 @@ def test_so_it_is_wherever_it_stands(folder: Path, table: str):
     assert f"column {column}: '$\\\\frac{{$' is not what a study writes there" in _refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("table", ["runs", "curves", "experiments"])
 def test_a_run_whose_id_does_not_parse_is_refused(folder: Path, table: str, run: str):
@@ -171,6 +173,7 @@ def test_a_run_s_id_says_what_it_is(folder: Path):
     assert "'digits/gelu/depth=2' is not a run of dataset digits, activation relu and depth 2" in _refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column", "value", "fault"), NUMBERS)
 def test_a_number_out_of_bounds_is_refused(folder: Path, table: str, column: str, value: float, fault: str):
     _planted(folder, table, column, value)
@@ -179,12 +182,14 @@ def test_a_number_out_of_bounds_is_refused(folder: Path, table: str, column: str
     assert fault in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column", "value"), SETS)
 def test_a_word_that_is_none_of_its_set_is_refused(folder: Path, table: str, column: str, value: str):
     _planted(folder, table, column, value)
     assert f"{table}.parquet: column {column}: " in _refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column"), TEXTS)
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x85", "\u202e", "\u2066", "\u2028", "\ufeff"], ids=ascii)
 def test_free_text_has_no_control_character(folder: Path, table: str, column: str, character: str):
@@ -192,6 +197,7 @@ def test_free_text_has_no_control_character(folder: Path, table: str, column: st
     assert f"column {column}: 'said {ascii(character)[1:-1]} so' holds the control character" in _refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["a\nb\tc", 'x < y & "z" \'', "é ∞ 漢字 👩\u200d🔬 नमस्\u200dते", "=cmd()", "x" * 20_000], ids=ascii
 )
@@ -200,12 +206,14 @@ def test_other_free_text_is_read(folder: Path, text: str):
     assert text in StudyData.read("x", folder, PROVENANCE).tables["datasets"]["target_reason"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", KEYS)
 def test_a_row_that_stands_there_twice_is_refused(folder: Path, table: str):
     _spoiled(folder, table, lambda frame: pd.concat([frame, frame.iloc[:1]]))
     assert f"{table}.parquet: {KEYS[table][0]} " in _refusal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["curves", "layers", "timings", "experiments"])
 def test_a_run_of_another_study_is_refused(folder: Path, table: str):
     _planted(folder, table, "run", "digits/relu/depth=77")
@@ -264,6 +272,7 @@ def _nested(path: Path) -> None:
     pq.write_table(pa.table({"source": [["x"]]}), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
@@ -297,6 +306,7 @@ def test_recommend_and_verify_name_a_column_that_is_missing(folder: Path, whole:
         assert "\n" not in str(ended.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -9,6 +9,7 @@ import pytest
 from activation_study.claim_metrics import METRICS, Tables
 
 
+@pytest.mark.slow
 def test_metrics_survive_empty_tables():
     nothing = Tables({})
     for name, metric in METRICS.items():

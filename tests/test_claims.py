@@ -1,6 +1,5 @@
 """Claims: what a file may say, and the ledger on tables whose truth was planted."""
 
-import gc
 import math
 
 import numpy as np
@@ -14,19 +13,13 @@ from activation_study.claim_metrics import COST
 from activation_study.errors import StudyError
 from activation_study.study import Study
 
+pytestmark = pytest.mark.usefixtures("frozen_garbage")
+
 DATASETS = ("digits", "mnist1d", "fashion_mnist")
 DIFFERENCE = {
     "test": "a against b", "type": "difference", "experiment": "core", "metric": "test_accuracy",
     "arms": [{"activation": "a"}, {"activation": "b"}], "smallest": 0.01, "reason": "a point",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen_garbage():
-    """`multipletests` collects garbage at every call, which a process full of modules makes slow."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -255,6 +248,7 @@ def test_chance_is_uninformative(written, rng):
     assert cells["n"].eq(10).all()
 
 
+@pytest.mark.slow
 def test_trend_threshold_and_equivalence(written, rng):
     means = {name: dict.fromkeys(DATASETS, mean) for name, mean in (("a", 0.8), ("b", 0.82), ("c", 0.86))}
     tables = small_tables(means, rng)
@@ -324,6 +318,7 @@ def test_exploratory_rows_are_estimated_and_cost_nothing(written, rng):
     assert np.isnan(rows["p_superior"][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "verdict", "reason"),
     [

@@ -4,7 +4,6 @@ Each recomputation takes the tables and returns one number per cell and replicat
 Holm's correction and the verdict follow from those. It serves for made-up tables as for a real study's.
 """
 
-import gc
 import math
 
 import numpy as np
@@ -18,7 +17,7 @@ from activation_study.config import ROOT
 from activation_study.study import Study
 from test_claims_tables import made_up_tables
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frozen_garbage")]
 CELL = ["dataset", "depth"]
 SEED = [*CELL, "replicate"]
 
@@ -169,7 +168,6 @@ ROWS = {
 @pytest.fixture(scope="module")
 def study():
     """Made-up tables, and their ledger."""
-    gc.freeze()  # `multipletests` collects garbage, which takes long among many modules
     tables = made_up_tables(Study.from_file(ROOT / "config.yaml"))
     return tables, evaluate(claims.read(), tables).rows.set_index("row")
 

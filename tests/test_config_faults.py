@@ -188,6 +188,7 @@ def test_a_mutated_config_gives_runs_or_a_study_error(data):
     assert repr(config) == repr(before), "the config given is not ours to change"
 
 
+@pytest.mark.slow
 @given(st.recursive(_JUNK, lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=8))
 def test_any_file_gives_a_study_error(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("config") / "config.yaml"

@@ -77,6 +77,7 @@ def test_identical_results_are_no_alarm():
     assert (row["comparisons"], row["alarms"]) == (2, 0)
 
 
+@pytest.mark.slow
 def test_power_follows_the_size_of_the_planted_effect():
     rng = np.random.default_rng(3)
     twins = [Twins("a", "b", "test_accuracy", 5 + rng.standard_normal(200))]

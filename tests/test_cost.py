@@ -85,6 +85,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(cost, "BLOCK_SECONDS", 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("hasty")
 def test_every_kind_of_activation_gives_a_valid_table(name):
@@ -152,6 +153,7 @@ def counted(monkeypatch):
         yield clock
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted", "hasty")
 def test_a_planted_slowdown_is_found():
     """50 exponentials where ReLU computes once; what they have no part in takes as long as ReLU's."""
@@ -162,6 +164,7 @@ def test_a_planted_slowdown_is_found():
     assert (rows.loc[COUNTS, "ratio_to_relu"] == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted", "hasty")
 def test_without_a_slowdown_none_is_found():
     rows = pd.DataFrame(measured("relu", widths=[64], batch_size=128, repeats=12)).set_index("quantity")

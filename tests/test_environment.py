@@ -107,10 +107,12 @@ def disagreements(texts: dict[str, str]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_three_files_agree(texts: dict[str, str]) -> None:
     assert disagreements(texts) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "pattern", "replacement", "complaint"),
     [
@@ -163,6 +165,7 @@ def test_environment_yml_is_what_make_lock_writes(texts: dict[str, str]) -> None
     assert write(texts["requirements.lock"], texts["pyproject.toml"]) == texts["environment.yml"]
 
 
+@pytest.mark.slow
 def test_pip_reads_the_lines_that_conda_hands_it(texts: dict[str, str], tmp_path: Path) -> None:
     """conda writes them into a file, one below the other, and has pip read that; a hash that is wrong is refused."""
     conda = yaml.safe_load(texts["environment.yml"])["dependencies"]

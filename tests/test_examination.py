@@ -28,6 +28,7 @@ def said(entry, widths=()):
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "held"),
     [
@@ -158,6 +159,7 @@ def test_random_initial_parameters_are_a_draw_per_replica_and_layer(name):
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RandomBuffer", "RandomUnits"])
 def test_constants_of_random_initial_parameters_are_averages_over_draws(name):
     activation = own(name, **({"units": "width"} if name == "RandomUnits" else {}))
@@ -209,6 +211,7 @@ NAIVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", NAIVE)
 def test_a_formula_that_overflows_where_its_value_does_not(text):
     place, instead = NAIVE[text]

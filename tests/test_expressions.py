@@ -286,6 +286,7 @@ PIECES += [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=500)
 @given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)))
 def test_any_text_is_a_formula_or_refused(text):
@@ -319,6 +320,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(TREES)
 def test_well_formed_formulas_mean_what_they_mean_in_numpy(text):

@@ -13,6 +13,7 @@ def test_json_round_trip_in_a_folder_that_was_not_there(tmp_path):
     assert [f.name for f in path.parent.iterdir()] == ["value.json"]
 
 
+@pytest.mark.slow
 def test_every_bit_of_json_that_turns_is_noticed_or_harmless(tmp_path):
     path, value = tmp_path / "value.json", {"gain": 1.5926, "names": ["σ", None], "nested": {"a": -1}}
     files.write_json(value, path)

@@ -23,6 +23,8 @@ from activation_study.guidelines import (
 from activation_study.recommend import budget_text, compared_text
 from planted import DATASETS, costs, planted
 
+pytestmark = pytest.mark.usefixtures("frozen_garbage")
+
 
 def elu_when_deep(dataset: str, activation: str, depth: int) -> float:
     base = {"digits": 0.9, "fashion_mnist": 0.8, "mnist1d": 0.7}[dataset]
@@ -93,6 +95,7 @@ def test_a_diverged_network_counts_at_chance():
     assert regret["always relu", "digits", 50] == pytest.approx(0.9 - (5 * 0.7 + 0.1) / 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", DATASETS)
 def test_the_left_out_dataset_teaches_nothing(left_out):
     def strange(dataset: str, activation: str, depth: int) -> float:
@@ -265,6 +268,7 @@ def test_datasets_that_differ_cost_confidence():
     assert "behind elu on digits" in answer.failed[0]
 
 
+@pytest.mark.slow
 def test_every_situation_has_a_row():
     answers = chooser.table(Evidence.of(planted(elu_when_deep, sizes=(300,))))
     assert len(answers) == 2 * 2 * 2 * 2

@@ -82,6 +82,7 @@ def _outputs(folder):
     return Named({n: folder / f"{n}.parquet" for n in schemas.TABLES}, dictionary=folder / "README.md")
 
 
+@pytest.mark.slow
 def test_the_collected_tables_hold_every_run(trained, tmp_path):
     study, inputs, _ = trained
     collecting.collect_tables(study, inputs, _outputs(tmp_path))
@@ -102,6 +103,7 @@ def test_the_collected_tables_hold_every_run(trained, tmp_path):
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == schemas.data_dictionary()
 
 
+@pytest.mark.slow
 def test_collecting_twice_gives_the_same_bytes(trained, tmp_path):
     study, inputs, _ = trained
     for name in ("a", "b"):
@@ -118,6 +120,7 @@ def test_a_finished_run_leaves_its_tables_and_nothing_else(trained):
         assert names == sorted(f"{part}.parquet" for part in PARTS)
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_bytes_but_for_the_clocks(trained, tmp_path):
     study, inputs, _ = trained
     again = _train(study, tmp_path)
@@ -127,6 +130,7 @@ def test_training_again_gives_the_same_bytes_but_for_the_clocks(trained, tmp_pat
     assert pq.read_table(inputs["timings"][0]).num_rows >= 4
 
 
+@pytest.mark.slow
 def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
     study = _study()
     inputs = _train(study, tmp_path, status="unavailable")
@@ -141,6 +145,7 @@ def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
     assert gap == {"kind": "dataset", "name": "blobs", "status": "unavailable", "message": "no network"}
 
 
+@pytest.mark.slow
 def test_an_activation_that_is_refused_is_a_gap_and_the_others_have_results(tmp_path):
     core = small.CONFIG["experiments"]["core"] | {"activation": ["relu", "inplace"]}
     more = {"inplace": {"class": "SiLU", "inplace": True}}
@@ -181,6 +186,7 @@ def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
     assert not list(tmp_path.glob("[!b]*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["a state of nothing", "a folder", "junk"])
 def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypatch, left):
     study, inputs, _ = trained
@@ -268,6 +274,7 @@ def interrupted(trained, tmp_path_factory):
     return job, folder / jobs.CHECKPOINT, content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evil", ["none", *EVIL])
 def test_a_checkpoint_of_wrong_content_counts_as_none(trained, interrupted, evil):
     job, path, content = interrupted
@@ -283,6 +290,7 @@ def test_a_checkpoint_of_wrong_content_counts_as_none(trained, interrupted, evil
     assert any("the checkpoint cannot be used" in line for line in said) == (evil != "none")
 
 
+@pytest.mark.slow
 def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatch):
     job, path, content = interrupted
     path.write_bytes(hashlib.sha256(content).digest() + content)

@@ -150,6 +150,7 @@ def noise(k, step, shape=(16, 8)):
     return -forward(k, h)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_noise_is_a_function_of_seed_layer_and_step(name):
     k = kernel(name, seeds=[5, 6, 7])
@@ -173,6 +174,7 @@ def test_forward_and_backward_of_a_step_see_the_same_noise(name):
     torch.testing.assert_close(k.backward(h, x, torch.ones_like(h), torch.empty_like(h)), x / h)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANDOM_SLOPES)
 def test_float32_and_float64_see_the_same_noise(name):
     h = sample(3, 16, 8)
@@ -231,6 +233,7 @@ def test_noise_is_uncorrelated_between_steps_layers_replicas_and_neighbours():
         assert lagged.abs() < 5 / np.sqrt(rows.numel())
 
 
+@pytest.mark.slow
 def test_a_layer_larger_than_the_pool_gets_a_larger_pool():
     k = kernel("rrelu", 1)
     slopes = noise(k, 0, (4096, 128))
@@ -244,6 +247,7 @@ def test_replicas_of_one_seed_share_their_noise():
     assert not torch.equal(slopes[0], slopes[2])
 
 
+@pytest.mark.slow
 def test_random_initial_parameters_come_from_the_replicas_seed():
     own = "test_kernels:RandomStart"
     a, b = kernel(own, seeds=[1, 2]), kernel(own, seeds=[2, 1])

@@ -193,6 +193,7 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
         load_npz(tmp_path / "a.npz")
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_by_its_ratio(tmp_path, monkeypatch):
     """1 MB that becomes a gigabyte in memory and four of results; what is saved uncompressed is as large as it is."""
     monkeypatch.setattr(local_files, "UNPACKED_FREE", 10**6)
@@ -243,6 +244,7 @@ def test_the_memory_that_preparing_needs_follows_the_files(tmp_path, images):
     assert datasets.mem_mb({"source": "digits"}) == 4000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
 def test_preparing_takes_no_more_memory_than_it_says(tmp_path):
     """In a process of its own; what Python and NumPy take by themselves is in the base."""

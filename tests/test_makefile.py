@@ -61,6 +61,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("way", ["argument", "environment"])
 def test_a_config_of_any_name_is_one_word(checkout, text, way):

@@ -79,6 +79,7 @@ def test_noise_belongs_to_the_seed():
     assert long.dtype == torch.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
@@ -184,6 +185,7 @@ def _covariate_shift(model, inputs, labels, rate, layer):
     return ((before[weight] - after[weight]).norm() / before[weight].norm()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_covariate_shift(name, normalisation):

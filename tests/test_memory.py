@@ -138,6 +138,7 @@ runpy.run_path(sys.argv[2], {"snakemake": snakemake})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
 def test_a_job_that_cannot_even_import_is_one_line(script, tmp_path):
     """A planted lack, for what a library does that gets no memory while it starts is its own: some end the process."""
@@ -196,6 +197,7 @@ def _train(folder, monkeypatch, rows):
     jobs.train(small.run().params, inputs, outputs, lambda line: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ALLOCATORS, ids=lambda error: str(error)[:20])
 def test_a_training_job_without_memory_names_the_key(error, tmp_path, monkeypatch):
     def rows(training):

@@ -20,6 +20,7 @@ PIECES = st.builds(lambda piece, times, head: head + piece * times, st.text("ab_
                    st.text("ab_-0", max_size=9))  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.text("ab", max_size=64) | PIECES | st.builds("".join, st.lists(PIECES, max_size=3)))
 def test_what_repeats_is_what_snakemake_takes_for_a_loop(text):
     assert repeats(text) == (DETECTOR.is_periodic(text) is not None)

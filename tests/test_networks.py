@@ -66,6 +66,7 @@ def train_stacked(network, kind, rates):
     return torch.stack(losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", slow("batch")])
 @pytest.mark.parametrize("kind", [slow("sgd"), "momentum", slow("adam")])
 @pytest.mark.parametrize("name", ENTRIES)

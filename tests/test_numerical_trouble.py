@@ -57,6 +57,7 @@ def test_overflow_is_divergence(rule):
     assert {row["step"] for row in rows["layers"]} == {0}
 
 
+@pytest.mark.slow
 def test_nan_from_an_activation_is_divergence(monkeypatch):
     """A function that is fine wherever it is checked, here from -40 to 40, and has no value where the bias takes it."""
     monkeypatch.setattr(examination, "REACH", 40.0)
@@ -88,6 +89,7 @@ def _known(row):
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 def test_a_singular_covariance_is_a_result(normalisation):
     """All features are one, and the activation is linear: every layer's activations have rank one."""

@@ -60,6 +60,7 @@ def test_arrays_of_old_and_new_numpy_come_back(module):
     assert load(from_buffer(dtype("u1"), b"\x07") + b".").tolist() == [7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -345,6 +345,7 @@ def test_frozen_noise_is_the_same_at_every_probe():
     assert (first["gradient_norm_log10"] - other["gradient_norm_log10"])[:, :3].abs().min() > 1e-3
 
 
+@pytest.mark.slow
 def test_fifty_sigmoid_layers_do_not_underflow():
     """In float32 the first layer's gradient is exactly zero; in truth it is about 1e-45."""
     network = stacked("sigmoid", replicas=2, depth=50, width=64, dtype=torch.float32, initialisation="torch_default")

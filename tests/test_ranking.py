@@ -25,6 +25,7 @@ def test_mean_ranks_use_complete_blocks(scores):
     assert ranking.mean_ranks(scores).tolist() == pytest.approx(expected.tolist())
 
 
+@pytest.mark.slow
 def test_pairwise_wilcoxon_is_scipys_with_holm(scores):
     table = ranking.pairwise_wilcoxon(scores)
     complete = scores.dropna()

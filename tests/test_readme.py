@@ -42,6 +42,7 @@ def test_its_targets_are_the_makefiles():
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_its_question_has_an_answer(capsys):
     (command,) = set(re.findall(r"`(?:python -m activation_study|activation-study) (recommend [^`]+)`", TEXT))
     main([*command.split(), "--tables", str(TABLES)])

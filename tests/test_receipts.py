@@ -76,12 +76,14 @@ def results(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_this_config_made_is_fresh(results):
     assert receipts.stale(_study()) == {}
     assert receipts.summary(receipts.to_make_again(_study())) == ""
     _collected(_study())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -106,6 +108,7 @@ def test_runs_of_another_config_are_named_and_never_collected(results, changes, 
     assert {path: Path(path).read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_another_definition_makes_the_activation_stale_and_no_other(results):
     study = _study(activations={"tanh": {"class": "Hardtanh"}})
     stale = receipts.stale(study)
@@ -113,6 +116,7 @@ def test_another_definition_makes_the_activation_stale_and_no_other(results):
     assert stale[study.activation_file("tanh")] == "made with entry.class 'Tanh', now 'Hardtanh'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["activation", "dataset", "train", "tables"])
 def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
     package = receipts._package
@@ -129,6 +133,7 @@ def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
     assert set(stale.values()) == {"made with other code"}
 
 
+@pytest.mark.slow
 def test_constants_and_data_of_another_origin_make_runs_stale(results):
     """Files that carry the right receipt but hold other content, as after copying by hand."""
     study = _study()
@@ -147,6 +152,7 @@ def test_constants_and_data_of_another_origin_make_runs_stale(results):
         files.write_json(whole, path)
 
 
+@pytest.mark.slow
 def test_files_without_a_receipt_are_stale(results):
     study = _study()
     (run, _) = study.runs.values()
@@ -157,6 +163,7 @@ def test_files_without_a_receipt_are_stale(results):
         assert set(receipts.stale(study)) == {study.run_file(run)}
 
 
+@pytest.mark.slow
 def test_a_receipt_changes_no_table(results):
     study = _study()
     (run, _) = study.runs.values()
@@ -168,6 +175,7 @@ def test_a_receipt_changes_no_table(results):
     assert isinstance(table, pa.Table)
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_tried_again_and_said(results):
     study = _study(activations={"tanh": {"class": "SiLU", "inplace": True}})
     jobs.describe_activation(study.activation_params(SimpleNamespace(activation="tanh")), study.activation_file("tanh"))
@@ -199,6 +207,7 @@ def _page(study, receipt):
     page.write_text(f'<!doctype html>\n<meta name="activation-study-receipt" content="{text}">', encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_page_on_other_tables_is_stale(results):
     study = _study()
     right = receipts.of_report(receipts.found(study.table_file("runs")))
@@ -211,6 +220,7 @@ def test_a_page_on_other_tables_is_stale(results):
     assert receipts.stale(study) == {study.page: "nothing in it says what made it"}
 
 
+@pytest.mark.slow
 def test_tables_of_runs_that_were_made_again_are_stale(results):
     """As after a copy that gave the old tables a newer time than the runs."""
     study = _study()

@@ -73,6 +73,7 @@ def test_what_is_published_is_whole(core):
     assert undecided["minimum_detectable"].notna().all()
 
 
+@pytest.mark.slow
 def test_the_policy_rows_are_judged_as_the_claims_define_them_now():
     """They need no large table, so the published runs give them anew; the others' words are those of the run."""
     of_article = claims.read(ROOT / "claims.yaml")

@@ -198,6 +198,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(fashion, tmp_path):
     _check_fashion(datasets.load("f", FASHION, tmp_path / "cache"), fashion)
 
 
+@pytest.mark.slow
 def test_fashion_mnist_by_torchvisions_download(fashion, tmp_path, monkeypatch, serve, capfd):
     served, address, _ = serve
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [address])
@@ -264,6 +265,7 @@ def test_the_real_fashion_mnist_has_the_published_checksums(tmp_path):
 # --- torchvision -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_mnist_like_class_is_downloaded_once(mnist_like, tmp_path, monkeypatch, serve, capfd):
     x, y, files = mnist_like
     served, address, stop = serve
@@ -286,6 +288,7 @@ def test_an_mnist_like_class_is_downloaded_once(mnist_like, tmp_path, monkeypatc
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_damaged_download_is_replaced_and_a_faster_process_left_alone(mnist_like, tmp_path, monkeypatch, serve):
     _, _, files = mnist_like
     served, address, _ = serve
@@ -315,6 +318,7 @@ def test_a_damaged_download_is_replaced_and_a_faster_process_left_alone(mnist_li
     assert raw.stat().st_ino == before
 
 
+@pytest.mark.slow
 def test_a_download_with_the_wrong_checksum_is_refused(mnist_like, tmp_path, monkeypatch, serve):
     served, address, _ = serve
     resources = [(name, "0" * 32) for name, _ in write_gz(served, mnist_like[2])]
@@ -325,6 +329,7 @@ def test_a_download_with_the_wrong_checksum_is_refused(mnist_like, tmp_path, mon
     assert list((tmp_path / "cache").rglob("*ubyte*")) == []
 
 
+@pytest.mark.slow
 def test_cifar10_from_its_real_archive_format(tmp_path, monkeypatch, serve):
     """CIFAR-10 is a .tar.gz of pickled dicts, rows of 3,072 bytes: 1,024 red, green, blue.
 

@@ -1,6 +1,5 @@
 """Against scipy and statsmodels where they have the same thing, and by simulation where they have not."""
 
-import gc
 import itertools
 
 import numpy as np
@@ -15,15 +14,9 @@ from statsmodels.stats.weightstats import ttost_paired
 from activation_study import statistics
 from activation_study.errors import StudyError
 
+pytestmark = pytest.mark.usefixtures("frozen_garbage")
+
 VALUES = hnp.arrays(float, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.floats(-1e3, 1e3))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen_garbage():
-    """`multipletests` collects garbage at every call, which a process full of modules makes slow."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -73,6 +66,7 @@ def test_coverage_of_the_nominal_95_percent(rng, seeds, expected):
     assert covered(values, mean.mean()) == pytest.approx(expected, abs=0.004)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "expected"), [(3, 0.81), (5, 0.88), (10, 0.92)])
 def test_coverage_of_the_percentile_bootstrap(rng, seeds, expected):
     """The same cells, each resampled by itself: why it is not used. 2,000 draws, standard error .009 at most."""
@@ -174,6 +168,7 @@ def test_equivalence_and_its_reverse_are_never_both_shown(values, margin):
     assert not (same < 0.5 and other < 0.5)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels_and_keeps_absent_rows(p):
     assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1])

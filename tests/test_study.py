@@ -264,6 +264,7 @@ def test_the_studies_that_ship_are_valid(file):
     assert set(study.datasets()) <= set(study.config["datasets"])
 
 
+@pytest.mark.slow
 def test_reading_a_config_imports_neither_torch_nor_snakemake():
     code = (
         "import sys; from activation_study.study import Study; Study.from_file('config.yaml');"

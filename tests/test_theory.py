@@ -93,6 +93,7 @@ def test_moments_against_scipy_on_independent_formulas(name):
     assert row["chi"] == pytest.approx(gaussian(lambda z: derivative(z) ** 2) / second, rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "first", "second", "evaluation"),
     [
@@ -240,6 +241,7 @@ def test_norm_ratio_of_one_layer(name, sigma_w2, per_layer):
     assert math.sqrt(theory.chi(phi, sigma_w2, q)) == pytest.approx(per_layer, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_relu_under_torchs_default_initialisation():
     assert theory.gradient_decay(response("relu"), 20, 1 / 3)[0] == pytest.approx(-7.4, abs=0.05)
 
@@ -257,6 +259,7 @@ def test_product_of_fifty_uniforms():
     assert law.probability_above(law.quantile(0.9)) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_product_of_fifty_sigmoid_derivatives():
     largest, mean = theory.sigmoid_product(50)
     assert largest == pytest.approx(-30.1, abs=0.05)

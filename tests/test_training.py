@@ -122,6 +122,7 @@ def _rest(**changes):
     return {k: v for k, v in small.CONFIG["training"].items() if k != "replicas_per_chunk"} | changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "normalisation"), [("rrelu", "none"), ("prelu", "noisy_batch")])
 def test_two_calls_are_identical_to_the_last_bit(activation, normalisation):
     run = small.run({"activation": activation, "normalisation": normalisation})
@@ -285,6 +286,7 @@ def test_a_run_in_which_everything_diverges_is_complete():
     assert {row["step"] for row in rows["layers"]} >= {0}
 
 
+@pytest.mark.slow
 def test_inputs_beyond_all_bounds_diverge_at_once():
     """Not finite at step 0 already: no curve, and every table is valid all the same."""
     run = small.run({"activation": "prelu", "initial_bias": 1000.0, "depth": 20})

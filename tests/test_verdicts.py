@@ -1,7 +1,5 @@
 """The rules, one by one and by simulation: false alarms, power, and that the verdicts exclude each other."""
 
-import gc
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,15 +13,9 @@ from activation_study.errors import StudyError
 from activation_study.statistics import stratified_interval, stratified_moments, trend_weights
 from activation_study.verdicts import Contrast, contrast, effect, judge
 
+pytestmark = pytest.mark.usefixtures("frozen_garbage")
+
 DATASETS = ("digits", "mnist1d", "fashion_mnist")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen_garbage():
-    """`multipletests` collects garbage at every call, which a process full of modules makes slow."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

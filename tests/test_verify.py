@@ -108,6 +108,7 @@ def test_the_same_values_in_other_bytes_agree(reference, tmp_path):
     assert found["runs"].text == f"identical values, {len(RUNS)} rows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", verify.MACHINE)
 def test_other_seeds_of_noise_on_another_machine_agree(study, column):
     """As if every network had been trained with other roundings: the same distributions, no number the same."""
@@ -299,6 +300,7 @@ def test_a_folder_without_tables_is_one_line(option, folder, reference, tmp_path
     assert "\n" not in str(ended.value)
 
 
+@pytest.mark.slow
 def test_a_damaged_table_is_one_line(reference, tmp_path):
     """Cut anywhere, or any bit turned: a difference, or a line that names the file; never anything else."""
     content = (reference / "activations.parquet").read_bytes()

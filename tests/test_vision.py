@@ -42,6 +42,7 @@ def in_torchvision() -> dict[str, type]:
 # --- the list of classes ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_class_of_torchvision_was_reviewed():
     lists = [set(vision.CHECKED), set(vision.UNCHECKED), set(vision.UNUSABLE), vision.FOLDERS]
     assert set.union(*lists) == set(in_torchvision())

@@ -61,6 +61,7 @@ def _spent(action):
     return time.process_time() - start, more / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_is_refused_in_no_time(kind, tmp_path):
     text, held = BOMBS[kind]
@@ -71,6 +72,7 @@ def test_a_bomb_is_refused_in_no_time(kind, tmp_path):
     assert megabytes < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in BOMBS if kind != "a large file"])
 def test_nor_does_the_reader_in_python_build_it(kind):
     """Where PyYAML lacks libyaml; it takes longer over long texts, and finds the same."""
@@ -80,6 +82,7 @@ def test_nor_does_the_reader_in_python_build_it(kind):
             parsed(text, PythonLoader)
 
 
+@pytest.mark.slow
 def test_both_readers_agree_with_yaml():
     for file in ("config.yaml", "config/full.yaml", "claims.yaml", "src/activation_study/config.schema.yaml"):
         text = (ROOT / file).read_text(encoding="utf-8")
@@ -197,6 +200,7 @@ ROW = "{test: t, type: exploratory, experiment: core, metric: test_accuracy, ove
 CLAIM = f"claims: [{{id: a, quote: q, rows: [{ROW}]}}]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["valid", "merge keys", "aliases of mappings", "base sixty", "over", "runs", "device"])
 def test_the_command_says_one_line_in_little_time_and_memory(kind, tmp_path):
     path, other = tmp_path / "config.yaml", tmp_path / "mine.yaml"

@@ -11,6 +11,7 @@ from kinds import CLAIMS, CONFIG, KINDS, outcome, read_claims, read_config
 EXAMPLES = {"configs": 400, "claims": 250, "expressions": 150, "npz": 400, "images": 200, "tables": 200}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_input_ends_in_success_or_one_line(kind):
     strategy, action = KINDS[kind]

@@ -42,6 +42,7 @@ def test_two_builds_differ_in_the_time_alone_whatever_the_processes(report: Path
     assert all((beside / file).read_bytes() == (again / file).read_bytes() for file in files)
 
 
+@pytest.mark.slow
 def test_every_figure_and_every_download_lies_beside(report: Path):
     html = report.read_text()
     figures = re.findall(r'<figure id="([^"]+)"', html)
@@ -51,6 +52,7 @@ def test_every_figure_and_every_download_lies_beside(report: Path):
     assert set(downloads) <= {path.stem for path in (report.parent / "small/tables").iterdir()}
 
 
+@pytest.mark.slow
 def test_the_study_s_tables_lie_beside_as_csv(report: Path, tables: Path):
     for name in ("runs", "curves", "timings", "datasets"):
         parquet = pd.read_parquet(tables / f"{name}.parquet")
@@ -60,6 +62,7 @@ def test_the_study_s_tables_lie_beside_as_csv(report: Path, tables: Path):
         pd.testing.assert_frame_equal(csv, parquet, check_dtype=False, check_exact=True)
 
 
+@pytest.mark.slow
 def test_what_an_older_report_left_goes(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
     for name in ("figures/figure-old.svg", "tables/old.csv", "tables/notes.txt"):
@@ -70,6 +73,7 @@ def test_what_an_older_report_left_goes(tables: Path, tmp_path: Path, monkeypatc
     assert left == {"notes.txt"}
 
 
+@pytest.mark.slow
 def test_a_table_too_long_for_csv_is_left_as_parquet(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
     monkeypatch.setattr(data, "LONGEST_CSV", 500)
@@ -78,6 +82,7 @@ def test_a_table_too_long_for_csv_is_left_as_parquet(tables: Path, tmp_path: Pat
     assert "too long: Parquet only" in (tmp_path / "small.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_page_that_is_too_large_is_refused_and_the_old_one_stays(
     tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -91,6 +96,7 @@ def test_a_page_that_is_too_large_is_refused_and_the_old_one_stays(
     assert [path.name for path in tmp_path.iterdir()] == ["small.html"]
 
 
+@pytest.mark.slow
 def test_a_large_study_may_be_larger(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
     monkeypatch.setattr(building, "LARGEST_SMALL", 10_000)
@@ -112,6 +118,7 @@ def test_an_error_in_a_section_is_raised_as_it_is(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_a_section_cannot_cope_with_is_one_line(
     processes: int, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -127,6 +134,7 @@ def test_what_a_section_cannot_cope_with_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_one_line(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provenance, "section", lambda data: os.kill(os.getpid(), signal.SIGKILL))
     monkeypatch.setattr(building, "SECTIONS", (provenance,))
@@ -147,6 +155,7 @@ def test_without_a_table_the_rest_is_there_and_the_gap_is_named(absent: tuple[st
     assert all(f"<code>{name}</code>" in gaps for name in absent)
 
 
+@pytest.mark.slow
 def test_missing_cells_and_datasets_are_named(report: Path):
     text = _text(report.read_text())
     assert "Dataset fashion_mnist was not available: no network and no copy on this machine." in text
@@ -154,6 +163,7 @@ def test_missing_cells_and_datasets_are_named(report: Path):
     assert "tanh has scores in 4 of 5 combinations only, so it has no place." in text
 
 
+@pytest.mark.slow
 def test_a_note_on_a_dataset_is_shown_beside_its_table(tmp_path: Path):
     folder = write_tables(tmp_path, TINY)
     datasets = pd.read_parquet(folder / "datasets.parquet")
@@ -229,5 +239,6 @@ def test_long_names_fit(tmp_path: Path):
     assert "x" * 64 in (tmp_path / "long.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_small_study_is_small(report: Path):
     assert report.stat().st_size < building.LARGEST_SMALL

@@ -26,6 +26,7 @@ def _replicas(scores: dict[str, np.ndarray]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_cell_is_the_paired_t_test_under_holm():
     random = np.random.default_rng(1)
     seeds = random.normal(0.9, 0.02, (1, 10))
@@ -71,6 +72,7 @@ def test_no_replicas_give_an_empty_table():
     assert overall(_replicas({"a": np.zeros((1, 2))}).iloc[:0]).empty
 
 
+@pytest.mark.slow
 def test_only_the_core_experiment_is_shown(tmp_path: Path):
     write_tables(tmp_path, SMALL)
     path = tmp_path / "experiments.parquet"
@@ -95,6 +97,7 @@ def test_cells_are_those_that_have_scores(tables: Path):
     assert list(data.ranking[CELL].columns) == CELL
 
 
+@pytest.mark.slow
 def test_means_are_over_the_cells_that_every_activation_was_to_have(tables: Path):
     data = StudyData.read("small", tables, PROVENANCE)
     assert ("digits", 9, "") in data.cells

@@ -27,6 +27,7 @@ from activation_study.report.sections import (
 from activation_study.report.tables import Table
 from report.synthetic import PROVENANCE, SMALL, synthetic_rows
 
+pytestmark = pytest.mark.slow
 MODULES = (centring, comparisons, data_size, decay, noise, preactivations, profiles, trade_off, unit_history)
 
 
@@ -105,7 +106,6 @@ def test_no_two_blocks_share_an_id_or_a_download(data: StudyData, drawn: dict):
         assert held.setdefault(block.data.name, block.data.csv) == block.data.csv
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "without"),
     [

@@ -30,6 +30,7 @@ def test_the_three_steps_stand_beside_the_evidence(data: StudyData):
     assert "There is no evidence on ELU against ReLU" in steps[1]  # the made-up ledger has no such row
 
 
+@pytest.mark.slow
 def test_the_chooser_has_every_situation_and_its_evidence(data: StudyData):
     table = next(block for block in walk([chooser.section(data)]) if isinstance(block, Table))
     assert len(table.frame) == 2 * 1 * 2 * 2
@@ -38,6 +39,7 @@ def test_the_chooser_has_every_situation_and_its_evidence(data: StudyData):
     assert table.frame["evidence"].str.contains("15 networks of .* layers .* 3 cells of at least 5 seeds").all()
 
 
+@pytest.mark.slow
 def test_regret_shows_every_dataset(data: StudyData):
     blocks = list(walk([regret.section(data)]))
     figure = next(block for block in blocks if isinstance(block, Figure))

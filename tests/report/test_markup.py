@@ -107,6 +107,7 @@ def test_slugs_are_stable_and_unlike():
         assert len(set(mixed.values())) == count + 2
 
 
+@pytest.mark.slow
 def test_every_id_of_a_page_is_a_slug_and_stands_there_once(report: Path):
     ids = re.findall(r'\sid="([^"]*)"', report.read_text(encoding="utf-8"))
     assert len(ids) > 100
@@ -114,6 +115,7 @@ def test_every_id_of_a_page_is_a_slug_and_stands_there_once(report: Path):
     assert [one for one in ids if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9]+)*", one)] == []
 
 
+@pytest.mark.slow
 def test_an_activation_called_like_another_one_s_table_has_ids_of_its_own(tmp_path: Path):
     names = ("relu", "relu-elsewhere", "Relu", "s")
     shape = Shape(names, ("digits",), (2, 5), seeds=2, unavailable=())
@@ -138,6 +140,7 @@ def test_an_id_that_is_no_slug_is_a_bug(ident: str):
         building._hold_to_slugs([Section("answer", "x"), Section(ident, "y")])
 
 
+@pytest.mark.slow
 def test_two_claims_files_share_no_id_and_the_guide_links_to_the_rows(tables: Path):
     data = StudyData.read("small", tables, PROVENANCE)
     rows = data.tables["ledger"]
@@ -176,6 +179,7 @@ def test_a_header_is_text_too_and_missing_values_stay_missing():
     assert csv_text(frame) == "'=a,whole,yes\n'=b,1,True\n,,\n"
 
 
+@pytest.mark.slow
 def test_every_csv_of_a_report_goes_through_it(tmp_path: Path):
     folder = write_tables(tmp_path / "tables", SMALL)
     path = folder / "activations.parquet"
@@ -192,6 +196,7 @@ def test_every_csv_of_a_report_goes_through_it(tmp_path: Path):
 # The head
 
 
+@pytest.mark.slow
 def test_the_receipt_stands_in_the_head(tables: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(building, "SECTIONS", ())
     receipt = {"params": {"config": '">\u2028<script>'}, "code": "c" * 64, "results": "r" * 64}

@@ -46,6 +46,7 @@ def test_every_reference_resolves_and_every_id_has_the_prefix():
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_two_figures_share_no_id():
     one, two = (set(re.findall(r'\bid="([^"]+)"', _draw(name))) for name in ("a", "b"))
     assert not one & two

@@ -161,6 +161,7 @@ def test_training_goes_on_from_wherever_it_was_stopped(undisturbed, tmp_path, mo
     assert left[-1] < left[0] / 4
 
 
+@pytest.mark.slow
 def test_training_may_be_stopped_more_than_once(undisturbed, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     for _ in range(4):
