@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from activation_study import datasets, devices
-from activation_study.prepared import Arrays, DatasetUnavailable
-from activation_study.splits import Split, make_split
+from activation_study.data import prepare
+from activation_study.data.arrays import Arrays, DatasetUnavailable
+from activation_study.data.split import Split, make_split
+from activation_study.training import device
 
 TRAIN, VALIDATION = 5_000, 500
 ENTRY = {"source": "torchvision", "class": "FashionMNIST", "max_train": TRAIN + VALIDATION, "max_test": VALIDATION}
@@ -21,7 +22,7 @@ ENTRY = {"source": "torchvision", "class": "FashionMNIST", "max_train": TRAIN + 
 def arrays() -> Arrays:
     """Fashion-MNIST; where it cannot be had, random images of its size, whose steps take as long."""
     try:
-        return datasets.load("fashion_mnist", ENTRY)
+        return prepare.load("fashion_mnist", ENTRY)
     except DatasetUnavailable:
         source = np.random.default_rng(0)
         x = source.integers(0, 256, (TRAIN + 2 * VALIDATION, 784), np.uint8)
@@ -63,7 +64,7 @@ def exact_product() -> str:
     """The precision whose products the study takes, without setting it."""
     kept = torch.get_float32_matmul_precision()
     try:
-        return devices.fastest_exact_product()
+        return device.fastest_exact_product()
     finally:
         torch.set_float32_matmul_precision(kept)
 

@@ -28,7 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from activation_study import devices
+from activation_study.training import device
 
 BASE = {"depth": 20, "width": 64, "batch": 128, "replicas": study_side.REPLICAS}
 SWEEPS = {
@@ -54,7 +54,7 @@ def main() -> None:
 
 def measure(sweeps: dict[str, tuple[int, ...]], base: dict[str, int], log: Callable[[str], None]) -> dict[str, Any]:
     """Replica-steps per second of both processes, peak memory of one in MB, and the bound, for every point."""
-    devices.prepare("cpu")
+    device.prepare("cpu")
     data.split()
     shapes = {tuple(sorted((base | {name: value}).items())) for name, values in sweeps.items() for value in values}
     speeds, memory, products, shares = defaultdict(list), defaultdict(list), [], []

@@ -16,8 +16,8 @@ import document
 import pandas as pd
 import rounding
 
-from activation_study.checked_tables import read_any
-from activation_study.verify import OPPOSITE
+from activation_study.cli.verify import OPPOSITE
+from activation_study.core.checked_tables import read_any
 
 HERE = document.ROOT / "results" / "default" / "tables"
 

@@ -17,12 +17,15 @@ import document
 import study_side
 import torch
 
-from activation_study import activations, datasets, devices, theory
-from activation_study.chunks import Record, Replica
-from activation_study.outcomes import Rows
-from activation_study.selection import ranked
-from activation_study.study import Run, Study
-from activation_study.training import RunTraining
+from activation_study.activations import activation as activations
+from activation_study.activations import theory
+from activation_study.data import prepare
+from activation_study.study.study import Run, Study
+from activation_study.training import device as devices
+from activation_study.training.group import Record, Replica
+from activation_study.training.rows import Rows
+from activation_study.training.run import RunTraining
+from activation_study.training.selection import ranked
 
 PROCESSES = 2
 DATASETS = ("digits", "mnist1d")
@@ -54,7 +57,7 @@ def rows_of(run: Run) -> Rows:
     """The run, trained."""
     device, _ = devices.prepare("cpu")
     entry = study_side.DEFAULT.config["datasets"][run.factors["dataset"]]
-    arrays = datasets.load(run.factors["dataset"], entry)
+    arrays = prepare.load(run.factors["dataset"], entry)
     activation = activations.from_entry(run.factors["activation"], run.settings["activation"])
     return RunTraining(run.params, activation, theory.constants(activation), arrays, device).rows()
 

@@ -20,7 +20,7 @@ import pandas as pd
 import pruning
 import study_side
 
-from activation_study.study import Study
+from activation_study.study.study import Study
 
 OLDEST = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
 KEY = ["run", "replicate"]

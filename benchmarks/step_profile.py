@@ -15,7 +15,7 @@ import run
 import torch
 import workers
 
-from activation_study.chunks import Chunk
+from activation_study.training.group import Chunk
 
 ROUNDS = 7
 SHAPES = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import data
 import torch
 
-from activation_study.activations import from_entry
-from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
-from activation_study.convergence import log_spaced_steps, probe_steps
-from activation_study.networks import StackedMLP
-from activation_study.study import Study
-from activation_study.theory import constants
+from activation_study.activations.activation import from_entry
+from activation_study.activations.theory import constants
+from activation_study.networks.mlp import StackedMLP
+from activation_study.quantities.curves import log_spaced_steps, probe_steps
+from activation_study.study.study import Study
+from activation_study.training.group import Chunk, Clock, Plan, Record, Replica
 
 DEFAULT = Study.from_file(Path(__file__).resolve().parents[1] / "config.yaml")
 SETTINGS = DEFAULT.config["training"]

@@ -84,9 +84,9 @@ def _serve(end: Connection, side: str) -> None:
 
     torch.set_num_threads(1)
     if side == "study":
-        from activation_study import devices
+        from activation_study.training import device
 
-        devices.prepare("cpu")
+        device.prepare("cpu")
     while (message := end.recv()) is not None:
         task, arguments = message
         try:

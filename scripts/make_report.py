@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from activation_study.jobs import job
+from activation_study.jobs.job import job
 
 with job(snakemake.log[0]) as log:
-    from activation_study import receipts
-    from activation_study.provenance import provenance
-    from activation_study.report.build import build
-    from activation_study.study import Study
+    from activation_study.jobs.provenance import provenance
+    from activation_study.report.page import build
+    from activation_study.study import receipts
+    from activation_study.study.study import Study
 
     study = Study.from_config(snakemake.config)
     made_by = receipts.of_report(receipts.found(snakemake.input[0]))

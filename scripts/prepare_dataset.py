@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from activation_study.jobs import job
+from activation_study.jobs.job import job
 
 with job(snakemake.log[0]) as log:
-    from activation_study import receipts
-    from activation_study.datasets import prepare
+    from activation_study.data.prepare import prepare
+    from activation_study.study import receipts
 
     manifest = prepare(
         **snakemake.params.dataset,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
 
 
 def refused(action, held, tmp_path):

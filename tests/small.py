@@ -6,10 +6,10 @@ import math
 import numpy as np
 import torch
 
-from activation_study.activations import from_entry
-from activation_study.prepared import Arrays
-from activation_study.study import Study
-from activation_study.training import RunTraining
+from activation_study.activations.activation import from_entry
+from activation_study.data.arrays import Arrays
+from activation_study.study.study import Study
+from activation_study.training.run import RunTraining
 
 CONFIG = {
     "study": "small",

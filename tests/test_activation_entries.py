@@ -7,10 +7,10 @@ import pytest
 from torch import nn
 
 import small
-from activation_study import activation_entries, examination, portraits
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.activations import entries, examination, portrait
+from activation_study.activations.activation import from_entry
+from activation_study.core.errors import StudyError
+from activation_study.study.study import Study
 
 # name -> formula, what its refusal says; None if it is taken
 WRITTEN = {
@@ -86,11 +86,11 @@ WRITTEN = {
 def test_formulas_as_people_write_them(name):
     text, refusal = WRITTEN[name]
     if refusal is None:
-        row = portraits.description(from_entry(name, {"expression": text}))["constants"]
+        row = portrait.description(from_entry(name, {"expression": text}))["constants"]
         assert np.isfinite([row["gain"], row["chi"], row["mean"]]).all()
         return
     with pytest.raises(StudyError, match=rf"activations\.{name}: ") as caught:
-        portraits.description(from_entry(name, {"expression": text}))
+        portrait.description(from_entry(name, {"expression": text}))
     assert refusal in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_the_list_holds_every_class_of_torch_that_passes_and_no_other():
                 passed.add(name)
             except examination.NotAnActivation:
                 pass
-    assert passed == set(activation_entries.CLASSES)
+    assert passed == set(entries.CLASSES)
 
 
 def test_a_class_that_is_none_is_refused_before_torch_is_asked():

@@ -6,8 +6,8 @@ import torch
 from scipy import special
 from torch import nn
 
-from activation_study.activations import PaperRReLU, from_entry, slope_distribution
-from activation_study.errors import StudyError
+from activation_study.activations.activation import PaperRReLU, from_entry, slope_distribution
+from activation_study.core.errors import StudyError
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 PHI = 0.3989422804014327

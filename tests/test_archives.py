@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from activation_study import vision
+from activation_study.data import vision
 
 
 def escaping() -> Iterator[tarfile.TarInfo]:

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from activation_study import claims
-from activation_study.claim_computations import COMPUTATIONS
-from activation_study.claim_metrics import COST
-from activation_study.config import ROOT
-from activation_study.study import Study
+from activation_study.claims import file as claims_file
+from activation_study.claims.exact import COMPUTATIONS
+from activation_study.claims.metrics import COST
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 
 
 @pytest.mark.parametrize(
@@ -39,27 +39,27 @@ def test_exact_rows(name, holds, value, shown):
 
 
 def test_every_computation_is_claimed():
-    used = {row.computation for row in claims.read().rows if row.type == "exact"}
+    used = {row.computation for row in claims_file.read().rows if row.type == "exact"}
     assert used == set(COMPUTATIONS)
 
 
 def test_the_articles_claims_are_complete_and_few():
-    read = claims.read()
+    read = claims_file.read()
     named = list(dict.fromkeys(row.claim["id"] for row in read.rows))
     assert named == [*(f"C{number:02}" for number in range(1, 39)), "G1", "G2", "G3"]
-    assert sum(row.type in claims.STATISTICAL for row in read.rows) <= 31
+    assert sum(row.type in claims_file.STATISTICAL for row in read.rows) <= 31
     assert all(row.claim["section"] for row in read.rows)
 
 
 def test_the_articles_claims_fit_the_default_study():
     study = Study.from_file(ROOT / "config.yaml")
-    read = claims.read()
-    claims.check(read, study.config)
+    read = claims_file.read()
+    claims_file.check(read, study.config)
     runs = {experiment: [] for experiment in study.config["experiments"]}
     for experiment, run in study.membership:
         runs[experiment].append(study.runs[run].factors)
     for row in read.rows:
-        if row.type not in claims.STATISTICAL or row.metric == COST:
+        if row.type not in claims_file.STATISTICAL or row.metric == COST:
             continue
         arms = [
             {

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from activation_study import claims
-from activation_study.advice import POLICIES, Sentence, sentences
-from activation_study.claim_ledger import evaluate
-from activation_study.config import ROOT
-from activation_study.errors import StudyError
-from activation_study.guidelines import ARTICLE, article_rows, by_dataset, conditional_regret, policy_regret
-from activation_study.judging import as_tables
-from activation_study.schemas import TABLES
-from activation_study.study import Study
-from activation_study.summaries import of_experiment
+from activation_study.analysis.policies import ARTICLE, article_rows, by_dataset, conditional_regret, policy_regret
+from activation_study.analysis.replicas import of_experiment
+from activation_study.claims import file as claims_file
+from activation_study.claims.ledger import evaluate
+from activation_study.core.columns import TABLES
+from activation_study.core.errors import StudyError
+from activation_study.guide.sentences import POLICIES, Sentence, sentences
+from activation_study.jobs.judge import as_tables
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 from test_claims_tables import made_up_tables
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
@@ -78,7 +78,7 @@ def tables(study) -> dict[str, pd.DataFrame]:
 
 def judged(study, tables, *files) -> dict[str, pd.DataFrame]:
     """The ledger and its cells as the study's own judging writes them."""
-    found = claims.of_study(study.config | {"claims": [str(file) for file in files]})
+    found = claims_file.of_study(study.config | {"claims": [str(file) for file in files]})
     return {name: table.to_pandas() for name, table in as_tables([evaluate(one, tables) for one in found]).items()}
 
 
@@ -111,7 +111,7 @@ def test_a_copy_under_another_name_gives_the_same_sentences(study, tables, ledge
 
 def test_of_two_copies_the_first_counts(study, original, mine):
     for files, counts in (((original, mine), "claims"), ((mine, original), "mine")):
-        found = claims.of_study(study.config | {"claims": list(map(str, files))})
+        found = claims_file.of_study(study.config | {"claims": list(map(str, files))})
         assert [one.family for one in found if one.article] == [counts]
         assert len(found) == 2
 
@@ -130,19 +130,19 @@ def test_two_that_differ_are_refused_in_one_line(study, content, mine, tmp_path)
     with pytest.raises(
         StudyError, match=r"^claims: 'mine' and 'other' both say article: true and are not the"
     ) as fault:
-        claims.of_study(both)
+        claims_file.of_study(both)
     assert "\n" not in str(fault.value)
     written(other, changed | {"article": False})
-    assert [one.article for one in claims.of_study(both)] == [True, False]
+    assert [one.article for one in claims_file.of_study(both)] == [True, False]
 
 
 def test_only_true_declares_it(content, mine, tmp_path):
     silent = {key: value for key, value in content.items() if key != "article"}
-    assert not claims.read(written(tmp_path / "silent.yaml", silent)).article
-    assert claims.read(mine).article
-    assert claims.read().article
+    assert not claims_file.read(written(tmp_path / "silent.yaml", silent)).article
+    assert claims_file.read(mine).article
+    assert claims_file.read().article
     with pytest.raises(StudyError, match=r'silent\.yaml: article: "mine" must be boolean'):
-        claims.read(written(tmp_path / "silent.yaml", silent | {"article": "mine"}))
+        claims_file.read(written(tmp_path / "silent.yaml", silent | {"article": "mine"}))
 
 
 @pytest.mark.slow

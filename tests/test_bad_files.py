@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activation_study import datasets
-from activation_study.activations import from_entry
+from activation_study.activations.activation import from_entry
+from activation_study.data import prepare
 from refusal import refused
 
 # --- data ----------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_an_archive_that_is_none(kind, tmp_path):
     path = tmp_path / "a.npz"
     make(path)
     entry = {"source": "npz", "path": str(path)}
-    refused(lambda: datasets.load("mine", entry), ["datasets.mine", *held], tmp_path)
+    refused(lambda: prepare.load("mine", entry), ["datasets.mine", *held], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_an_archive_that_is_none(kind, tmp_path):
 def test_a_path_that_is_none(path, held, tmp_path):
     for source in ("npz", "folder"):
         entry = {"source": source, "path": path}
-        refused(lambda entry=entry: datasets.load("mine", entry), [held], tmp_path)
-        datasets.fingerprint(entry)  # asked for while Snakemake plans: what is wrong is the job's to say
+        refused(lambda entry=entry: prepare.load("mine", entry), [held], tmp_path)
+        prepare.fingerprint(entry)  # asked for while Snakemake plans: what is wrong is the job's to say
 
 
 def _socket(path):
@@ -131,7 +131,7 @@ def test_a_folder_of_images_that_holds_something_else(kind, tmp_path):
     spoil, held = IMAGES[kind]
     spoil(tmp_path / "dog")
     entry = {"source": "folder", "path": str(tmp_path)}
-    refused(lambda: datasets.load("pics", entry), ["datasets.pics.path", *held], tmp_path)
+    refused(lambda: prepare.load("pics", entry), ["datasets.pics.path", *held], tmp_path)
 
 
 # --- activations -----------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_an_activation_that_is_none(kind, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("expression", ["relu(x - 25)", "maximum(x, 29) - 29"])
 def test_an_activation_that_is_zero_where_it_matters(expression, tmp_path):
-    from activation_study import portraits
+    from activation_study.activations import portrait
 
     activation = from_entry("mine", {"expression": expression})
-    refused(lambda: portraits.description(activation), ["activations.mine", "no gain"], tmp_path)
+    refused(lambda: portrait.description(activation), ["activations.mine", "no gain"], tmp_path)

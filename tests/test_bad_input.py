@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import small
-from activation_study import claims
-from activation_study.config import ROOT, read
-from activation_study.errors import StudyError
-from activation_study.expressions import parse
-from activation_study.study import Study
+from activation_study.activations.expressions import parse
+from activation_study.claims import file as claims_file
+from activation_study.core.errors import StudyError
+from activation_study.study.config import ROOT, read
+from activation_study.study.study import Study
 from refusal import refused
 
 # --- the config, as text: what YAML makes of it --------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_claims_that_cannot_be_judged(kind, tmp_path):
     assert old in CLAIM
     path = tmp_path / "mine.yaml"
     path.write_text(CLAIM.replace(old, new), encoding="utf-8")
-    refused(lambda: claims.read(path), [str(path), *held], tmp_path)
+    refused(lambda: claims_file.read(path), [str(path), *held], tmp_path)
 
 
 def test_claims_on_what_the_study_does_not_have(tmp_path):
@@ -225,7 +225,7 @@ def test_claims_on_what_the_study_does_not_have(tmp_path):
         path.write_text(CLAIM.replace(old, new), encoding="utf-8")
         experiments = {"core": CORE | {"activation": ["relu", "tanh"]}}
         config = Study.from_config(small.config(claims=[str(path)], experiments=experiments)).config
-        refused(lambda config=config: claims.of_study(config), ["claim mine", held], tmp_path)
+        refused(lambda config=config: claims_file.of_study(config), ["claim mine", held], tmp_path)
 
 
 # --- the command -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from activation_study.batches import TrainingPool, batch_order
+from activation_study.training.batches import TrainingPool, batch_order
 
 
 def _split(samples, offset=0.0):

@@ -21,8 +21,8 @@ import workers
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from activation_study.convergence import probe_steps
-from activation_study.prepared import Arrays
+from activation_study.data.arrays import Arrays
+from activation_study.quantities.curves import probe_steps
 
 TINY = {"depth": 2, "width": 8, "batch": 500}
 SPLIT_SAMPLES = 1100

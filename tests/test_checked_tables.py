@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from activation_study import checked_tables, tables
 from activation_study.__main__ import main
-from activation_study.errors import StudyError
-from activation_study.report.build import build
-from activation_study.report.data import StudyData
-from activation_study.schemas import KEYS, NAME, RUN, TABLES
+from activation_study.core import checked_tables, parquet
+from activation_study.core.columns import KEYS, NAME, RUN, TABLES
+from activation_study.core.errors import StudyError
+from activation_study.report.page import build
+from activation_study.report.study_data import StudyData
 from report.synthetic import PROVENANCE, Shape, _whole, write_tables
 
 SHAPE = Shape(("relu", "elu"), ("digits", "mnist1d"), (2, 5), seeds=5)
@@ -83,7 +83,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tables(tmp_path_factory.mktemp("whole"), SHAPE)
     run = {"run": "digits/relu/depth=2", "role": "evaluation", "replicate": 0, "learning_rate": 0.01, "threads": 1}
     for name, row in (("jobs", run), ("measurements", run | {"measurement": "tortuosity"})):  # it has none of them
-        tables.write_parquet(tables.from_rows(name, [_whole(name, row)]), folder / f"{name}.parquet")
+        parquet.write_parquet(parquet.from_rows(name, [_whole(name, row)]), folder / f"{name}.parquet")
     return folder
 
 
@@ -100,11 +100,11 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 def _spoiled(folder: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     """The table written anew, with its checksums and its own schema, as somebody does who knows how."""
     path = folder / f"{name}.parquet"
-    schema = tables.read(name, path).schema
+    schema = parquet.read(name, path).schema
     frame = change(pd.read_parquet(path))
     path.unlink()
     made = pa.Table.from_pandas(frame, schema.remove_metadata(), preserve_index=False)
-    tables.write_parquet(made.replace_schema_metadata(schema.metadata), path)
+    parquet.write_parquet(made.replace_schema_metadata(schema.metadata), path)
 
 
 def _planted(folder: Path, name: str, column: str, value: Any, row: int = 1) -> None:
@@ -116,12 +116,12 @@ def _planted(folder: Path, name: str, column: str, value: Any, row: int = 1) -> 
     spec = TABLES[name][column]
     if value != value and not spec.nullable:  # pandas would make a null of it, which Arrow refuses to write
         path = folder / f"{name}.parquet"
-        table = tables.read(name, path)
+        table = parquet.read(name, path)
         path.unlink()
         values = table[column].to_numpy().copy()
         values[row] = value
         place = table.column_names.index(column)
-        tables.write_parquet(table.set_column(place, table.schema.field(column), pa.array(values)), path)
+        parquet.write_parquet(table.set_column(place, table.schema.field(column), pa.array(values)), path)
         return
     _spoiled(folder, name, change)
 
@@ -227,13 +227,13 @@ def test_another_study_s_activation_is_refused(folder: Path):
 
 def _unsound_text(path: Path) -> None:
     """A table whose text is not UTF-8: Parquet does not say so."""
-    table = tables.read("datasets", path)
+    table = parquet.read("datasets", path)
     path.unlink()
     size = len(table)
     ends = pa.py_buffer(np.arange(size + 1, dtype=np.int32))
     wrong = pa.Array.from_buffers(pa.string(), size, [None, ends, pa.py_buffer(b"\xff" * size)])
     place = table.column_names.index("source")
-    tables.write_parquet(table.set_column(place, table.schema.field("source"), wrong), path)
+    parquet.write_parquet(table.set_column(place, table.schema.field("source"), wrong), path)
 
 
 def _folder(path: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_file_of_another_name_is_no_table(folder: Path):
 
 
 def test_the_patterns_are_the_config_s():
-    from activation_study.config import schema
+    from activation_study.study.config import schema
 
     assert schema()["$defs"]["name"]["pattern"] == f"^{NAME}$"
     columns = [(spec, column) for table in TABLES.values() for column, spec in table.items()]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import small
-from activation_study.chunks import Chunk, Clock, Plan, Record, Replica, joined
-from activation_study.networks import StackedMLP
-from activation_study.splits import make_split
+from activation_study.data.split import make_split
+from activation_study.networks.mlp import StackedMLP
+from activation_study.training.group import Chunk, Clock, Plan, Record, Replica, joined
 
 STEPS = 20
 PLAN = Plan([0, 1, 2, 5, 10, 15, STEPS], frozenset([0, 5, STEPS]), 16)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study.claim_metrics import METRICS, Tables
+from activation_study.claims.metrics import METRICS, Tables
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from activation_study import claims
-from activation_study.claim_ledger import CELL_COLUMNS, LEDGER_COLUMNS, evaluate
-from activation_study.claim_metrics import COST
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.claims import file as claims_file
+from activation_study.claims.ledger import CELL_COLUMNS, LEDGER_COLUMNS, evaluate
+from activation_study.claims.metrics import COST
+from activation_study.core.errors import StudyError
+from activation_study.study.study import Study
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 
@@ -111,25 +111,25 @@ def everywhere(a, b=0.8):
 def test_a_fault_is_one_line_with_claim_and_key(written, change, message):
     row = {key: value for key, value in (DIFFERENCE | change).items() if value is not None}
     with pytest.raises(StudyError, match=message) as fault:
-        claims.read(written(row))
+        claims_file.read(written(row))
     assert "\n" not in str(fault.value)
     assert "mine.yaml" in str(fault.value)
 
 
 def test_faults_of_the_whole_file(tmp_path, written):
     with pytest.raises(StudyError, match="cannot be read"):
-        claims.read(tmp_path / "none.yaml")
+        claims_file.read(tmp_path / "none.yaml")
     with pytest.raises(StudyError, match=r"claim C1\.2\.smallest"):
-        claims.read(written(DIFFERENCE, DIFFERENCE | {"smallest": "x"}))
+        claims_file.read(written(DIFFERENCE, DIFFERENCE | {"smallest": "x"}))
     with pytest.raises(StudyError, match=r"claim C1\.rows: \[\] must not be empty"):
-        claims.read(written())
+        claims_file.read(written())
     twice = tmp_path / "twice.yaml"
     twice.write_text(yaml.safe_dump({"claims": [{"id": "C1", "quote": "q", "rows": [DIFFERENCE]}] * 2}))
     with pytest.raises(StudyError, match=r"claim C1\.id: stands there twice"):
-        claims.read(twice)
+        claims_file.read(twice)
     twice.write_text("claims: 3")
     with pytest.raises(StudyError, match=r"claim number 1: 3 must be object"):
-        claims.read(twice)
+        claims_file.read(twice)
 
 
 @pytest.mark.parametrize(
@@ -139,21 +139,21 @@ def test_a_file_is_called_as_a_family_may_be(written, stem):
     path = written(DIFFERENCE)
     named = path.rename(path.with_name(f"{stem}.yaml"))
     with pytest.raises(StudyError, match=r"a file whose name, before \.yaml, is letters, digits") as refused:
-        claims.read(named)
+        claims_file.read(named)
     assert "\n" not in str(refused.value)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 300
-    assert claims.read(named.rename(path.with_name("My-claims_2.yaml"))).family == "My-claims_2"
+    assert claims_file.read(named.rename(path.with_name("My-claims_2.yaml"))).family == "My-claims_2"
 
 
 def test_reading_fills_in_and_names_rows(written):
     path = written(DIFFERENCE, DIFFERENCE | {"where": {"depth": 5}})
-    read = claims.read(path)
+    read = claims_file.read(path)
     assert [row.id for row in read.rows] == ["C1.1", "C1.2"]
-    assert claims.read(written(DIFFERENCE)).rows[0].id == "C1"
+    assert claims_file.read(written(DIFFERENCE)).rows[0].id == "C1"
     assert read.rows[1].where == {"depth": [5]}
     assert (read.family, read.rows[0].direction, read.rows[0].claim["known"]) == ("mine", "greater", "")
-    assert read.sha256 != claims.read(written(DIFFERENCE)).sha256
+    assert read.sha256 != claims_file.read(written(DIFFERENCE)).sha256
     assert len(read.sha256) == 64
 
 
@@ -185,23 +185,23 @@ def test_a_claim_must_fit_the_study(written, change, message):
     row = DIFFERENCE | change
     if change.get("metric") == COST:
         del row["experiment"]
-    read = claims.read(written(row))
+    read = claims_file.read(written(row))
     with pytest.raises(StudyError, match=message):
-        claims.check(read, Study.from_config(CONFIG).config)
+        claims_file.check(read, Study.from_config(CONFIG).config)
 
 
 def test_a_claim_that_fits(written):
-    claims.check(claims.read(written(DIFFERENCE)), Study.from_config(CONFIG).config)
+    claims_file.check(claims_file.read(written(DIFFERENCE)), Study.from_config(CONFIG).config)
 
 
 # The ledger, where the truth is known
 
 
 def only_row(path, tables):
-    ledger = evaluate(claims.read(path), tables)
+    ledger = evaluate(claims_file.read(path), tables)
     assert tuple(ledger.rows) == LEDGER_COLUMNS
     assert tuple(ledger.cells) == CELL_COLUMNS
-    assert ledger.sha256 == claims.read(path).sha256
+    assert ledger.sha256 == claims_file.read(path).sha256
     return ledger.rows.iloc[0]
 
 
@@ -239,7 +239,7 @@ def test_heterogeneous(written, rng):
 def test_chance_is_uninformative(written, rng):
     means = everywhere(0.83)
     means["a"]["digits"] = means["b"]["digits"] = 0.1
-    ledger = evaluate(claims.read(written(DIFFERENCE)), small_tables(means, rng))
+    ledger = evaluate(claims_file.read(written(DIFFERENCE)), small_tables(means, rng))
     assert ledger.rows["reason"].item() == "too few cells: 2 of 3 are informative, 3 are needed"
     cells = ledger.cells.set_index("dataset")
     assert cells["informative"].to_dict() == {"digits": False, "mnist1d": True, "fashion_mnist": True}
@@ -286,7 +286,7 @@ def test_what_the_study_lacks_keeps_its_place(written, rng):
     cost = DIFFERENCE | {"metric": COST, "options": {"quantity": "step"}}
     del cost["experiment"]
     alone = only_row(written(DIFFERENCE), tables)
-    rows = evaluate(claims.read(written(DIFFERENCE, lost, absent, cost)), tables).rows
+    rows = evaluate(claims_file.read(written(DIFFERENCE, lost, absent, cost)), tables).rows
     assert rows["verdict"].tolist()[1:] == ["inconclusive"] * 3
     assert rows["reason"].tolist()[1:] == [
         "not in this study",
@@ -311,7 +311,7 @@ def test_missing_replicas_and_divergence(written, rng):
 def test_exploratory_rows_are_estimated_and_cost_nothing(written, rng):
     tables = small_tables(everywhere(0.83), rng)
     alone = only_row(written(DIFFERENCE), tables)
-    rows = evaluate(claims.read(written(DIFFERENCE, DIFFERENCE | {"type": "exploratory"})), tables).rows
+    rows = evaluate(claims_file.read(written(DIFFERENCE, DIFFERENCE | {"type": "exploratory"})), tables).rows
     assert rows["p_superior"][0] == alone["p_superior"]
     assert rows["verdict"][1] == "exploratory"
     assert rows["estimate"][1] == rows["estimate"][0]
@@ -331,17 +331,17 @@ def test_a_check_that_fails_takes_the_verdict_back(written, rng, other, verdict,
     means = everywhere(0.83) | {"c": dict.fromkeys(DATASETS, other)}
     checked = DIFFERENCE | {"check": "C1.2"}
     check = DIFFERENCE | {"type": "exploratory", "arms": [{"activation": "c"}, {"activation": "b"}]}
-    rows = evaluate(claims.read(written(checked, check)), small_tables(means, rng)).rows
+    rows = evaluate(claims_file.read(written(checked, check)), small_tables(means, rng)).rows
     assert (rows["verdict"][0], reason in rows["reason"][0]) == (verdict, True)
     assert rows["estimate"][0] == pytest.approx(0.03, abs=0.01)
-    few = evaluate(claims.read(written(checked, check)), small_tables(means, rng, seeds=3)).rows
+    few = evaluate(claims_file.read(written(checked, check)), small_tables(means, rng, seeds=3)).rows
     assert few["reason"][0] == "too few seeds: 3 in some cell, 5 are the least"
 
 
 @pytest.mark.slow
 def test_identical_activations_are_seldom_told_apart(written, rng):
     """One function under two names and independent seeds, 200 studies: each way at most 5%, within chance."""
-    read = claims.read(written(DIFFERENCE | {"smallest": 0.0}))
+    read = claims_file.read(written(DIFFERENCE | {"smallest": 0.0}))
     tables = small_tables(everywhere(0.8), rng)
     found = []
     for _ in range(200):
@@ -377,10 +377,10 @@ def test_a_policy_goes_on_while_the_target_is_missed(written, rng):
     tables["runs"] = pd.concat([runs, tuning], ignore_index=True)
     entry = {"test": "a, then b", "type": "policy", "experiment": "core", "stages": [["a"], ["b"]]}
     entry |= {"smallest": 0.06, "reason": "round"}
-    ledger = evaluate(claims.read(written(entry)), tables)
+    ledger = evaluate(claims_file.read(written(entry)), tables)
     assert ledger.cells.set_index("dataset")["estimate"].to_dict() == pytest.approx({"digits": 0.1, "mnist1d": 0})
     assert ledger.rows["estimate"].item() == pytest.approx(0.05)
     assert ledger.rows["verdict"].item() == "costly"  # on digits, whatever the mean is
     assert "10.0 points on digits" in ledger.rows["reason"].item()
     entry["smallest"] = 0.11
-    assert evaluate(claims.read(written(entry)), tables).rows["verdict"].item() == "little regret"
+    assert evaluate(claims_file.read(written(entry)), tables).rows["verdict"].item() == "little regret"

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study import claims
-from activation_study.claim_ledger import evaluate
-from activation_study.config import ROOT
-from activation_study.study import Study
+from activation_study.claims import file as claims_file
+from activation_study.claims.ledger import evaluate
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 from test_claims_tables import made_up_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frozen_garbage")]
@@ -169,7 +169,7 @@ ROWS = {
 def study():
     """Made-up tables, and their ledger."""
     tables = made_up_tables(Study.from_file(ROOT / "config.yaml"))
-    return tables, evaluate(claims.read(), tables).rows.set_index("row")
+    return tables, evaluate(claims_file.read(), tables).rows.set_index("row")
 
 
 def stratified(values):

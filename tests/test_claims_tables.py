@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from activation_study import schemas, tables
-from activation_study.config import ROOT
-from activation_study.study import Study
+from activation_study.core import columns as schemas
+from activation_study.core import parquet
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 
 pytestmark = pytest.mark.slow
 SEEDS, PROBES, EVALUATIONS = 6, (0, 10, 100), (0, 1, 3, 10, 30, 100)
@@ -153,4 +154,4 @@ def made_up():
 
 @pytest.mark.parametrize("name", ["runs", "curves", "layers", "measurements", "cost", "experiments"])
 def test_the_made_up_tables_are_valid(made_up, name):
-    tables.validate(name, pa.Table.from_pandas(made_up[name], preserve_index=False))
+    parquet.validate(name, pa.Table.from_pandas(made_up[name], preserve_index=False))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study.closed_forms import closed_form
+from activation_study.networks.closed_forms import closed_form
 
 MODULES = [
     nn.Identity(),

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import small
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.core.errors import StudyError
+from activation_study.study.study import Study
 
 # (path, value, what the line must hold)
 FAULTS = [

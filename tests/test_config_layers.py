@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 import small
-from activation_study.config import merged, validated
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
+from activation_study.study.config import merged, validated
 
 
 def _file(path, **config):

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 import small
-from activation_study import console
-from activation_study.study import Study
+from activation_study.jobs import console
+from activation_study.study.study import Study
 
 STUDY = Study.from_config(small.config())
 (RUN,) = STUDY.runs

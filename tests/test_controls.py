@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study import controls
-from activation_study.controls import Twins
+from activation_study.analysis import controls
+from activation_study.analysis.controls import Twins
 
 
 def _runs(seeds, shift=0.0, rng=None):

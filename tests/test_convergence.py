@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate
 
-from activation_study import convergence
-from activation_study.convergence import LOSS_FLOOR, area_under_loss, log_spaced_steps, time_to_target
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
+from activation_study.quantities import curves
+from activation_study.quantities.curves import LOSS_FLOOR, area_under_loss, log_spaced_steps, time_to_target
 
 
 @given(st.integers(1, 20_000), st.integers(1, 120))
@@ -104,8 +104,8 @@ def test_bad_curves_are_refused(call, message):
 
 
 def test_training_imports_no_pandas_with_it():
-    source = Path(convergence.__file__).parents[1]
-    code = "import sys, activation_study.convergence; print({'pandas', 'scipy'} & set(sys.modules))"
+    source = Path(curves.__file__).parents[1]
+    code = "import sys, activation_study.quantities.curves; print({'pandas', 'scipy'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

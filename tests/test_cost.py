@@ -18,11 +18,12 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from activation_study import cost, tables
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
-from activation_study.study import Study
-from activation_study.theory import constants
+from activation_study.activations.activation import from_entry
+from activation_study.activations.theory import constants
+from activation_study.core import parquet
+from activation_study.core.errors import StudyError
+from activation_study.cost import measure
+from activation_study.study.study import Study
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "tests" / "configs" / "smoke.yaml"
@@ -57,12 +58,12 @@ CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LONGER else name 
 
 def arm(name, width=16, depth=3, batch_size=12):
     activation = from_entry(name, ENTRIES[name])
-    return cost.Arm(activation.module, constants(activation), width=width, depth=depth, batch_size=batch_size)
+    return measure.Arm(activation.module, constants(activation), width=width, depth=depth, batch_size=batch_size)
 
 
 def measured(name, **settings):
     activation = from_entry(name, ENTRIES[name])
-    return cost.measure(activation, constants(activation), **(SMALL | settings))
+    return measure.measure(activation, constants(activation), **(SMALL | settings))
 
 
 class Scripted:
@@ -82,7 +83,7 @@ class Scripted:
 @pytest.fixture
 def hasty(monkeypatch):
     """Blocks too short for a good clock, where the numbers do not matter."""
-    monkeypatch.setattr(cost, "BLOCK_SECONDS", 1e-4)
+    monkeypatch.setattr(measure, "BLOCK_SECONDS", 1e-4)
 
 
 @pytest.mark.slow
@@ -92,13 +93,13 @@ def test_every_kind_of_activation_gives_a_valid_table(name):
     torch.set_num_threads(2)
     rows = measured(name)
     assert torch.get_num_threads() == 1
-    table = tables.from_rows("cost", rows)
-    tables.validate("cost", table)
+    table = parquet.from_rows("cost", rows)
+    parquet.validate("cost", table)
     frame = table.to_pandas()
     assert sorted(zip(frame["width"], frame["quantity"], strict=True)) == sorted(
-        (width, quantity) for width in SMALL["widths"] for quantity in cost.UNITS
+        (width, quantity) for width in SMALL["widths"] for quantity in measure.UNITS
     )
-    assert (frame["unit"] == frame["quantity"].map(cost.UNITS)).all()
+    assert (frame["unit"] == frame["quantity"].map(measure.UNITS)).all()
     timed = frame[~frame["quantity"].isin(COUNTS)]
     assert (timed["pairs"] == SMALL["repeats"]).all()
     assert (timed["ratio_low"] <= timed["ratio_to_relu"]).all()
@@ -114,7 +115,7 @@ def test_relu_is_paired_with_itself():
     assert (rows.loc[COUNTS, "ratio_to_relu"] == 1).all()
     mine, partner = (
         arm("relu"),
-        cost.Arm(lambda width: nn.ReLU(), cost.RELU, width=16, depth=3, batch_size=12),
+        measure.Arm(lambda width: nn.ReLU(), measure.RELU, width=16, depth=3, batch_size=12),
     )
     for a, b in zip(mine.network.parameters(), partner.network.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=0)
@@ -149,7 +150,7 @@ class Counted(TorchDispatchMode):
 def counted(monkeypatch):
     """Timers that read that clock."""
     with Counted() as clock:
-        monkeypatch.setattr(cost.timeit, "Timer", functools.partial(timeit.Timer, timer=clock))
+        monkeypatch.setattr(measure.timeit, "Timer", functools.partial(timeit.Timer, timer=clock))
         yield clock
 
 
@@ -181,7 +182,7 @@ def test_units_and_ratios(monkeypatch):
         mine = np.array([4.0 if name == "step" else 2.0 for name in names * 2])
         return np.stack([mine, mine / 2], axis=-1)[:, None, :].repeat(repeats, axis=1)
 
-    monkeypatch.setattr(cost, "paired_seconds", clocks)
+    monkeypatch.setattr(measure, "paired_seconds", clocks)
     rows = pd.DataFrame(measured("gelu")).set_index(["width", "quantity"])
     for width in SMALL["widths"]:
         elements = SMALL["batch_size"] * width * SMALL["depth"]
@@ -196,11 +197,11 @@ def test_pairs_take_turns_in_random_order():
     turns = []
     pairs = [(Scripted(f"{i}a", 1e-3 * (i + 1), turns), Scripted(f"{i}b", 3e-4, turns)) for i in range(3)]
     repeats = 40
-    seconds = cost.paired_seconds(pairs, repeats)
+    seconds = measure.paired_seconds(pairs, repeats)
     np.testing.assert_allclose(seconds[:, :, 0], np.array([[1e-3], [2e-3], [3e-3]]).repeat(repeats, 1))
     np.testing.assert_allclose(seconds[:, :, 1], 3e-4)
     measured_turns = turns[-6 * repeats :]
-    assert all(number * 3e-4 >= cost.BLOCK_SECONDS for name, number in measured_turns if name[1] == "b")
+    assert all(number * 3e-4 >= measure.BLOCK_SECONDS for name, number in measured_turns if name[1] == "b")
     names = [name for name, _ in measured_turns]
     rounds = [names[i : i + 6] for i in range(0, len(names), 6)]
     for one in rounds:
@@ -219,7 +220,7 @@ def coverage(n, rank):
 @pytest.mark.parametrize("n", [6, 7, 12, 25, 30, 101])
 def test_the_interval_is_the_narrowest_pair_of_order_statistics_that_covers_95_percent(n):
     ratios = np.random.default_rng(n).lognormal(size=n)
-    summary = cost.paired_summary(np.column_stack([ratios, np.ones(n)]))
+    summary = measure.paired_summary(np.column_stack([ratios, np.ones(n)]))
     rank = max(r for r in range(1, n // 2 + 1) if coverage(n, r) >= 0.95)
     ordered = np.sort(ratios)
     assert (summary["ratio_low"], summary["ratio_high"]) == (ordered[rank - 1], ordered[-rank])
@@ -227,7 +228,7 @@ def test_the_interval_is_the_narrowest_pair_of_order_statistics_that_covers_95_p
 
 
 def test_below_six_pairs_there_is_no_interval():
-    summary = cost.paired_summary(np.column_stack([np.arange(1.0, 6.0), np.ones(5)]))
+    summary = measure.paired_summary(np.column_stack([np.arange(1.0, 6.0), np.ones(5)]))
     assert math.isnan(summary["ratio_low"])
     assert math.isnan(summary["ratio_high"])
     assert summary["ratio_to_relu"] == 3
@@ -240,7 +241,7 @@ def test_the_interval_covers_the_true_ratio_whatever_the_noise():
     shape = (600, 25)
     noise = [source.lognormal(0, 0.05, shape) * np.where(source.random(shape) < 0.1, 5, 1) for _ in range(2)]
     jobs = np.stack([1.3 * noise[0], noise[1]], axis=-1)
-    held = np.mean([s["ratio_low"] <= 1.3 <= s["ratio_high"] for s in map(cost.paired_summary, jobs)])
+    held = np.mean([s["ratio_low"] <= 1.3 <= s["ratio_high"] for s in map(measure.paired_summary, jobs)])
     nominal = coverage(25, 8)  # 0.957
     assert abs(held - nominal) < 4 * math.sqrt(nominal * (1 - nominal) / len(jobs))
 
@@ -250,7 +251,7 @@ def test_saved_memory_is_what_the_formulas_need():
     batch, width, depth = 12, 16, 3
     hidden = 4 * batch * width
     # The network's input, each layer's, log-probabilities, labels (int64), and the loss's sum of weights.
-    base = hidden * (1 + depth) + 4 * batch * cost.CLASSES + 8 * batch + 4
+    base = hidden * (1 + depth) + 4 * batch * measure.CLASSES + 8 * batch + 4
     kept = {name: arm(name).counts()["saved_memory"] for name in ("relu", "gelu", "rrelu", "prelu", "identity")}
     extra = depth * hidden
     assert kept == {
@@ -366,7 +367,7 @@ def test_the_rule_runs_with_every_core_for_itself(tmp_path):
     rule = done.stderr[done.stderr.index("rule cost:") :]
     assert "threads: 3\n" in rule
     table = pq.read_table(tmp_path / target)
-    tables.validate("cost", table)
+    parquet.validate("cost", table)
     assert set(table["activation"].to_pylist()) == {"relu"}
     log = (tmp_path / "results/smoke/logs/cost/relu.log").read_text(encoding="utf-8")
     assert "× ReLU" in log

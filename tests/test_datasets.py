@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from activation_study import datasets, files, prepared, sources
-from activation_study.errors import StudyError
-from activation_study.prepared import DatasetUnavailable
+from activation_study.core import files
+from activation_study.core.errors import StudyError
+from activation_study.data import arrays as prepared
+from activation_study.data import prepare as datasets
+from activation_study.data import public
+from activation_study.data.arrays import DatasetUnavailable
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_dataset.py"
 FASHION = {"source": "torchvision", "class": "FashionMNIST"}
@@ -125,7 +128,7 @@ def test_prepared_bytes_are_deterministic(prepare_again):
 
 def test_an_official_test_set_survives(prepare_again, monkeypatch):
     official_test = np.arange(6) > 2
-    monkeypatch.setattr(sources, "fashion_mnist", lambda cache: sources.Raw(X, Y, official_test, "invented"))
+    monkeypatch.setattr(public, "fashion_mnist", lambda cache: public.Raw(X, Y, official_test, "invented"))
     arrays, manifest, _ = prepare_again("out", FASHION)
     read = prepared.read_prepared(arrays, manifest)
     np.testing.assert_array_equal(read.official_test, official_test)
@@ -136,7 +139,7 @@ def test_unavailable_data_are_recorded(prepare_again, monkeypatch):
     def unavailable(cache):
         raise DatasetUnavailable(f"nothing in {cache.name}")
 
-    monkeypatch.setattr(sources, "fashion_mnist", unavailable)
+    monkeypatch.setattr(public, "fashion_mnist", unavailable)
     arrays, manifest, description = prepare_again("out", FASHION)
     assert files.read_json(manifest) == description
     assert (description["status"], description["samples"]) == ("unavailable", 0)
@@ -146,7 +149,7 @@ def test_unavailable_data_are_recorded(prepare_again, monkeypatch):
     with pytest.raises(DatasetUnavailable, match=r"^nothing in cache$"):
         prepared.read_prepared(arrays, manifest)
 
-    monkeypatch.setattr(sources, "fashion_mnist", lambda cache: sources.Raw(X, Y, None, "invented"))
+    monkeypatch.setattr(public, "fashion_mnist", lambda cache: public.Raw(X, Y, None, "invented"))
     assert prepare_again("out", FASHION)[2]["status"] == "available"
     assert prepared.read_prepared(arrays, manifest).classes == 3
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from activation_study import dependencies
-from activation_study.dependencies import PACKAGE, sources, sources_digest
+from activation_study.study import code as dependencies
+from activation_study.study.code import PACKAGE, sources, sources_digest
 
 
 def _names(module):

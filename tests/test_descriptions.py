@@ -4,11 +4,12 @@ import os
 
 import pytest
 
-from activation_study import descriptions, files, receipts
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
-from activation_study.portraits import description
-from activation_study.study import Study
+from activation_study.activations.activation import from_entry
+from activation_study.activations.portrait import description
+from activation_study.core import descriptions, files
+from activation_study.core.errors import StudyError
+from activation_study.study import receipts
+from activation_study.study.study import Study
 from small import config
 
 MANIFEST = {"status": "available", "message": "", "source": "s", "sha256": "0" * 64, "samples": 3, "features": 2}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import products
-from activation_study import devices
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
+from activation_study.training import device as devices
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study.activations import from_entry
-from activation_study.networks import StackedMLP
-from activation_study.optimisers import Optimiser
-from activation_study.theory import constants
+from activation_study.activations.activation import from_entry
+from activation_study.activations.theory import constants
+from activation_study.networks.mlp import StackedMLP
+from activation_study.training.optimisers import Optimiser
 from reference import Shifted, optimiser, sequential
 from test_networks import ENTRIES, FACTORS
 

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 import small
-from activation_study import files, jobs, kernels, portraits
-from activation_study.activations import DRAWS, from_entry
-from activation_study.errors import StudyError
-from activation_study.expressions import parse
-from activation_study.study import Study
+from activation_study.activations import portrait
+from activation_study.activations.activation import DRAWS, from_entry
+from activation_study.activations.expressions import parse
+from activation_study.core import files
+from activation_study.core.errors import StudyError
+from activation_study.jobs import job
+from activation_study.networks import kernels
+from activation_study.study.study import Study
 
 
 def own(name, widths=(6,), **arguments):
@@ -78,7 +81,7 @@ def test_a_staircase_or_a_ripple_is_not_taken_for_float32(name):
 )
 def test_units_of_the_studys_widths(entry, widths):
     activation = from_entry("mine", entry, widths=widths)
-    row = portraits.description(activation)["constants"]
+    row = portrait.description(activation)["constants"]
     slope = 0.25 if "Ramp" not in entry.get("module", "") else None
     ramp = np.linspace(0.5, 1, min(widths))
     second = (1 + slope**2) / 2 if slope else np.mean(ramp**2)
@@ -106,9 +109,9 @@ def test_a_study_knows_its_widths(tmp_path):
     costed = Study.from_config(small.config(experiments={"core": core}, cost={"activation": "prelu", "widths": [32]}))
     assert costed.widths("prelu") == [8, 16, 32]
     params = {"name": "prelu", "entry": {"class": "PReLU", "num_parameters": 16}, "allow_modules": True}
-    jobs.describe_activation(params | {"widths": [16]}, tmp_path / "prelu.json")
+    job.describe_activation(params | {"widths": [16]}, tmp_path / "prelu.json")
     assert files.read_json(tmp_path / "prelu.json")["status"] == "available"
-    jobs.describe_activation(params | {"widths": study.widths("prelu")}, tmp_path / "prelu.json")
+    job.describe_activation(params | {"widths": study.widths("prelu")}, tmp_path / "prelu.json")
     described = files.read_json(tmp_path / "prelu.json")
     assert described["status"] == "refused"
     assert "write num_parameters: width" in described["message"]
@@ -163,7 +166,7 @@ def test_random_initial_parameters_are_a_draw_per_replica_and_layer(name):
 @pytest.mark.parametrize("name", ["RandomBuffer", "RandomUnits"])
 def test_constants_of_random_initial_parameters_are_averages_over_draws(name):
     activation = own(name, **({"units": "width"} if name == "RandomUnits" else {}))
-    row = portraits.description(activation)["constants"]
+    row = portrait.description(activation)["constants"]
     units = 6 if name == "RandomUnits" else 1
     draws = []
     for draw in range(DRAWS):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study import experiment_summaries as summaries
+from activation_study.analysis import experiments as summaries
 
 FACTORS = {
     "depth": 3, "width": 8, "steps": 100, "optimiser": "momentum", "initialisation": "gain", "normalisation": "none",

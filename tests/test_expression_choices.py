@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from activation_study import kernels
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
-from activation_study.expressions import parse
+from activation_study.activations.activation import from_entry
+from activation_study.activations.expressions import parse
+from activation_study.core.errors import StudyError
+from activation_study.networks import kernels
 
 X = np.array([-5.0, -1.3, -0.2, 0.0, 0.7, 2.0, 9.0])
 

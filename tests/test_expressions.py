@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from activation_study import expressions
-from activation_study.errors import StudyError
-from activation_study.expressions import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, parse
+from activation_study.activations import expressions
+from activation_study.activations.expressions import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, parse
+from activation_study.core.errors import StudyError
 
 X = np.array([-5.0, -1.3, -0.2, 0.0, 0.7, 2.0, 9.0])
 POSITIVE = np.abs(X) + 0.1
@@ -360,7 +360,7 @@ def test_no_text_takes_long(text):
 
 
 def test_parsing_does_not_import_torch():
-    code = "import sys; from activation_study.expressions import parse; parse('tanh(x)'); print('torch' in sys.modules)"
+    code = "import sys; from activation_study.activations import expressions as e; e.parse('tanh(x)'); print('torch' in sys.modules)"
     source = Path(expressions.__file__).parents[1]
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(source)})

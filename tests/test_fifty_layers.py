@@ -5,18 +5,18 @@ import statistics
 import pytest
 import torch
 
-from activation_study import datasets
-from activation_study.activations import from_entry
-from activation_study.study import Study
-from activation_study.theory import constants
-from activation_study.training import RunTraining
+from activation_study.activations.activation import from_entry
+from activation_study.activations.theory import constants
+from activation_study.data import prepare
+from activation_study.study.study import Study
+from activation_study.training.run import RunTraining
 
 STEPS = 600
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return datasets.load("digits", {"source": "digits"})
+    return prepare.load("digits", {"source": "digits"})
 
 
 def accuracies(digits, entry, initialisation, seeds):

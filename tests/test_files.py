@@ -2,8 +2,8 @@
 
 import pytest
 
-from activation_study import files
-from activation_study.errors import StudyError
+from activation_study.core import files
+from activation_study.core.errors import StudyError
 
 
 def test_json_round_trip_in_a_folder_that_was_not_there(tmp_path):

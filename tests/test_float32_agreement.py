@@ -15,9 +15,9 @@ from scipy.stats import mannwhitneyu
 from torch import nn
 
 import small
-from activation_study.chunks import Chunk, Clock, Plan, Record, Replica
-from activation_study.networks import StackedMLP
-from activation_study.splits import make_split
+from activation_study.data.split import make_split
+from activation_study.networks.mlp import StackedMLP
+from activation_study.training.group import Chunk, Clock, Plan, Record, Replica
 
 pytestmark = pytest.mark.slow
 SEEDS, STEPS, BATCH, RATE = 192, 60, 16, 0.005

@@ -6,10 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study import chooser, claims
-from activation_study.advice import POLICIES, RULES, sentences
-from activation_study.chooser import Evidence, recommend
-from activation_study.guidelines import (
+from activation_study.analysis.policies import (
     ARTICLE,
     Situation,
     by_dataset,
@@ -20,7 +17,11 @@ from activation_study.guidelines import (
     tried,
     with_time,
 )
-from activation_study.recommend import budget_text, compared_text
+from activation_study.claims import file as claims_file
+from activation_study.cli.recommend import budget_text, compared_text
+from activation_study.guide import chooser
+from activation_study.guide.chooser import Evidence, recommend
+from activation_study.guide.sentences import POLICIES, RULES, sentences
 from planted import DATASETS, costs, planted
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
@@ -179,7 +180,7 @@ def test_the_first_step_is_judged_by_its_regret():
 
 
 def test_cited_rows_are_those_of_the_claims():
-    rows = {row.id: row for row in claims.read().rows}
+    rows = {row.id: row for row in claims_file.read().rows}
     for name, (experiment, about) in chooser.CITED.items():
         row = rows[name]
         assert row.experiment == experiment

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from activation_study import datasets, identity
+from activation_study.data import identity, prepare
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def known(path: Path, cache: Path | None = None) -> str:
     source = "folder" if path.is_dir() else "npz"
-    return datasets.fingerprint({"source": source, "path": str(path)}, cache or path.parent / "cache")
+    return prepare.fingerprint({"source": source, "path": str(path)}, cache or path.parent / "cache")
 
 
 def later(path: Path) -> None:

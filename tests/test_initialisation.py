@@ -7,8 +7,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from activation_study.errors import StudyError
-from activation_study.initialisation import initial_parameters, scales
+from activation_study.core.errors import StudyError
+from activation_study.networks.initialisation import initial_parameters, scales
 from small import CONSTANTS
 
 FACTORS = {"initialisation": "gain", "initial_bias": 0.0, "centred": False}

@@ -13,9 +13,13 @@ import pytest
 import torch
 
 import small
-from activation_study import checkpoints, collecting, jobs, prepared, schemas, tables
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.core import columns, parquet
+from activation_study.core.errors import StudyError
+from activation_study.data import arrays as prepared
+from activation_study.jobs import collect
+from activation_study.jobs import job as jobs
+from activation_study.study.study import Study
+from activation_study.training import checkpoint
 
 PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
 
@@ -79,14 +83,14 @@ def trained(tmp_path_factory):
 
 
 def _outputs(folder):
-    return Named({n: folder / f"{n}.parquet" for n in schemas.TABLES}, dictionary=folder / "README.md")
+    return Named({n: folder / f"{n}.parquet" for n in columns.TABLES}, dictionary=folder / "README.md")
 
 
 @pytest.mark.slow
 def test_the_collected_tables_hold_every_run(trained, tmp_path):
     study, inputs, _ = trained
-    collecting.collect_tables(study, inputs, _outputs(tmp_path))
-    names = [name for name in schemas.TABLES if not name.startswith("ledger")]
+    collect.collect_tables(study, inputs, _outputs(tmp_path))
+    names = [name for name in columns.TABLES if not name.startswith("ledger")]
     found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in names}
     for part in PARTS:
         parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
@@ -100,7 +104,7 @@ def test_the_collected_tables_hold_every_run(trained, tmp_path):
     portrait = found["portraits"].query("activation == 'tanh'")
     np.testing.assert_allclose(portrait["value"], np.tanh(portrait["x"]), atol=1e-12)
     np.testing.assert_allclose(portrait["derivative"], 1 / np.cosh(portrait["x"]) ** 2, atol=1e-12)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == schemas.data_dictionary()
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == columns.data_dictionary()
 
 
 @pytest.mark.slow
@@ -108,7 +112,7 @@ def test_collecting_twice_gives_the_same_bytes(trained, tmp_path):
     study, inputs, _ = trained
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        collecting.collect_tables(study, inputs, _outputs(tmp_path / name))
+        collect.collect_tables(study, inputs, _outputs(tmp_path / name))
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
@@ -135,7 +139,7 @@ def test_a_dataset_that_cannot_be_had_leaves_a_row_that_says_so(tmp_path):
     study = _study()
     inputs = _train(study, tmp_path, status="unavailable")
     (tmp_path / "tables").mkdir()
-    collecting.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
+    collect.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
     runs = pd.read_parquet(tmp_path / "tables" / "runs.parquet")
     assert runs["run"].tolist() == list(study.runs)
     assert set(runs["status"]) == {"no_data"}
@@ -152,7 +156,7 @@ def test_an_activation_that_is_refused_is_a_gap_and_the_others_have_results(tmp_
     study = Study.from_config(small.config(activations=more, cost={"measure": False}, experiments={"core": core}))
     inputs = _train(study, tmp_path)
     (tmp_path / "tables").mkdir()
-    collecting.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
+    collect.collect_tables(study, inputs, _outputs(tmp_path / "tables"))
     found = {name: pd.read_parquet(tmp_path / "tables" / f"{name}.parquet") for name in ("runs", "activations", "gaps")}
     status = found["runs"].groupby("activation")["status"].agg(set)
     assert status.to_dict() == {"relu": {"finished", "pruned"}, "inplace": {"no_data"}}
@@ -163,7 +167,7 @@ def test_an_activation_that_is_refused_is_a_gap_and_the_others_have_results(tmp_
 
     params = study.cost_params(SimpleNamespace(activation="inplace"))
     jobs.measure_cost(params, inputs.activations[1], tmp_path / "cost.parquet", print)
-    assert len(tables.read("cost", tmp_path / "cost.parquet")) == 0
+    assert len(parquet.read("cost", tmp_path / "cost.parquet")) == 0
 
 
 @pytest.mark.parametrize("wrong", ["another table", "no Parquet", "missing", "out of range"])
@@ -177,9 +181,9 @@ def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
     elif wrong == "out of range":
         rows = pq.read_table(inputs["runs"][0]).to_pylist()
         rows[0]["validation_accuracy"] = 1.5
-        tables.write_parquet(tables.from_rows("runs", rows), bad)
+        parquet.write_parquet(parquet.from_rows("runs", rows), bad)
     with pytest.raises(StudyError) as caught:
-        collecting.collect_tables(study, Named(inputs, runs=[bad, *inputs["runs"][1:]]), _outputs(tmp_path))
+        collect.collect_tables(study, Named(inputs, runs=[bad, *inputs["runs"][1:]]), _outputs(tmp_path))
     message = str(caught.value)
     assert "\n" not in message
     assert ("validation_accuracy" if wrong == "out of range" else "bad.parquet") in message
@@ -198,7 +202,7 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
     elif left == "junk":
         (folder / jobs.CHECKPOINT).write_bytes(hashlib.sha256(b"junk").digest() + b"junk")
     else:
-        real = checkpoints.Checkpoint.restore
+        real = checkpoint.Checkpoint.restore
 
         def restore(self, name, chunk):
             if not seen:
@@ -206,7 +210,7 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
                 seen.append(name)
             real(self, name, chunk)
 
-        monkeypatch.setattr(checkpoints.Checkpoint, "restore", restore)
+        monkeypatch.setattr(checkpoint.Checkpoint, "restore", restore)
     again, said = Named({part: folder / f"{part}.parquet" for part in PARTS}), []
     constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
     jobs.train(run.params, Named(_data(tmp_path), constants=constants), again, said.append)
@@ -258,7 +262,7 @@ def interrupted(trained, tmp_path_factory):
     constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
     outputs = Named({part: folder / f"{part}.parquet" for part in PARTS})
     job = run.params, Named(_data(folder), constants=constants), outputs
-    real = checkpoints.Checkpoint.keep
+    real = checkpoint.Checkpoint.keep
 
     def keep(self, name, chunk):
         real(self, name, chunk)
@@ -266,11 +270,11 @@ def interrupted(trained, tmp_path_factory):
             raise _KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "INTERVAL", 0.0)
-        patch.setattr(checkpoints.Checkpoint, "keep", keep)
+        patch.setattr(checkpoint, "INTERVAL", 0.0)
+        patch.setattr(checkpoint.Checkpoint, "keep", keep)
         with pytest.raises(_KilledError):
             jobs.train(*job, lambda line: None)
-    content = (folder / jobs.CHECKPOINT).read_bytes()[checkpoints.DIGEST :]
+    content = (folder / jobs.CHECKPOINT).read_bytes()[checkpoint.DIGEST :]
     return job, folder / jobs.CHECKPOINT, content
 
 
@@ -300,7 +304,7 @@ def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatc
         failed.append(self)
         raise KeyError("score")
 
-    monkeypatch.setattr("activation_study.chunks.Chunk.score", score)
+    monkeypatch.setattr("activation_study.training.group.Chunk.score", score)
     with pytest.raises(KeyError, match="score"):
         jobs.train(*job, lambda line: None)
     assert len(failed) == 2

@@ -6,9 +6,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from activation_study import kernels
-from activation_study.activations import from_entry, slope_distribution
-from activation_study.kernels import layer_kernel
+from activation_study.activations.activation import from_entry, slope_distribution
+from activation_study.networks import kernels
+from activation_study.networks.kernels import layer_kernel
 from own_activations import LearnedSwish
 from test_activations import TABLE
 

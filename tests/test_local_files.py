@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activation_study import datasets, local_files, prepared
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
+from activation_study.data import arrays as prepared
+from activation_study.data import local, prepare
 
 
 def outcome(read, *arguments) -> str:
@@ -40,7 +41,7 @@ def images(tmp_path):
 
 
 def load_folder(root: Path) -> prepared.Arrays:
-    return datasets.load("pics", {"source": "folder", "path": str(root)})
+    return prepare.load("pics", {"source": "folder", "path": str(root)})
 
 
 def test_folder_classes_and_files_come_in_the_order_of_their_names(images):
@@ -112,7 +113,7 @@ def test_an_image_bomb_is_refused_before_it_is_decoded(images, monkeypatch):
 
 
 def test_a_folder_larger_than_memory_is_refused(images, monkeypatch):
-    monkeypatch.setattr(local_files, "MAX_BYTES", 20)
+    monkeypatch.setattr(local, "MAX_BYTES", 20)
     with pytest.raises(StudyError, match="more than 20 bytes"):
         load_folder(images)
 
@@ -124,7 +125,7 @@ Y = np.array([3, 3, -2, -2, 8, 8])
 
 
 def load_npz(path: Path) -> prepared.Arrays:
-    return datasets.load("mine", {"source": "npz", "path": str(path)})
+    return prepare.load("mine", {"source": "npz", "path": str(path)})
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -187,7 +188,7 @@ def test_pickled_objects_are_never_loaded(tmp_path):
 def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((1000, 1000)), y=np.arange(1000))
     assert (tmp_path / "a.npz").stat().st_size < 20_000
-    monkeypatch.setattr(local_files, "MAX_BYTES", 10**6)
+    monkeypatch.setattr(local, "MAX_BYTES", 10**6)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing may be read
     with pytest.raises(StudyError, match="declares 8000128 bytes"):
         load_npz(tmp_path / "a.npz")
@@ -196,7 +197,7 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_zip_bomb_is_refused_by_its_ratio(tmp_path, monkeypatch):
     """1 MB that becomes a gigabyte in memory and four of results; what is saved uncompressed is as large as it is."""
-    monkeypatch.setattr(local_files, "UNPACKED_FREE", 10**6)
+    monkeypatch.setattr(local, "UNPACKED_FREE", 10**6)
     members = {"x": np.zeros((1000, 10_000), bool), "y": np.arange(1000) % 2}
     np.savez_compressed(tmp_path / "a.npz", **members)
     with pytest.raises(StudyError, match=r"array x declares 10000128 bytes in \d+ of the archive.*np\.savez") as error:
@@ -214,34 +215,34 @@ def test_sizes_are_bounded_as_they_are_kept(tmp_path, monkeypatch, kind, each, n
     arrays = {name: array.astype(kind if name[0] == "x" else np.uint8) for name, array in arrays.items()}
     np.savez(tmp_path / "a.npz", **arrays)
     kept = sum(array.size * (each if name[0] == "x" else 1) for name, array in arrays.items())
-    monkeypatch.setattr(local_files, "MAX_BYTES", 9000 + kept)
+    monkeypatch.setattr(local, "MAX_BYTES", 9000 + kept)
     load_npz(tmp_path / "a.npz")
     if each > np.dtype(kind).itemsize:
-        monkeypatch.setattr(local_files, "MAX_BYTES", kept - 1)
+        monkeypatch.setattr(local, "MAX_BYTES", kept - 1)
         monkeypatch.setattr(np.lib.format, "read_array", None)  # nothing may be read
         with pytest.raises(StudyError, match=f"becomes {kept} bytes as float32; at most {kept - 1} are kept"):
             load_npz(tmp_path / "a.npz")
 
 
 def test_the_memory_that_preparing_needs_follows_the_files(tmp_path, images):
-    base = datasets.PREPARING_MB
+    base = prepare.PREPARING_MB
     np.savez(tmp_path / "small.npz", x=X, y=Y)
     np.savez(tmp_path / "large.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
     np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
 
     def needed(name: str, **more) -> int:
-        return datasets.mem_mb({"source": "npz", "path": str(tmp_path / name)} | more)
+        return prepare.mem_mb({"source": "npz", "path": str(tmp_path / name)} | more)
 
     assert needed("small.npz") <= base + 1
     assert needed("large.npz") == needed("packed.npz") == pytest.approx(base + 2 * 24 + 12, abs=2)
     (tmp_path / "junk.npz").write_bytes(b"junk")
     for name in ("missing.npz", "junk.npz", "x" * 300, "a\0b"):
         assert needed(name) == base
-    assert datasets.mem_mb({"source": "npz", "path": "~no-such-user/a.npz"}) == base
+    assert prepare.mem_mb({"source": "npz", "path": "~no-such-user/a.npz"}) == base
     folder = {"source": "folder", "path": str(images)}
-    assert datasets.mem_mb(folder) <= base + 1
-    assert datasets.mem_mb(folder | {"size": 1000, "mode": "RGB"}) == base + 12
-    assert datasets.mem_mb({"source": "digits"}) == 4000
+    assert prepare.mem_mb(folder) <= base + 1
+    assert prepare.mem_mb(folder | {"size": 1000, "mode": "RGB"}) == base + 12
+    assert prepare.mem_mb({"source": "digits"}) == 4000
 
 
 @pytest.mark.slow
@@ -251,17 +252,17 @@ def test_preparing_takes_no_more_memory_than_it_says(tmp_path):
     source = np.random.default_rng(0).normal(size=(10_000, 2000))
     np.savez(tmp_path / "a.npz", x=np.asfortranarray(source), y=np.arange(10_000) % 2)
     code = (
-        "import sys; from pathlib import Path; from activation_study import datasets\n"
+        "import sys; from pathlib import Path; from activation_study.data import prepare as datasets\n"
         "entry = {'source': 'npz', 'path': sys.argv[1] + '/a.npz'}\n"
         "datasets.prepare('m', entry, Path(sys.argv[1], 'd.npz'), Path(sys.argv[1], 'd.json'))\n"
         "peak = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]\n"
         "print(int(peak) / 1024, datasets.mem_mb(entry))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[1])}
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     used, declared = map(float, done.stdout.split())
-    assert used - 150 < declared - datasets.PREPARING_MB
+    assert used - 150 < declared - prepare.PREPARING_MB
 
 
 @pytest.mark.parametrize("shape", ["(100000000, 1000)", "(-6, -4)", "(6, 5)", "(6,", "(6.0, 4)"])
@@ -302,4 +303,4 @@ def test_one_number_for_samples_is_one_line(tmp_path):
     """Beside labels of the shape that has a hint."""
     np.savez(tmp_path / "a.npz", x=np.float64(3), y=np.zeros((4, 1), int))
     with pytest.raises(StudyError, match=r"x has the shape \(\)"):
-        datasets.load("mine", {"source": "npz", "path": str(tmp_path / "a.npz")})
+        prepare.load("mine", {"source": "npz", "path": str(tmp_path / "a.npz")})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from activation_study.config import ROOT
+from activation_study.study.config import ROOT
 
 SNAKEMAKE = """#!/bin/sh
 printf '%s\\n' "$@" > called

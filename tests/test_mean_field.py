@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study import mean_field, theory
-from activation_study.activations import from_entry
-from activation_study.initialisation import scales
+from activation_study.activations import mean_field, theory
+from activation_study.activations.activation import from_entry
+from activation_study.networks.initialisation import scales
 from test_activations import TABLE
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study import measurements
-from activation_study.measurements import Path
-from activation_study.optimisers import Optimiser
+from activation_study.quantities import measurements
+from activation_study.quantities.measurements import Path
+from activation_study.training.optimisers import Optimiser
 from reference import sequential
 from test_networks import CLASSES, FEATURES, stacked
 

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 import small
-from activation_study import files, jobs
-from activation_study.errors import StudyError, lacks_memory
-from activation_study.study import BASE_MB, Study
+from activation_study.core import files
+from activation_study.core.errors import StudyError, lacks_memory
+from activation_study.jobs import job
+from activation_study.study.study import BASE_MB, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,7 +114,7 @@ ALLOCATORS = [
 
 @pytest.mark.parametrize("error", ALLOCATORS, ids=lambda error: str(error)[:20])
 def test_any_job_without_memory_is_one_line(error, tmp_path):
-    with pytest.raises(SystemExit) as ended, jobs.job(tmp_path / "job.log"):
+    with pytest.raises(SystemExit) as ended, job.job(tmp_path / "job.log"):
         raise error
     assert str(ended.value).startswith("error: this job needs more memory than there is; run fewer jobs at a time")
     assert "Traceback" not in (tmp_path / "job.log").read_text(encoding="utf-8")
@@ -181,20 +182,22 @@ class Named(dict):
 
 def _train(folder, monkeypatch, rows):
     """A training job whose training does what ``rows`` does."""
-    from activation_study import devices, prepared, training
+    from activation_study.data import arrays
+    from activation_study.training import device as devices
+    from activation_study.training import run as training
 
     monkeypatch.setattr(training.RunTraining, "rows", rows)
     monkeypatch.setattr(devices, "prepare", lambda device: (small.torch.device("cpu"), "highest"))
     data, named = small.blobs(), {"arrays": folder / "a.npz", "manifest": folder / "a.json"}
-    digest = prepared.content_sha256(data.x, data.y, None)
+    digest = arrays.content_sha256(data.x, data.y, None)
     sizes = {"samples": 300, "features": 12, "classes": 3, "official_test": False}
     described = sizes | {"status": "available", "message": "", "source": "blobs", "sha256": digest}
-    prepared.write_prepared(data, described, *named.values())
+    arrays.write_prepared(data, described, *named.values())
     params = {"name": "relu", "entry": {"class": "ReLU"}, "allow_modules": True, "widths": []}
-    jobs.describe_activation(params, folder / "constants.json")
+    job.describe_activation(params, folder / "constants.json")
     outputs = Named({part: folder / "run" / f"{part}.parquet" for part in ("runs", "curves")})
     inputs = Named(named, constants=folder / "constants.json")
-    jobs.train(small.run().params, inputs, outputs, lambda line: None)
+    job.train(small.run().params, inputs, outputs, lambda line: None)
 
 
 @pytest.mark.slow
@@ -216,7 +219,7 @@ def test_an_allocation_that_fails_is_known_for_what_it_is():
     """PyTorch's own words, which another version may change."""
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         small.torch.empty(2**60, dtype=small.torch.uint8)
-    assert jobs.lacks_memory(caught.value)
+    assert job.lacks_memory(caught.value)
 
 
 def test_another_error_of_pytorchs_is_no_lack_of_memory(tmp_path, monkeypatch):
@@ -227,13 +230,13 @@ def test_another_error_of_pytorchs_is_no_lack_of_memory(tmp_path, monkeypatch):
         _train(tmp_path, monkeypatch, rows)
 
 
-@pytest.mark.parametrize("number", sorted(jobs.DISK))
+@pytest.mark.parametrize("number", sorted(job.DISK))
 def test_a_disk_that_takes_nothing_is_one_line(number, tmp_path):
-    with pytest.raises(SystemExit) as ended, jobs.job(tmp_path / "job.log"):
+    with pytest.raises(SystemExit) as ended, job.job(tmp_path / "job.log"):
         raise OSError(number, os.strerror(number), "results/runs.parquet")
     assert str(ended.value).startswith(f"error: results/runs.parquet: cannot be written ({os.strerror(number)})")
 
 
 def test_a_file_that_is_missing_is_a_bug(tmp_path):
-    with pytest.raises(FileNotFoundError), jobs.job(tmp_path / "job.log"):
+    with pytest.raises(FileNotFoundError), job.job(tmp_path / "job.log"):
         raise OSError(errno.ENOENT, "no such file", "x")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from snakemake.io import PeriodicityDetector
 
 import small
-from activation_study import claims
-from activation_study.config import family, repeats
-from activation_study.errors import StudyError
-from activation_study.study import MAX_NETWORKS, MAX_RUNS, Study
+from activation_study.claims import file as claims_file
+from activation_study.core.errors import StudyError
+from activation_study.study.config import family, repeats
+from activation_study.study.study import MAX_NETWORKS, MAX_RUNS, Study
 from refusal import refused
 
 DETECTOR = PeriodicityDetector()
@@ -84,7 +84,7 @@ def test_names_that_are_only_nearly_so_are_not(tmp_path):
 def test_claims_are_refused_by_their_name_before_they_are_read(tmp_path):
     path = tmp_path / 'a"><img src=x onerror=alert(1)>.yaml'
     path.write_text("claims: []")
-    refused(lambda: claims.read(path), ["letters, digits, '_' and '-' only"], tmp_path)
+    refused(lambda: claims_file.read(path), ["letters, digits, '_' and '-' only"], tmp_path)
 
 
 # --- how much a study may ask for --------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ claims:
 def test_and_in_claims(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(CLAIMS, encoding="utf-8")
-    first, second = claims.read(path).rows
+    first, second = claims_file.read(path).rows
     assert (first.claim["quote"], first.test, first.experiment, first.reason) == ("1e3", "1e1", "1e3", "1e0")
     assert (first.threshold, first.smallest) == (0.5, 0.01)
     assert first.where == {"input_shift": [0.1], "depth": [1], "seed_stream": ["1e5"]}
@@ -217,7 +217,7 @@ def test_and_in_claims(tmp_path):
     assert second.options == {"step": 10}
     grid = CORE | {"activation": ["1e5", "relu"], "input_shift": "1e-1", "depth": 1, "seed_stream": "1e5", "width": 16}
     config = small.config(activations={"1e5": RELU}, claims=[str(path)])
-    claims.of_study(Study.from_config(config | {"experiments": {"1e3": grid}}).config)
+    claims_file.of_study(Study.from_config(config | {"experiments": {"1e3": grid}}).config)
 
 
 def test_a_number_that_came_as_text_must_be_finite_too(tmp_path):
@@ -228,10 +228,10 @@ def test_a_number_that_came_as_text_must_be_finite_too(tmp_path):
         path = tmp_path / "mine.yaml"
         path.write_text(CLAIMS.replace("threshold: 5e-1", f"threshold: {text}"), encoding="utf-8")
         with pytest.raises(StudyError, match=r"threshold: .* finite number below 1e18"):
-            claims.read(path)
+            claims_file.read(path)
 
 
 def test_an_id_ends_where_its_text_does(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(CLAIMS.replace("id: mine", 'id: "mine\\n"'), encoding="utf-8")
-    refused(lambda: claims.read(path), ["claim mine", "id", "must be a letter, and then letters"], tmp_path)
+    refused(lambda: claims_file.read(path), ["claim mine", "id", "must be a letter, and then letters"], tmp_path)

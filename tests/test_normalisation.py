@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from activation_study.normalisation import BatchNorm
+from activation_study.networks.normalisation import BatchNorm
 
 R, B, W = 2, 9, 5
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import small
-from activation_study import examination, tables
-from activation_study.errors import StudyError
-from activation_study.prepared import Arrays
+from activation_study.activations import examination
+from activation_study.core import parquet
+from activation_study.core.errors import StudyError
+from activation_study.data.arrays import Arrays
 
 EVERYTHING = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 WHOLE = {"pruning": {"keep": 9}}  # of the learning rates, so that all go on
@@ -19,7 +20,7 @@ def _rows(factors=None, arrays=None, **changes):
     run = small.run({"steps": 10, "measure": EVERYTHING} | (factors or {}), training=WHOLE, **changes)
     rows = small.rows(run, arrays)
     for name, part in rows.items():
-        tables.validate(name, tables.from_rows(name, part))
+        parquet.validate(name, parquet.from_rows(name, part))
     assert len(rows["runs"]) == 2 * len(run.settings["learning_rates"]) + 2, "no network is left out"
     return rows
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from activation_study.optimisers import Optimiser
+from activation_study.training.optimisers import Optimiser
 
 RATES = [0.001, 0.03, 0.5]
 SHAPES = [(3, 4, 5), (3, 1, 5), (3, 2)]

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from activation_study import own_modules
-from activation_study.errors import StudyError
+from activation_study.core import own_modules
+from activation_study.core.errors import StudyError
 
 OWN = "from torch import nn\n\n\nclass Mine(nn.Module):\n    def forward(self, x):\n        return x.tanh()\n"
 

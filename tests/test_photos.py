@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activation_study import datasets, photos
-from activation_study.errors import StudyError
+from activation_study.core.errors import StudyError
+from activation_study.data import photos, prepare
 
 
 def picture(path: Path, pixels, **options) -> None:
@@ -18,7 +18,7 @@ def picture(path: Path, pixels, **options) -> None:
 
 
 def load(root: Path, **more):
-    return datasets.load("pics", {"source": "folder", "path": str(root)} | more)
+    return prepare.load("pics", {"source": "folder", "path": str(root)} | more)
 
 
 def parts(root: Path, *names: str, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
@@ -112,9 +112,9 @@ def test_what_shrinks_is_averaged(tmp_path):
 
 
 def load_raw(root: Path, **more) -> np.ndarray:
-    from activation_study import local_files
+    from activation_study.data import local
 
-    return local_files.folder(root, "k", more.get("size"), more.get("mode")).x
+    return local.folder(root, "k", more.get("size"), more.get("mode")).x
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -179,7 +179,7 @@ def test_deep_pixels_are_refused_in_any_case(tmp_path, mode):
 )
 def test_wrong_sizes_and_modes(change, key):
     with pytest.raises(StudyError, match=rf"^datasets\.t\.{key}: "):
-        datasets.check_entry("t", {"source": "folder", "path": "x"} | change)
+        prepare.check_entry("t", {"source": "folder", "path": "x"} | change)
 
 
 # --- what is not opened ----------------------------------------------------------------------------------
@@ -238,17 +238,17 @@ def test_odd_files_get_one_line(two, kind):
     make(two / "b")
     entry = {"source": "folder", "path": str(two)}
     with pytest.raises(StudyError, match=words) as error:
-        datasets.load("pics", entry)
+        prepare.load("pics", entry)
     assert str(error.value).isprintable()
-    assert datasets.fingerprint(entry) != ""
-    assert datasets.mem_mb(entry) >= datasets.PREPARING_MB
+    assert prepare.fingerprint(entry) != ""
+    assert prepare.mem_mb(entry) >= prepare.PREPARING_MB
 
 
 def test_a_folder_of_a_name_that_is_not_utf8(tmp_path):
     root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     for name in ("a", "b"):
         picture(root / name / "0.png", np.eye(2) * (9 if name == "a" else 3))
-    manifest = datasets.prepare("p", {"source": "folder", "path": str(root)}, tmp_path / "d.npz", tmp_path / "d.json")
+    manifest = prepare.prepare("p", {"source": "folder", "path": str(root)}, tmp_path / "d.npz", tmp_path / "d.json")
     assert (manifest["status"], manifest["samples"]) == ("available", 2)
 
 
@@ -265,4 +265,4 @@ def test_a_lack_of_permission_gets_one_line(two, monkeypatch, method):
     monkeypatch.setattr(Path, method, denied)
     with pytest.raises(StudyError, match=r"^datasets\.pics\.path: .*Permission denied"):
         load(two)
-    assert datasets.fingerprint({"source": "folder", "path": str(two)}) != ""
+    assert prepare.fingerprint({"source": "folder", "path": str(two)}) != ""

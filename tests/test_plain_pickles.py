@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from activation_study import plain_pickles
+from activation_study.data import plain_pickles
 
 
 def load(content: bytes):
@@ -85,7 +85,7 @@ def test_arrays_of_old_and_new_numpy_come_back(module):
 )
 def test_what_is_no_array_of_numbers_is_refused(content):
     """In a process of its own: it must not end by a signal."""
-    code = "import sys; from activation_study import vision; import pickle, numpy as np\nwith vision.guarded():\n"
+    code = "import sys; from activation_study.data import vision; import pickle, numpy as np\nwith vision.guarded():\n"
     code += " print(repr(np.vstack([pickle.load(sys.stdin.buffer, encoding='latin1')])))"
     ended = subprocess.run([sys.executable, "-c", code], input=content + b".", capture_output=True)
     assert ended.returncode == 1, ended

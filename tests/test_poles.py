@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from activation_study import poles
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
+from activation_study.activations import poles
+from activation_study.activations.activation import from_entry
+from activation_study.core.errors import StudyError
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 from scipy import integrate, special, stats
 from torch import nn
 
-from activation_study import probes
-from activation_study.networks import StackedMLP
-from activation_study.probes import ACTIVATION_METRICS, GRADIENT_METRICS, GradientView, LayerView, Probe
-from activation_study.schemas import LAYER_METRICS
+from activation_study.core.columns import LAYER_METRICS
+from activation_study.networks.mlp import StackedMLP
+from activation_study.quantities import probe as probes
+from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, GradientView, LayerView, Probe
 from reference import sequential
 from test_networks import CLASSES, FEATURES, stacked
 

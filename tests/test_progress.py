@@ -4,8 +4,8 @@ import heapq
 
 import pytest
 
-from activation_study.errors import StudyError
-from activation_study.progress import Pace, check_place
+from activation_study.core.errors import StudyError
+from activation_study.jobs.progress import Pace, check_place
 
 
 def _run(jobs, workers):

@@ -7,10 +7,10 @@ import subprocess
 
 import torch
 
-from activation_study.config import ROOT
-from activation_study.dependencies import PACKAGE
-from activation_study.provenance import code_digest, provenance
-from activation_study.study import Study
+from activation_study.jobs.provenance import code_digest, provenance
+from activation_study.study.code import PACKAGE
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 
 CONFIG = ROOT / "tests" / "configs" / "smoke.yaml"
 

@@ -8,7 +8,7 @@ import scikit_posthocs
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from activation_study import ranking
+from activation_study.analysis import ranks
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def scores():
 
 def test_mean_ranks_use_complete_blocks(scores):
     expected = stats.rankdata(-scores.dropna().to_numpy(), axis=1).mean(axis=0)
-    assert ranking.mean_ranks(scores).tolist() == pytest.approx(expected.tolist())
+    assert ranks.mean_ranks(scores).tolist() == pytest.approx(expected.tolist())
 
 
 @pytest.mark.slow
 def test_pairwise_wilcoxon_is_scipys_with_holm(scores):
-    table = ranking.pairwise_wilcoxon(scores)
+    table = ranks.pairwise_wilcoxon(scores)
     complete = scores.dropna()
     raw = [
         stats.wilcoxon(complete[a], complete[b]).pvalue for a, b in (("elu", "relu"), ("elu", "tanh"), ("relu", "tanh"))
@@ -41,7 +41,7 @@ def test_pairwise_wilcoxon_is_scipys_with_holm(scores):
 
 def test_identical_scores_are_not_told_apart(scores):
     twin = scores.dropna().assign(twin=scores["relu"])
-    assert ranking.pairwise_wilcoxon(twin).loc["twin", "relu"] == 1
+    assert ranks.pairwise_wilcoxon(twin).loc["twin", "relu"] == 1
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def _without_a_screen():
 
 @pytest.mark.usefixtures("_without_a_screen")
 def test_critical_difference_diagram_takes_them(scores):
-    drawn = scikit_posthocs.critical_difference_diagram(ranking.mean_ranks(scores), ranking.pairwise_wilcoxon(scores))
+    drawn = scikit_posthocs.critical_difference_diagram(ranks.mean_ranks(scores), ranks.pairwise_wilcoxon(scores))
     assert len(drawn["markers"]) == 3
 
 
@@ -82,7 +82,7 @@ def test_median_times_let_failures_take_part():
             ("mnist1d", "relu"): [5, 7, 6],
         }
     )
-    times = ranking.task_times(runs)
+    times = ranks.task_times(runs)
     assert times.loc[("digits", 5)].to_dict() == {"relu": 30, "elu": np.inf}
     assert times.loc[("mnist1d", 5), "relu"] == 6
     assert np.isnan(times.loc[("mnist1d", 5), "elu"])
@@ -96,12 +96,12 @@ def test_profile_and_its_integral_by_hand():
             "c": [np.nan, 200, 100, np.inf],
         }
     )
-    profile = ranking.performance_profile(times)
+    profile = ranks.performance_profile(times)
     assert profile.index.tolist() == [1, 2, 4]
     assert profile["a"].tolist() == [1 / 4, 2 / 4, 2 / 4]
     assert profile["b"].tolist() == [2 / 4, 3 / 4, 3 / 4]
     assert profile["c"].tolist() == pytest.approx([0, 1 / 3, 1 / 3])
-    score = ranking.profile_score(profile)
+    score = ranks.profile_score(profile)
     assert score["a"] == pytest.approx((1 / 4 * 1 + 2 / 4 * 2) / 3)
     assert score["b"] == pytest.approx((2 / 4 * 1 + 3 / 4 * 2) / 3)
 
@@ -113,12 +113,12 @@ def test_profile_integral_is_the_mean_clipped_ratio():
     times.iloc[0, 0] = np.inf
     ratios = times.to_numpy() / times.to_numpy().min(axis=1, keepdims=True)
     expected = (4 - np.minimum(ratios, 4)).mean(axis=0) / 3
-    score = ranking.profile_score(ranking.performance_profile(times))
+    score = ranks.profile_score(ranks.performance_profile(times))
     assert score.tolist() == pytest.approx(expected.tolist())
 
 
 def test_score_table_is_blocks_by_activation():
     runs = runs_with({("digits", "relu"): [10, 30], ("digits", "elu"): [20]})
-    table = ranking.score_table(runs, "time_to_target")
+    table = ranks.score_table(runs, "time_to_target")
     assert table.loc[("digits", 5, 0)].to_dict() == {"elu": 20, "relu": 10}
     assert np.isnan(table.loc[("digits", 5, 1), "elu"])

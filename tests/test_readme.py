@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from activation_study import claims
 from activation_study.__main__ import main
-from activation_study.config import ROOT, factor_defaults, validated
+from activation_study.claims import file as claims_file
+from activation_study.study.config import ROOT, factor_defaults, validated
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
@@ -32,7 +32,7 @@ def test_its_configs_are_valid(key):
 
 def test_its_claim_is_valid(tmp_path):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(example("claims")), encoding="utf-8")
-    assert claims.read(tmp_path / "mine.yaml").rows[0].id == "mine"
+    assert claims_file.read(tmp_path / "mine.yaml").rows[0].id == "mine"
 
 
 def test_its_targets_are_the_makefiles():
@@ -78,7 +78,7 @@ def test_what_it_says_of_another_machine_is_what_was_measured():
     other, of = (sum(column) for column in zip(*selected, strict=True))
     largest = max(float(value) for value in re.findall(r"\| ([\d.]+) \([\d.]+ standard errors\)", block))
     changed, opposite = re.search(r"verdicts (\d+) changed, (\d+) of them to the opposite", block).groups()
-    tested = pd.read_parquet(TABLES / "ledger.parquet")["type"].isin(claims.STATISTICAL).sum()
+    tested = pd.read_parquet(TABLES / "ledger.parquet")["type"].isin(claims_file.STATISTICAL).sum()
     said = " ".join(TEXT.split())
     assert (round(of / other), opposite) == (6, "0")
     assert "a run in six selected another learning rate" in said

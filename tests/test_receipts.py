@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import small
-from activation_study import collecting, datasets, files, jobs, receipts, schemas, tables
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.core import columns, files, parquet
+from activation_study.core.errors import StudyError
+from activation_study.data import prepare
+from activation_study.jobs import collect, job
+from activation_study.study import receipts
+from activation_study.study.study import Study
 
 PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
 
@@ -40,24 +43,24 @@ def _made(study):
     """The study's results up to its tables, in the working directory, as the workflow's scripts make them."""
     for name in study.activations():
         params = study.activation_params(SimpleNamespace(activation=name))
-        jobs.describe_activation(params, study.activation_file(name))
+        job.describe_activation(params, study.activation_file(name))
     for name in study.datasets():
         params = study.dataset_params(SimpleNamespace(dataset=name))
-        made_by = receipts.of_dataset(params, datasets.fingerprint(study.config["datasets"][name]))
+        made_by = receipts.of_dataset(params, prepare.fingerprint(study.config["datasets"][name]))
         arrays = study.dataset_file(name).replace("json", "npz")
-        datasets.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
+        prepare.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
     for run in study.runs.values():
         outputs = Named({name: study.run_file(run).replace("jobs", name) for name in PARTS})
         manifest = study.dataset_file(run.factors["dataset"])
         constants = study.activation_file(run.factors["activation"])
         inputs = Named(constants=constants, manifest=manifest, arrays=manifest.replace("json", "npz"))
-        jobs.train(run.params, inputs, outputs, lambda line: None)
+        job.train(run.params, inputs, outputs, lambda line: None)
     _collected(study)
 
 
 def _collected(study):
-    outputs = Named({name: study.table_file(name) for name in schemas.TABLES}, dictionary=f"{study.results}/README.md")
-    collecting.collect_tables(study, _inputs(study), outputs)
+    outputs = Named({name: study.table_file(name) for name in columns.TABLES}, dictionary=f"{study.results}/README.md")
+    collect.collect_tables(study, _inputs(study), outputs)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +159,7 @@ def test_constants_and_data_of_another_origin_make_runs_stale(results):
 def test_files_without_a_receipt_are_stale(results):
     study = _study()
     (run, _) = study.runs.values()
-    tables.write_parquet(tables.read("jobs", study.run_file(run)), study.run_file(run))
+    parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run))
     assert receipts.stale(study) == {study.run_file(run): "nothing in it says what made it"}
     for content in (b"", b"no table", b"\xff" * 100):
         Path(study.run_file(run)).write_bytes(content)
@@ -167,7 +170,7 @@ def test_files_without_a_receipt_are_stale(results):
 def test_a_receipt_changes_no_table(results):
     study = _study()
     (run, _) = study.runs.values()
-    table = tables.read("jobs", study.run_file(run))
+    table = parquet.read("jobs", study.run_file(run))
     assert files.MADE_BY.encode() not in table.schema.metadata
     noted = json.loads(pq.read_schema(study.run_file(run)).metadata[files.MADE_BY.encode()])
     assert noted["params"] == run.params
@@ -178,7 +181,7 @@ def test_a_receipt_changes_no_table(results):
 @pytest.mark.slow
 def test_what_was_refused_is_tried_again_and_said(results):
     study = _study(activations={"tanh": {"class": "SiLU", "inplace": True}})
-    jobs.describe_activation(study.activation_params(SimpleNamespace(activation="tanh")), study.activation_file("tanh"))
+    job.describe_activation(study.activation_params(SimpleNamespace(activation="tanh")), study.activation_file("tanh"))
     assert receipts.to_make_again(study)[study.activation_file("tanh")] == "refused"
     (line,) = receipts.refused(study)
     assert line.startswith("activations.tanh: SiLU(inplace=True) is not an activation")
@@ -228,7 +231,7 @@ def test_tables_of_runs_that_were_made_again_are_stale(results):
     files.write_json(whole | {"sha256": "0" * 64}, study.dataset_file("blobs"))
     for run in study.runs.values():
         receipt = receipts.found(study.run_file(run)) | {"data": "0" * 64}
-        tables.write_parquet(tables.read("jobs", study.run_file(run)), study.run_file(run), receipt)
+        parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run), receipt)
     assert receipts.stale(study) == {study.table_file("runs"): "made with other results"}
     _collected(study)
     assert receipts.stale(study) == {}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from activation_study import recommend
 from activation_study.__main__ import main
+from activation_study.cli import recommend
 from planted import planted
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from activation_study import claims, judging, tables
-from activation_study.claim_ledger import evaluate
+from activation_study.claims import file as claims_file
+from activation_study.claims.ledger import evaluate
+from activation_study.core import parquet
+from activation_study.jobs import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "reports" / "reference" / "tables"
@@ -76,11 +78,13 @@ def test_what_is_published_is_whole(core):
 @pytest.mark.slow
 def test_the_policy_rows_are_judged_as_the_claims_define_them_now():
     """They need no large table, so the published runs give them anew; the others' words are those of the run."""
-    of_article = claims.read(ROOT / "claims.yaml")
+    of_article = claims_file.read(ROOT / "claims.yaml")
     policies = dataclasses.replace(of_article, rows=tuple(row for row in of_article.rows if row.type == "policy"))
-    read = {name: tables.read(name, TABLES / f"{name}.parquet").to_pandas() for name in ("runs", "experiments", "cost")}
-    for name, expected in judging.as_tables([evaluate(policies, read)]).items():
-        published = tables.read(name, TABLES / f"{name}.parquet").to_pandas()
+    read = {
+        name: parquet.read(name, TABLES / f"{name}.parquet").to_pandas() for name in ("runs", "experiments", "cost")
+    }
+    for name, expected in judge.as_tables([evaluate(policies, read)]).items():
+        published = parquet.read(name, TABLES / f"{name}.parquet").to_pandas()
         found = published[published["row"].isin([row.id for row in policies.rows])].reset_index(drop=True)
         assert len(found) >= len(policies.rows) == 4
         # The file's hash also changes with a comment: what was judged is what counts.

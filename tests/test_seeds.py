@@ -5,7 +5,7 @@ import itertools
 
 import torch
 
-from activation_study.seeds import generator, seed_of
+from activation_study.core.seeds import generator, seed_of
 
 
 def test_a_seed_is_the_hash_of_its_parts():

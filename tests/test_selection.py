@@ -5,8 +5,8 @@ import math
 import pytest
 
 import small
-from activation_study.chunks import Record, Replica
-from activation_study.selection import ranked, record_area, record_time
+from activation_study.training.group import Record, Replica
+from activation_study.training.selection import ranked, record_area, record_time
 
 
 def _record(rate, accuracy, loss, replicate=0, status="finished"):

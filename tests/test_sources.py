@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activation_study import datasets, sources
-from activation_study.errors import StudyError
-from activation_study.prepared import DatasetUnavailable
+from activation_study.core.errors import StudyError
+from activation_study.data import prepare, public
+from activation_study.data.arrays import DatasetUnavailable
 
 FASHION = {"source": "torchvision", "class": "FashionMNIST"}
 
@@ -86,7 +86,7 @@ def write_gz(folder: Path, files: dict[str, bytes]) -> list[tuple[str, str]]:
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
-    arrays = datasets.load("digits", {"source": "digits"})
+    arrays = prepare.load("digits", {"source": "digits"})
     expected = load_digits()
     assert arrays.x.dtype == np.uint8
     np.testing.assert_array_equal(arrays.x, expected.images.reshape(1797, 64))
@@ -115,7 +115,7 @@ def test_mnist1d_is_the_packages_training_set_and_a_larger_fresh_test_set(monkey
     random.seed(5)
     np.random.seed(5)
     before = random.getstate(), np.random.get_state()[1].tolist()
-    arrays = datasets.load("mnist1d", {"source": "mnist1d"})
+    arrays = prepare.load("mnist1d", {"source": "mnist1d"})
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
     expected = mnist1d.data.make_dataset()
@@ -139,11 +139,11 @@ def fashion(mnist_like, monkeypatch, tmp_path):
     """A tiny Fashion-MNIST whose checksums are the ones expected, and no source that works."""
     x, y, files = mnist_like
     monkeypatch.setattr(
-        sources,
+        public,
         "FASHION_MNIST_SHA256",
         {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    monkeypatch.setattr(sources, "SYSTEM_FASHION_MNIST", tmp_path / "system")
+    monkeypatch.setattr(public, "SYSTEM_FASHION_MNIST", tmp_path / "system")
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", ["http://127.0.0.1:1/"])
     _put_on_path(monkeypatch, tmp_path, "#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n")
     return x, y, files
@@ -167,10 +167,10 @@ def _check_fashion(arrays, fashion):
 def test_fashion_mnist_from_the_system_then_from_the_cache(fashion, tmp_path):
     write_gz(tmp_path / "system", fashion[2])
     cache = tmp_path / "cache"
-    first = datasets.load("f", FASHION, cache)
+    first = prepare.load("f", FASHION, cache)
     _check_fashion(first, fashion)
     shutil.rmtree(tmp_path / "system")
-    assert datasets.load("f", FASHION, cache).sha256 == first.sha256
+    assert prepare.load("f", FASHION, cache).sha256 == first.sha256
     assert {path.name for path in (cache / "fashion-mnist").iterdir()} == set(fashion[2])
 
 
@@ -178,24 +178,24 @@ def test_fashion_mnist_from_the_system_then_from_the_cache(fashion, tmp_path):
 def test_a_damaged_cache_is_noticed_and_repaired(fashion, tmp_path, damage):
     cached = tmp_path / "cache" / "fashion-mnist" / "train-images-idx3-ubyte"
     write_gz(tmp_path / "system", fashion[2])
-    datasets.load("f", FASHION, tmp_path / "cache")
+    prepare.load("f", FASHION, tmp_path / "cache")
     whole = cached.read_bytes()
     cached.write_bytes(damage(whole))
-    _check_fashion(datasets.load("f", FASHION, tmp_path / "cache"), fashion)
+    _check_fashion(prepare.load("f", FASHION, tmp_path / "cache"), fashion)
     assert cached.read_bytes() == whole
 
 
 def test_a_gzip_bomb_is_cut_short(fashion, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "FASHION_MNIST_BYTES", 1000)
+    monkeypatch.setattr(public, "FASHION_MNIST_BYTES", 1000)
     write_gz(tmp_path / "system", fashion[2] | {"train-images-idx3-ubyte": bytes(10**7)})
     with pytest.raises(DatasetUnavailable, match="train-images-idx3-ubyte has SHA-256"):
-        datasets.load("f", FASHION, tmp_path / "cache")
+        prepare.load("f", FASHION, tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(fashion, tmp_path):
     write_gz(tmp_path / "system", fashion[2])
     (tmp_path / "cache").write_text("a file where the folder should be")
-    _check_fashion(datasets.load("f", FASHION, tmp_path / "cache"), fashion)
+    _check_fashion(prepare.load("f", FASHION, tmp_path / "cache"), fashion)
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_fashion_mnist_by_torchvisions_download(fashion, tmp_path, monkeypatch, 
     served, address, _ = serve
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [address])
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.resources", write_gz(served, fashion[2]))
-    _check_fashion(datasets.load("f", FASHION, tmp_path / "cache"), fashion)
+    _check_fashion(prepare.load("f", FASHION, tmp_path / "cache"), fashion)
     assert capfd.readouterr() == ("", "")
 
 
@@ -218,13 +218,13 @@ def test_fashion_mnist_from_the_debian_package(fashion, tmp_path, monkeypatch):
     )
     subprocess.run(["dpkg-deb", "-b", package, tmp_path / "f.deb"], check=True, capture_output=True)
     _put_on_path(monkeypatch, tmp_path, f"#!/bin/sh\ncp '{tmp_path}/f.deb' .\n")
-    _check_fashion(datasets.load("f", FASHION, tmp_path / "cache"), fashion)
+    _check_fashion(prepare.load("f", FASHION, tmp_path / "cache"), fashion)
 
 
 def test_no_source_gives_one_line_that_names_them_all(fashion, tmp_path):
     write_gz(tmp_path / "system", fashion[2] | {"t10k-labels-idx1-ubyte": b"other bytes"})
     with pytest.raises(DatasetUnavailable) as error:
-        datasets.load("f", FASHION, tmp_path / "cache")
+        prepare.load("f", FASHION, tmp_path / "cache")
     message = str(error.value)
     assert "\n" not in message
     order = [
@@ -241,13 +241,13 @@ def test_no_source_gives_one_line_that_names_them_all(fashion, tmp_path):
 
 def test_a_server_that_never_answers_costs_seconds(fashion, tmp_path, monkeypatch):
     """One connection, given up after NETWORK_TIMEOUT; how long that took is not asked, as the machine may be busy."""
-    assert sources.NETWORK_TIMEOUT <= 30
-    monkeypatch.setattr(sources, "NETWORK_TIMEOUT", 0.3)
+    assert public.NETWORK_TIMEOUT <= 30
+    monkeypatch.setattr(public, "NETWORK_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [address])
         with pytest.raises(DatasetUnavailable, match="timed out"):
-            datasets.load("f", FASHION, tmp_path / "cache")
+            prepare.load("f", FASHION, tmp_path / "cache")
         silent.settimeout(0)
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
@@ -255,9 +255,9 @@ def test_a_server_that_never_answers_costs_seconds(fashion, tmp_path, monkeypatc
     assert socket.getdefaulttimeout() is None
 
 
-@pytest.mark.skipif(not sources.SYSTEM_FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(not public.SYSTEM_FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
 def test_the_real_fashion_mnist_has_the_published_checksums(tmp_path):
-    arrays = datasets.load("f", FASHION, tmp_path)
+    arrays = prepare.load("f", FASHION, tmp_path)
     assert arrays.x.shape == (70_000, 784)
     assert np.bincount(arrays.y[arrays.official_test]).tolist() == [1000] * 10
 
@@ -272,7 +272,7 @@ def test_an_mnist_like_class_is_downloaded_once(mnist_like, tmp_path, monkeypatc
     monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", [address])
     monkeypatch.setattr("torchvision.datasets.KMNIST.resources", write_gz(served, files))
     entry = {"source": "torchvision", "class": "KMNIST"}
-    arrays = datasets.load("k", entry, tmp_path / "cache")
+    arrays = prepare.load("k", entry, tmp_path / "cache")
     np.testing.assert_array_equal(arrays.x, x.reshape(30, 784))
     np.testing.assert_array_equal(arrays.y, y)
     assert arrays.official_test.tolist() == [False] * 20 + [True] * 10
@@ -280,11 +280,11 @@ def test_an_mnist_like_class_is_downloaded_once(mnist_like, tmp_path, monkeypatc
 
     stop()
     monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", ["http://127.0.0.1:1/"])
-    assert datasets.load("k", entry, tmp_path / "cache").sha256 == arrays.sha256
+    assert prepare.load("k", entry, tmp_path / "cache").sha256 == arrays.sha256
     raw = next((tmp_path / "cache").rglob("train-images-idx3-ubyte"))
     raw.write_bytes(raw.read_bytes()[:-1])
     with pytest.raises(DatasetUnavailable, match=r"refused.*run again") as error:
-        datasets.load("k", entry, tmp_path / "cache")
+        prepare.load("k", entry, tmp_path / "cache")
     assert "\n" not in str(error.value)
 
 
@@ -295,16 +295,16 @@ def test_a_damaged_download_is_replaced_and_a_faster_process_left_alone(mnist_li
     monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", [address])
     monkeypatch.setattr("torchvision.datasets.KMNIST.resources", write_gz(served, files))
     entry, cache = {"source": "torchvision", "class": "KMNIST"}, tmp_path / "cache"
-    first = datasets.load("k", entry, cache).sha256
+    first = prepare.load("k", entry, cache).sha256
     raw = next(cache.rglob("train-images-idx3-ubyte"))
     home, whole = raw.parents[2], raw.read_bytes()
     raw.write_bytes(whole[:-1])
-    assert datasets.load("k", entry, cache).sha256 == first
+    assert prepare.load("k", entry, cache).sha256 == first
     assert raw.read_bytes() == whole
 
     faster = tmp_path / "faster"
     home.rename(faster)
-    opened = sources._torchvision_open
+    opened = public._torchvision_open
 
     def download(cls, arguments, root, *, download):
         parts = opened(cls, arguments, root, download=download)
@@ -312,9 +312,9 @@ def test_a_damaged_download_is_replaced_and_a_faster_process_left_alone(mnist_li
             faster.rename(home)  # meanwhile another process was ready
         return parts
 
-    monkeypatch.setattr(sources, "_torchvision_open", download)
+    monkeypatch.setattr(public, "_torchvision_open", download)
     before = (faster / raw.relative_to(home)).stat().st_ino
-    assert datasets.load("k", entry, cache).sha256 == first
+    assert prepare.load("k", entry, cache).sha256 == first
     assert raw.stat().st_ino == before
 
 
@@ -325,7 +325,7 @@ def test_a_download_with_the_wrong_checksum_is_refused(mnist_like, tmp_path, mon
     monkeypatch.setattr("torchvision.datasets.KMNIST.mirrors", [address])
     monkeypatch.setattr("torchvision.datasets.KMNIST.resources", resources)
     with pytest.raises(DatasetUnavailable, match="corrupted"):
-        datasets.load("k", {"source": "torchvision", "class": "KMNIST"}, tmp_path / "cache")
+        prepare.load("k", {"source": "torchvision", "class": "KMNIST"}, tmp_path / "cache")
     assert list((tmp_path / "cache").rglob("*ubyte*")) == []
 
 
@@ -357,7 +357,7 @@ def test_cifar10_from_its_real_archive_format(tmp_path, monkeypatch, serve):
     monkeypatch.setattr(f"{cifar}.test_list", [["test_batch", md5["test_batch"]]])
     monkeypatch.setattr(f"{cifar}.meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]})
 
-    arrays = datasets.load("c", {"source": "torchvision", "class": "CIFAR10"}, tmp_path / "cache")
+    arrays = prepare.load("c", {"source": "torchvision", "class": "CIFAR10"}, tmp_path / "cache")
     rows = np.concatenate([data for data, _ in batches.values()])
     np.testing.assert_array_equal(arrays.x, rows.reshape(24, 3, 32, 32).transpose(0, 2, 3, 1).reshape(24, 3072))
     assert arrays.y.tolist() == [0, 1, 2, 3] * 6
@@ -372,7 +372,7 @@ def test_a_class_without_parts_has_no_official_test_set(tmp_path):
         "image_size": [3, 4, 4],
         "num_classes": 3,
     }
-    arrays = datasets.load("fake", entry, tmp_path)
+    arrays = prepare.load("fake", entry, tmp_path)
     assert (arrays.x.shape, arrays.classes, arrays.official_test) == ((40, 48), 3, None)
 
 
@@ -387,7 +387,7 @@ def test_a_class_without_parts_has_no_official_test_set(tmp_path):
 )
 def test_wrong_torchvision_entries_are_the_users_error(tmp_path, entry, message):
     with pytest.raises(StudyError, match=rf"^datasets\.t.*{message}") as error:
-        datasets.load("t", {"source": "torchvision"} | entry, tmp_path)
+        prepare.load("t", {"source": "torchvision"} | entry, tmp_path)
     assert not isinstance(error.value, DatasetUnavailable)
 
 
@@ -417,8 +417,8 @@ def test_a_class_with_a_split_argument(tmp_path, monkeypatch, held_out):
     invented = _invented_class(samples, ("trainval", held_out))
     monkeypatch.setattr("torchvision.datasets.Invented", invented, raising=False)
     entry = {"source": "torchvision", "class": "Invented", "allow_unchecked": True}
-    assert datasets.load("i", entry, tmp_path).official_test.tolist() == [False, False, True]
-    assert datasets.load("i", entry | {"split": "trainval"}, tmp_path).official_test is None
+    assert prepare.load("i", entry, tmp_path).official_test.tolist() == [False, False, True]
+    assert prepare.load("i", entry | {"split": "trainval"}, tmp_path).official_test is None
 
 
 @pytest.mark.parametrize(
@@ -432,4 +432,4 @@ def test_samples_that_no_classifier_takes(tmp_path, monkeypatch, samples, messag
     invented = _invented_class({"train": samples, "test": samples}, ("train", "test"))
     monkeypatch.setattr("torchvision.datasets.Invented", invented, raising=False)
     with pytest.raises(StudyError, match=message):
-        datasets.load("i", {"source": "torchvision", "class": "Invented", "allow_unchecked": True}, tmp_path)
+        prepare.load("i", {"source": "torchvision", "class": "Invented", "allow_unchecked": True}, tmp_path)

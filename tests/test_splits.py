@@ -14,10 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activation_study import datasets
-from activation_study.errors import StudyError
-from activation_study.prepared import Arrays, read_prepared
-from activation_study.splits import INPUT_TRANSFORMS, Split, fit_transform, make_split, varies_by_replicate
+from activation_study.core.errors import StudyError
+from activation_study.data import prepare
+from activation_study.data.arrays import Arrays, read_prepared
+from activation_study.data.split import INPUT_TRANSFORMS, Split, fit_transform, make_split, varies_by_replicate
 
 PARTS = ("train", "validation", "test")
 
@@ -311,18 +311,18 @@ def test_the_caller_s_random_state_is_left_alone():
 def test_another_process_makes_the_same_split_without_the_heavy_libraries(tmp_path):
     np.savez(tmp_path / "a.npz", x=noisy().x, y=noisy().y)
     files = tmp_path / "d.npz", tmp_path / "d.json"
-    datasets.prepare("mine", {"source": "npz", "path": str(tmp_path / "a.npz")}, *files)
+    prepare.prepare("mine", {"source": "npz", "path": str(tmp_path / "a.npz")}, *files)
     here = split(read_prepared(*files), 5, input_transform="gaussianised", train_size=60)
     code = (
         "import sys; from pathlib import Path\n"
-        "from activation_study.prepared import read_prepared\n"
-        "from activation_study.splits import make_split\n"
+        "from activation_study.data.arrays import read_prepared\n"
+        "from activation_study.data.split import make_split\n"
         "arrays = read_prepared(*map(Path, sys.argv[1:]))\n"
         "print(make_split(arrays, name='mine', dataset_entry={}, replicate_seed=5, train_size=60,\n"
         "                 input_transform='gaussianised').digest)\n"
         "print({'torchvision', 'sklearn', 'pandas', 'PIL', 'mnist1d'} & set(sys.modules))\n"
     )
-    source = str(Path(datasets.__file__).parents[1])
+    source = str(Path(prepare.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": source, "PYTHONHASHSEED": "123", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, *map(str, files)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -11,8 +11,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from activation_study import statistics
-from activation_study.errors import StudyError
+from activation_study.analysis import inference
+from activation_study.core.errors import StudyError
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 
@@ -26,13 +26,13 @@ def rng():
 
 def test_one_cell_is_the_ordinary_t(rng):
     values = rng.normal(0.3, 1, (1, 10))
-    interval = statistics.stratified_interval(values)
+    interval = inference.stratified_interval(values)
     expected = stats.ttest_1samp(values[0], 0)
     assert [interval.low, interval.high] == pytest.approx(list(expected.confidence_interval(0.95)))
     assert interval.df == pytest.approx(9)
     for alternative in ("greater", "less"):
         p = stats.ttest_1samp(values[0], 0.1, alternative=alternative).pvalue
-        assert statistics.mean_test(values, 0.1, alternative).p == pytest.approx(p)
+        assert inference.mean_test(values, 0.1, alternative).p == pytest.approx(p)
 
 
 def test_two_cells_are_welch(rng):
@@ -40,12 +40,12 @@ def test_two_cells_are_welch(rng):
     a, b = rng.normal(0, 1, 6), rng.normal(0, 4, 9)
     values = np.full((2, 9), np.nan)
     values[0, :6], values[1] = a, b
-    _, se, df = statistics.stratified_moments(values)
+    _, se, df = inference.stratified_moments(values)
     welch = stats.ttest_ind(a, -b, equal_var=False)
     low, high = welch.confidence_interval(0.95)
     assert df == pytest.approx(welch.df)
     assert se == pytest.approx((high - low) / 4 / stats.t.ppf(0.975, welch.df))
-    assert statistics.mean_test(values, 0, "greater").p == pytest.approx(stats.t.sf(welch.statistic, welch.df))
+    assert inference.mean_test(values, 0, "greater").p == pytest.approx(stats.t.sf(welch.statistic, welch.df))
 
 
 SPREAD = np.array([[1.0], [2.0], [3.0]])
@@ -54,7 +54,7 @@ SPREAD = np.array([[1.0], [2.0], [3.0]])
 
 def covered(values, truth):
     """The share of draws [D, C, S] whose nominal 95% hold the truth."""
-    estimate, se, df = statistics.stratified_moments(values)
+    estimate, se, df = inference.stratified_moments(values)
     return (np.abs(estimate - truth) <= stats.t.ppf(0.975, df) * se).mean()
 
 
@@ -99,22 +99,22 @@ def test_seed_clustered_is_a_t_over_seed_means(rng):
     values = rng.normal(0, 1, (3, 8))
     values[1, 2] = np.nan
     means = np.delete(values, 2, axis=1).mean(axis=0)
-    interval = statistics.clustered_interval(values)
+    interval = inference.clustered_interval(values)
     assert (interval.low, interval.high) == pytest.approx(stats.t.interval(0.95, 6, means.mean(), stats.sem(means)))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 1), (1, 1)])
 def test_too_little_data_gives_nan_and_not_an_error(shape):
     values = np.ones(shape)
-    for interval in (statistics.stratified_interval(values), statistics.clustered_interval(values)):
+    for interval in (inference.stratified_interval(values), inference.clustered_interval(values)):
         assert np.isnan([interval.low, interval.high]).all()
-    assert np.isnan(statistics.mean_test(values, 0, "greater").p)
-    assert np.isnan(statistics.equivalence_test(values, 1.0).p)
+    assert np.isnan(inference.mean_test(values, 0, "greater").p)
+    assert np.isnan(inference.equivalence_test(values, 1.0).p)
 
 
 def test_t_half_width_is_scipys_interval(rng):
     sample = rng.normal(0, 2, 7)
-    half = statistics.t_half_width([sample.std(ddof=1), 1.0], [7, 1])
+    half = inference.t_half_width([sample.std(ddof=1), 1.0], [7, 1])
     low, high = stats.t.interval(0.95, 6, 0, stats.sem(sample))
     assert half[0] == pytest.approx((high - low) / 2)
     assert np.isnan(half[1])
@@ -125,22 +125,22 @@ def test_without_variance_the_sign_flip_test_decides():
     values = np.array([[0.3] * 3, [0.1] * 3])
     shares = values.ravel() / 6
     flips = np.array(list(itertools.product([-1, 1], repeat=6))) @ shares
-    result = statistics.mean_test(values, 0, "greater")
+    result = inference.mean_test(values, 0, "greater")
     assert result.method == "sign-flip"
     assert result.p == pytest.approx((flips >= shares.sum() - 1e-12).mean()) == 1 / 64
-    assert statistics.mean_test(values, 0, "less").p == 1
-    assert statistics.mean_test(np.zeros((3, 10)), 0, "greater").p == 1
-    assert statistics.mean_test(np.zeros((3, 10)), 0.1, "less").p < 0.001
+    assert inference.mean_test(values, 0, "less").p == 1
+    assert inference.mean_test(np.zeros((3, 10)), 0, "greater").p == 1
+    assert inference.mean_test(np.zeros((3, 10)), 0.1, "less").p < 0.001
 
 
 def test_rounding_noise_is_no_variance():
     values = np.full((2, 5), 0.1) + np.array([0.0, 1, -1, 1, 0]) * 1e-17
-    assert statistics.mean_test(values, 0, "greater").method == "sign-flip"
+    assert inference.mean_test(values, 0, "greater").method == "sign-flip"
 
 
 def test_variance_in_one_cell_is_enough_for_t(rng):
     values = np.vstack([np.zeros(5), rng.normal(0, 1, 5)])
-    _, se, df = statistics.stratified_moments(values)
+    _, se, df = inference.stratified_moments(values)
     assert se == pytest.approx(stats.sem(values[1]) / 2)
     assert df == pytest.approx(4)
 
@@ -148,78 +148,78 @@ def test_variance_in_one_cell_is_enough_for_t(rng):
 def test_equivalence_of_one_cell_is_statsmodels_tost(rng):
     a, b = rng.normal(0.1, 1, (2, 12))
     p, _, _ = ttost_paired(a, b, -0.8, 0.8)
-    assert statistics.equivalence_test((a - b)[None], 0.8).p == pytest.approx(p)
+    assert inference.equivalence_test((a - b)[None], 0.8).p == pytest.approx(p)
 
 
 def test_equivalence_and_its_reverse(rng):
     near, far = rng.normal(0, 0.1, (3, 10)), rng.normal(-2, 0.1, (3, 10))
-    assert statistics.equivalence_test(near, 0.5).p < 1e-6
-    assert statistics.difference_test(near, 0.5).p == 1
-    assert statistics.equivalence_test(far, 0.5).p > 0.99
-    assert statistics.difference_test(far, 0.5).p < 1e-6
+    assert inference.equivalence_test(near, 0.5).p < 1e-6
+    assert inference.difference_test(near, 0.5).p == 1
+    assert inference.equivalence_test(far, 0.5).p > 0.99
+    assert inference.difference_test(far, 0.5).p < 1e-6
     with pytest.raises(StudyError, match="must be positive"):
-        statistics.equivalence_test(near, 0)
+        inference.equivalence_test(near, 0)
 
 
 @pytest.mark.slow
 @given(VALUES, st.floats(0.1, 100))
 def test_equivalence_and_its_reverse_are_never_both_shown(values, margin):
-    same, other = statistics.equivalence_test(values, margin).p, statistics.difference_test(values, margin).p
+    same, other = inference.equivalence_test(values, margin).p, inference.difference_test(values, margin).p
     assert not (same < 0.5 and other < 0.5)
 
 
 @pytest.mark.slow
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels_and_keeps_absent_rows(p):
-    assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-    with_gap = statistics.holm([*p, np.nan])
+    assert inference.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    with_gap = inference.holm([*p, np.nan])
     assert with_gap[-1] == 1
     assert with_gap[np.argmin(p)] == pytest.approx(min(1, min(p) * (len(p) + 1)))
 
 
 def test_holm_of_nothing():
-    assert statistics.holm([]).size == 0
+    assert inference.holm([]).size == 0
 
 
 @pytest.mark.parametrize("doses", [[0, 0.5, 1, 2], [0, 1], [3, 1, 2]])
 def test_trend_is_the_fitted_line_from_lowest_to_highest_dose(rng, doses):
     response = rng.normal(size=len(doses))
     expected = np.polyfit(doses, response, 1)[0] * np.ptp(doses)
-    assert statistics.trend_weights(doses) @ response == pytest.approx(expected)
-    assert statistics.trend_weights(doses).sum() == pytest.approx(0)
+    assert inference.trend_weights(doses) @ response == pytest.approx(expected)
+    assert inference.trend_weights(doses).sum() == pytest.approx(0)
 
 
 def test_trend_needs_two_doses():
     with pytest.raises(StudyError, match="two different doses"):
-        statistics.trend_weights([1, 1])
+        inference.trend_weights([1, 1])
 
 
 def test_pooled_sd_and_superiority():
     values = np.array([[1.0, -1.0, 0.0, np.nan], [2.0, 2.0, 2.0, 2.0]])
-    assert statistics.pooled_sd(values) == pytest.approx(np.sqrt((1 + 0) / 2))
-    assert statistics.probability_of_superiority(values) == pytest.approx((0.5 + 1) / 2)
-    assert np.isnan(statistics.pooled_sd(np.ones((2, 1))))
-    assert np.isnan(statistics.probability_of_superiority(np.empty((0, 0))))
+    assert inference.pooled_sd(values) == pytest.approx(np.sqrt((1 + 0) / 2))
+    assert inference.probability_of_superiority(values) == pytest.approx((0.5 + 1) / 2)
+    assert np.isnan(inference.pooled_sd(np.ones((2, 1))))
+    assert np.isnan(inference.probability_of_superiority(np.empty((0, 0))))
 
 
 @pytest.mark.parametrize("successes", [0, 3, 10])
 def test_wilson_is_scipys(successes):
-    interval = statistics.wilson(successes, 10)
+    interval = inference.wilson(successes, 10)
     expected = stats.binomtest(successes, 10).proportion_ci(method="wilson")
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert np.isnan(statistics.wilson(0, 0).estimate)
+    assert np.isnan(inference.wilson(0, 0).estimate)
 
 
 def test_interquartile_mean_ignores_outliers():
-    assert statistics.interquartile_mean([1, 2, 3, 1e9]) == 2.5
-    assert np.isnan(statistics.interquartile_mean([]))
+    assert inference.interquartile_mean([1, 2, 3, 1e9]) == 2.5
+    assert np.isnan(inference.interquartile_mean([]))
 
 
 def test_restricted_times_keep_the_censored():
     time = [10.0, np.inf, np.nan, 0.2]
-    assert statistics.restricted_time(time, 100).tolist() == [10, 100, 100, 0.2]
-    assert statistics.restricted_mean_time(time, 100) == pytest.approx(210.2 / 4)
-    assert statistics.log_restricted_time(time, 100) == pytest.approx(np.log([10, 100, 100, 1]))
+    assert inference.restricted_time(time, 100).tolist() == [10, 100, 100, 0.2]
+    assert inference.restricted_mean_time(time, 100) == pytest.approx(210.2 / 4)
+    assert inference.log_restricted_time(time, 100) == pytest.approx(np.log([10, 100, 100, 1]))
 
 
 def test_dropping_the_censored_reverses_a_ranking_and_ours_does_not(rng):
@@ -227,6 +227,6 @@ def test_dropping_the_censored_reverses_a_ranking_and_ours_does_not(rng):
     fast = rng.uniform(50, 60, 10)
     slow = np.where(np.arange(10) < 2, 45.0, np.inf)
     assert slow[np.isfinite(slow)].mean() < fast.mean()
-    assert statistics.restricted_mean_time(slow, 100) > statistics.restricted_mean_time(fast, 100)
-    difference = statistics.log_restricted_time(slow, 100) - statistics.log_restricted_time(fast, 100)
-    assert statistics.mean_test(difference[None], 0, "greater").p < 0.01
+    assert inference.restricted_mean_time(slow, 100) > inference.restricted_mean_time(fast, 100)
+    difference = inference.log_restricted_time(slow, 100) - inference.log_restricted_time(fast, 100)
+    assert inference.mean_test(difference[None], 0, "greater").p < 0.01

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 import small
-from activation_study.config import ROOT, factor_defaults, schema
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.core.errors import StudyError
+from activation_study.study.config import ROOT, factor_defaults, schema
+from activation_study.study.study import Study
 
 
 def _ids(config):
@@ -131,7 +131,7 @@ def test_a_new_factor_renames_nothing(monkeypatch):
     wider = copy.deepcopy(schema())
     properties = wider["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
     properties["dropout"] = properties["width"] | {"items": {"type": "number"}, "default": [0.0]}
-    monkeypatch.setattr("activation_study.config.schema", lambda: wider)
+    monkeypatch.setattr("activation_study.study.config.schema", lambda: wider)
     factor_defaults.cache_clear()
     try:
         assert _ids(small.config()) == before
@@ -267,7 +267,7 @@ def test_the_studies_that_ship_are_valid(file):
 @pytest.mark.slow
 def test_reading_a_config_imports_neither_torch_nor_snakemake():
     code = (
-        "import sys; from activation_study.study import Study; Study.from_file('config.yaml');"
+        "import sys; from activation_study.study.study import Study; Study.from_file('config.yaml');"
         "print([m for m in ('torch', 'snakemake', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run(

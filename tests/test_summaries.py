@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study import summaries
+from activation_study.analysis import replicas
 
 FACTORS = {"width": 64, "steps": 100, "optimiser": "momentum", "normalisation": "none", "seed_stream": "main"}
 CLASSES = 10
@@ -91,7 +91,7 @@ def one(table, **where):
 
 
 def test_ranking_gives_mean_interval_and_rank(runs):
-    table = summaries.ranking(runs)
+    table = replicas.ranking(runs)
     row = one(table, activation="tanh", dataset="digits")
     scores = 0.85 + np.arange(5) / 100
     low, high = stats.t.interval(0.95, 4, scores.mean(), stats.sem(scores))
@@ -106,7 +106,7 @@ def test_ranking_gives_mean_interval_and_rank(runs):
 
 
 def test_conditions_are_ranked_apart_and_named_by_what_varies(runs):
-    table = summaries.ranking(runs)
+    table = replicas.ranking(runs)
     batch = one(table, condition="normalisation=batch")
     assert batch["rank"] == 1
     assert batch["n"] == 1
@@ -119,7 +119,7 @@ def test_conditions_are_ranked_apart_and_named_by_what_varies(runs):
 
 
 def test_missing_cells_are_gaps(runs):
-    table = summaries.ranking(runs)
+    table = replicas.ranking(runs)
     assert table[(table["activation"] == "sigmoid") & (table["dataset"] == "mnist1d")].empty
     assert table[table["depth"] == 20].empty
     assert len(table) == 6
@@ -135,7 +135,7 @@ def test_censored_runs_are_not_dropped():
     runs = pd.DataFrame(rows)
     naive = runs.groupby("activation")["time_to_target"].mean()
     assert naive["flaky"] < naive["steady"]
-    table = summaries.ranking(runs).set_index("activation")
+    table = replicas.ranking(runs).set_index("activation")
     assert table.loc["steady", "restricted_time"] == pytest.approx(52)
     assert table.loc["flaky", "restricted_time"] == pytest.approx((20 + 4 * 100) / 5)
     assert table.loc["flaky", "median_time"] == np.inf
@@ -149,7 +149,7 @@ def test_censored_runs_are_not_dropped():
 def test_learning_rate_sensitivity_counts_what_was_lost(runs):
     runs.loc[(runs["run"] == "digits/relu/depth=5") & (runs["learning_rate"] == 0.01), "status"] = "pruned"
     runs.loc[runs["status"] == "pruned", ["validation_accuracy", "area_under_loss"]] = np.nan
-    table = summaries.learning_rate_sensitivity(runs)
+    table = replicas.learning_rate_sensitivity(runs)
     pruned = one(table, run="digits/relu/depth=5", learning_rate=0.01)
     assert (pruned["n"], pruned["pruned"]) == (0, 3)
     assert np.isnan(pruned["validation_accuracy"])
@@ -169,7 +169,7 @@ def test_learning_curves_carry_diverged_replicas_to_the_end():
     points = [(0, 0, 2.3, 0.1), (0, 10, 1.0, 0.5), (0, 100, 0.25, 0.9), (1, 0, 2.2, 0.12), (1, 10, 1e9, 0.2)]
     curves = pd.DataFrame(points, columns=["replicate", "step", "validation_loss", "validation_accuracy"])
     curves = curves.assign(run=healthy["run"], role="evaluation", learning_rate=0.1, train_loss=1.0)
-    table = summaries.learning_curves(curves, runs).set_index("step")
+    table = replicas.learning_curves(curves, runs).set_index("step")
     assert table["n"].tolist() == [2, 2, 2]
     assert table["diverged"].tolist() == [0, 1, 1]
     assert table["validation_accuracy"].tolist() == pytest.approx([0.11, 0.3, 0.5])
@@ -204,7 +204,7 @@ def test_gradient_flow_takes_medians_slopes_and_counts_zeros():
     gradients = [[-3.0, -2.0, -1.0], [-5.0, -3.0, -1.0], [np.nan, -4.0, -1.0]]
     layers = pd.concat([layer_rows(run, seed, 0, [*gradients[seed], np.nan], [0.0] * 4) for seed in range(3)])
     layers.loc[layers["layer"] == 4, "gradient_zero"] = pd.NA
-    table = summaries.gradient_flow(stored(layers), pd.DataFrame(rows)).set_index("layer")
+    table = replicas.gradient_flow(stored(layers), pd.DataFrame(rows)).set_index("layer")
     assert np.isnan(table.loc[4, "gradient"])
     assert table["zeros"].tolist() == [1, 0, 0, 0]
     table = table.drop(index=4)
@@ -230,12 +230,12 @@ def test_unit_health_pools_hidden_layers_only():
             layer_rows(run, 1, 0, [-1.0] * 3, [0.0, 0.2, np.nan]),
         ]
     )
-    table = summaries.unit_health(layers, pd.DataFrame(rows)).set_index("layer")
-    assert table.index.tolist() == [summaries.POOLED, 1, 2]
+    table = replicas.unit_health(layers, pd.DataFrame(rows)).set_index("layer")
+    assert table.index.tolist() == [replicas.POOLED, 1, 2]
     assert table["dead"].tolist() == pytest.approx([0.2, 0.1, 0.3])
     low, _ = stats.t.interval(0.95, 1, 0.2, stats.sem([0.3, 0.1]))
     assert low < 0  # no share is
-    assert table.loc[summaries.POOLED, "dead_low"] == 0
+    assert table.loc[replicas.POOLED, "dead_low"] == 0
     assert "revived" not in table
     assert (table["samples"] == 500).all()
 
@@ -244,7 +244,7 @@ def test_cost_is_labelled_as_not_comparable():
     timings = pd.DataFrame(
         {"run": ["a", "a"], "phase": ["tune", "evaluate"], "seconds": [4.0, 1.0], "replica_steps": [2000, 0]}
     )
-    table = summaries.cost_of_runs(timings).set_index("phase")
+    table = replicas.cost_of_runs(timings).set_index("phase")
     assert table.loc["tune", "seconds_per_replica_step"] == pytest.approx(0.002)
     assert np.isnan(table.loc["evaluate", "seconds_per_replica_step"])
     assert table["note"].str.contains("not comparable").all()
@@ -253,7 +253,7 @@ def test_cost_is_labelled_as_not_comparable():
 def test_experiment_selects_its_runs(runs):
     experiments = pd.DataFrame({"experiment": ["core", "core", "other"], "run": ["a", "b", "a"]})
     table = pd.DataFrame({"run": ["a", "a", "b", "c"]})
-    assert summaries.of_experiment(table, experiments, "core")["run"].tolist() == ["a", "a", "b"]
+    assert replicas.of_experiment(table, experiments, "core")["run"].tolist() == ["a", "a", "b"]
 
 
 def test_nothing_trained_gives_empty_tables(runs):
@@ -274,11 +274,11 @@ def test_nothing_trained_gives_empty_tables(runs):
         }
     )
     tables = [
-        summaries.ranking(nothing),
-        summaries.learning_curves(curves, nothing),
-        summaries.learning_rate_sensitivity(nothing),
-        summaries.gradient_flow(layers, nothing),
-        summaries.unit_health(layers, nothing),
+        replicas.ranking(nothing),
+        replicas.learning_curves(curves, nothing),
+        replicas.learning_rate_sensitivity(nothing),
+        replicas.gradient_flow(layers, nothing),
+        replicas.unit_health(layers, nothing),
     ]
     for table in tables:
         assert table.empty

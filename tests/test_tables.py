@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from activation_study import files, schemas, tables
-from activation_study.config import factor_defaults, schema
-from activation_study.errors import StudyError
-from activation_study.schemas import TABLES
+from activation_study.core import columns as schemas
+from activation_study.core import files, parquet
+from activation_study.core.columns import TABLES
+from activation_study.core.errors import StudyError
+from activation_study.study.config import factor_defaults, schema
 
 _VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
 
@@ -25,25 +26,25 @@ def _row(name, **changes):
 @pytest.mark.parametrize("name", TABLES)
 def test_round_trip_keeps_values_types_and_gaps(name, tmp_path):
     gaps = {column: None for column, spec in TABLES[name].items() if spec.nullable}
-    written = tables.from_rows(name, [_row(name), _row(name, **gaps)])
-    tables.validate(name, written)
-    tables.write_parquet(written, tmp_path / "t.parquet")
+    written = parquet.from_rows(name, [_row(name), _row(name, **gaps)])
+    parquet.validate(name, written)
+    parquet.write_parquet(written, tmp_path / "t.parquet")
     assert pq.read_table(tmp_path / "t.parquet").to_pylist() == [_row(name), _row(name, **gaps)]
-    assert tables.concatenated(name, [tmp_path / "t.parquet"] * 2).num_rows == 4
+    assert parquet.concatenated(name, [tmp_path / "t.parquet"] * 2).num_rows == 4
     assert list(pd.read_parquet(tmp_path / "t.parquet").columns) == list(TABLES[name])
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_table_is_valid_and_has_its_types(name):
-    empty = tables.concatenated(name, [])
+    empty = parquet.concatenated(name, [])
     assert empty.num_rows == 0
-    assert empty.schema == tables.from_rows(name, [_row(name)]).schema
-    tables.validate(name, empty)
+    assert empty.schema == parquet.from_rows(name, [_row(name)]).schema
+    parquet.validate(name, empty)
 
 
 def test_nan_counts_as_missing():
     row = _row("layers", mean=math.nan, sd=0.25)
-    table = tables.from_rows("layers", [row])
+    table = parquet.from_rows("layers", [row])
     assert table["mean"].null_count == 1
     assert table["sd"].to_pylist() == [0.25]
 
@@ -51,7 +52,7 @@ def test_nan_counts_as_missing():
 def test_a_missing_value_where_one_must_be_is_refused():
     for wrong in (None, math.nan):
         with pytest.raises(pandera.errors.SchemaErrors, match="learning_rate"):
-            tables.validate("curves", tables.from_rows("curves", [_row("curves", learning_rate=wrong)]))
+            parquet.validate("curves", parquet.from_rows("curves", [_row("curves", learning_rate=wrong)]))
 
 
 @pytest.mark.slow
@@ -72,9 +73,9 @@ def test_a_missing_value_where_one_must_be_is_refused():
     ],
 )
 def test_values_out_of_range_are_found(name, column, value):
-    table = tables.from_rows(name, [_row(name), _row(name, **{column: value})])
+    table = parquet.from_rows(name, [_row(name), _row(name, **{column: value})])
     with pytest.raises(pandera.errors.SchemaErrors) as caught:
-        tables.validate(name, table)
+        parquet.validate(name, table)
     assert caught.value.failure_cases["column"].tolist() == [column]
     assert caught.value.failure_cases["failure_case"].tolist() == [value]
 
@@ -82,29 +83,29 @@ def test_values_out_of_range_are_found(name, column, value):
 def test_all_faults_are_reported_at_once():
     rows = [_row("runs", depth=0), _row("runs", test_accuracy=2.0)]
     with pytest.raises(pandera.errors.SchemaErrors) as caught:
-        tables.validate("runs", tables.from_rows("runs", rows))
+        parquet.validate("runs", parquet.from_rows("runs", rows))
     assert set(caught.value.failure_cases["column"]) == {"depth", "test_accuracy"}
 
 
 def test_columns_that_are_missing_or_unknown_are_refused():
     columns = {column: [] for column in TABLES["timings"]}
     with pytest.raises(ValueError, match=r"table timings: .*\['extra'\]"):
-        tables.arrow_table("timings", columns | {"extra": []})
+        parquet.arrow_table("timings", columns | {"extra": []})
     del columns["phase"]
     with pytest.raises(ValueError, match=r"table timings: .*\['phase'\]"):
-        tables.arrow_table("timings", columns)
+        parquet.arrow_table("timings", columns)
 
 
 def test_a_column_in_the_wrong_place_is_refused():
-    table = tables.from_rows("timings", [_row("timings")])
+    table = parquet.from_rows("timings", [_row("timings")])
     with pytest.raises(pandera.errors.SchemaErrors):
-        tables.validate("timings", table.select(list(reversed(table.column_names))))
+        parquet.validate("timings", table.select(list(reversed(table.column_names))))
 
 
 @pytest.mark.parametrize(("column", "value"), [("seconds", "fast"), ("replica_steps", 1.5), ("replica_steps", "1")])
 def test_a_value_of_the_wrong_type_is_refused(column, value):
     with pytest.raises(ValueError, match="a column of type"):
-        tables.from_rows("timings", [_row("timings", **{column: value})])
+        parquet.from_rows("timings", [_row("timings", **{column: value})])
 
 
 def test_arrays_are_those_that_arrow_would_make():
@@ -116,34 +117,34 @@ def test_arrays_are_those_that_arrow_would_make():
     }
     for kind, column in values.items():
         for part in (column, [value for value in column if value is not None], []):
-            ours = tables._array(part, kind)
+            ours = parquet._array(part, kind)
             ours.validate(full=True)
-            assert ours.equals(pa.array(part, type=tables._ARROW[kind]))
+            assert ours.equals(pa.array(part, type=parquet._ARROW[kind]))
 
 
 def test_another_table_is_refused_by_name(tmp_path):
-    tables.write_parquet(tables.from_rows("curves", [_row("curves")]), tmp_path / "curves.parquet")
+    parquet.write_parquet(parquet.from_rows("curves", [_row("curves")]), tmp_path / "curves.parquet")
     with pytest.raises(ValueError, match=r"curves\.parquet is damaged, or no runs table of schema version"):
-        tables.concatenated("runs", [tmp_path / "curves.parquet"])
+        parquet.concatenated("runs", [tmp_path / "curves.parquet"])
 
 
 def test_a_table_of_an_older_version_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "SCHEMA_VERSION", 0)
-        tables.write_parquet(tables.from_rows("curves", [_row("curves")]), tmp_path / "old.parquet")
+        patch.setattr(parquet, "SCHEMA_VERSION", 0)
+        parquet.write_parquet(parquet.from_rows("curves", [_row("curves")]), tmp_path / "old.parquet")
     with pytest.raises(ValueError, match=r"old\.parquet"):
-        tables.concatenated("curves", [tmp_path / "old.parquet"])
+        parquet.concatenated("curves", [tmp_path / "old.parquet"])
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
     with pytest.raises(ValueError, match=r"foreign\.parquet is damaged, or no curves table"):
-        tables.concatenated("curves", [tmp_path / "foreign.parquet"])
+        parquet.concatenated("curves", [tmp_path / "foreign.parquet"])
 
 
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "t.parquet"
-    tables.write_parquet(tables.from_rows("timings", [_row("timings")]), path)
+    parquet.write_parquet(parquet.from_rows("timings", [_row("timings")]), path)
     before = path.read_bytes()
 
     def half(table, where, **options):
@@ -152,10 +153,10 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pq, "write_table", half)
     with pytest.raises(OSError, match="disk full"):
-        tables.write_parquet(tables.from_rows("timings", []), path)
+        parquet.write_parquet(parquet.from_rows("timings", []), path)
     assert path.read_bytes() == before
     with pytest.raises(OSError, match="disk full"):
-        tables.write_parquet(tables.from_rows("timings", []), tmp_path / "new" / "t.parquet")
+        parquet.write_parquet(parquet.from_rows("timings", []), tmp_path / "new" / "t.parquet")
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["t.parquet"]
 
 
@@ -163,14 +164,14 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 def test_every_bit_that_turns_is_noticed_or_harmless(tmp_path):
     """One bit of every byte, in turn: in a small file most of them are the footer's."""
     path = tmp_path / "timings.parquet"
-    whole = tables.from_rows("timings", [_row("timings", seconds=1.5 * number) for number in range(50)])
-    tables.write_parquet(whole, path)
-    expected, content, noticed = tables.read("timings", path), path.read_bytes(), []
+    whole = parquet.from_rows("timings", [_row("timings", seconds=1.5 * number) for number in range(50)])
+    parquet.write_parquet(whole, path)
+    expected, content, noticed = parquet.read("timings", path), path.read_bytes(), []
     assert expected.equals(whole)
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         try:
-            assert tables.read("timings", path).equals(expected), place
+            assert parquet.read("timings", path).equals(expected), place
         except StudyError as error:
             noticed.append(str(error))
     assert len(noticed) > len(content) / 3
@@ -178,7 +179,7 @@ def test_every_bit_that_turns_is_noticed_or_harmless(tmp_path):
     for end in range(0, len(content), 50):
         path.write_bytes(content[:end])
         with pytest.raises(StudyError, match="delete it and run the study again"):
-            tables.read("timings", path)
+            parquet.read("timings", path)
 
 
 def test_json_round_trip_is_atomic_and_sorted(tmp_path):
@@ -222,7 +223,7 @@ def test_texts_come_back_as_plain_ones_in_every_group_of_rows(kind, tmp_path):
     texts = ["a", None, "bb", "a"] * 50 + ["x" * 100_000]
     table = pa.table({"n": range(201), "s": pa.array(texts, pa.string()).cast(kind), "t": pa.nulls(201, pa.string())})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=37)
-    read = tables.read_any(tmp_path / "a.parquet")
+    read = parquet.read_any(tmp_path / "a.parquet")
     assert read["s"].to_pylist() == texts
     assert read["t"].null_count == 201
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind

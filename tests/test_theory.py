@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from activation_study import poles, theory
-from activation_study.activations import from_entry
-from activation_study.errors import StudyError
+from activation_study.activations import poles, theory
+from activation_study.activations.activation import from_entry
+from activation_study.core.errors import StudyError
 from test_activations import TABLE
 
 # name -> E φ, g₂, χ at g₂, edge of chaos (σ_w², σ_b²), to three decimals or as many as printed

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 import small
-from activation_study import checkpoints, tables, training
-from activation_study.batches import batch_order
-from activation_study.checkpoints import Checkpoint
-from activation_study.errors import StudyError
-from activation_study.initialisation import initial_parameters
-from activation_study.seeds import seed_of
-from activation_study.splits import make_split
+from activation_study.core import parquet
+from activation_study.core.errors import StudyError
+from activation_study.core.seeds import seed_of
+from activation_study.data.split import make_split
+from activation_study.networks.initialisation import initial_parameters
+from activation_study.training import checkpoint as checkpoints
+from activation_study.training import run as training
+from activation_study.training.batches import batch_order
+from activation_study.training.checkpoint import Checkpoint
 from reference import optimiser
 
 CLASSES = 3
@@ -44,7 +46,7 @@ def _assert_close(found, expected, rtol):
 
 def _assert_valid(rows):
     for name, part in rows.items():
-        tables.validate(name, tables.from_rows(name, part))
+        parquet.validate(name, parquet.from_rows(name, part))
 
 
 def _plain_training(run, arrays, role, replicate, rate, rule):

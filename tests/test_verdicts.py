@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from activation_study import verdicts
-from activation_study.errors import StudyError
-from activation_study.statistics import stratified_interval, stratified_moments, trend_weights
-from activation_study.verdicts import Contrast, contrast, effect, judge
+from activation_study.analysis.inference import stratified_interval, stratified_moments, trend_weights
+from activation_study.claims import verdicts
+from activation_study.claims.verdicts import Contrast, contrast, effect, judge
+from activation_study.core.errors import StudyError
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 

@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activation_study import datasets, sources, vision
-from activation_study.errors import StudyError
-from activation_study.prepared import DatasetUnavailable
+from activation_study.core.errors import StudyError
+from activation_study.data import prepare, public, vision
+from activation_study.data.arrays import DatasetUnavailable
 
 EXAMPLES = {"EMNIST": {"split": "letters"}}
 """Arguments that a class cannot do without."""
 
 
 def examine(class_name: str, **more) -> None:
-    datasets.examine("t", {"source": "torchvision", "class": class_name, "target": 0.5} | more)
+    prepare.examine("t", {"source": "torchvision", "class": class_name, "target": 0.5} | more)
 
 
 def in_torchvision() -> dict[str, type]:
@@ -128,18 +128,18 @@ def test_a_missing_package_is_said_before_training(monkeypatch):
 def test_folders_and_unusable_classes_are_refused_without_torchvision():
     for name in (*vision.FOLDERS, *vision.UNUSABLE):
         with pytest.raises(StudyError, match=r"^datasets\.t\.class: "):
-            datasets.check_entry("t", {"source": "torchvision", "class": name, "root": "x"})
+            prepare.check_entry("t", {"source": "torchvision", "class": name, "root": "x"})
 
 
 def test_other_sources_are_examined_without_torch():
     code = (
-        "import sys; from activation_study import datasets\n"
+        "import sys; from activation_study.data import prepare as datasets\n"
         "for entry in ({'source': 'digits'}, {'source': 'npz', 'path': 'a.npz'},\n"
         "              {'source': 'torchvision', 'class': 'FashionMNIST'}):\n"
         "    datasets.examine('d', entry); datasets.fingerprint(entry); datasets.mem_mb(entry)\n"
         "print([m for m in ('torch', 'torchvision', 'PIL', 'unittest.mock') if m in sys.modules])"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -200,18 +200,18 @@ CIFAR = {"source": "torchvision", "class": "CIFAR10"}
 
 def test_an_archive_in_the_cache_is_unpacked_without_a_network(cifar, tmp_path):
     home = cifar()
-    arrays = datasets.load("c", CIFAR, tmp_path / "cache")
+    arrays = prepare.load("c", CIFAR, tmp_path / "cache")
     assert (arrays.x.shape, arrays.official_test.sum()) == ((24, 3072), 4)
     assert (home / "cifar-10-batches-py" / "test_batch").exists()
     assert (home / "cifar-10-python.tar.gz").exists()
     assert [path.name for path in home.parent.iterdir()] == ["CIFAR10"]  # no temporary folder stays
-    assert datasets.load("c", CIFAR, tmp_path / "cache").sha256 == arrays.sha256
+    assert prepare.load("c", CIFAR, tmp_path / "cache").sha256 == arrays.sha256
 
 
 def test_a_wrong_archive_in_the_cache_is_left_where_it_is(cifar, tmp_path):
     home = cifar(plant=lambda path: path.write_bytes(path.read_bytes()[:-5]))
     with pytest.raises(DatasetUnavailable, match=r"could not provide CIFAR10.*put its files or archives into") as error:
-        datasets.load("c", CIFAR, tmp_path / "cache")
+        prepare.load("c", CIFAR, tmp_path / "cache")
     assert str(error.value).isprintable()
     assert [path.name for path in home.rglob("*")] == ["cifar-10-python.tar.gz"]
 
@@ -229,7 +229,7 @@ def test_a_pickle_with_the_right_checksum_runs_no_code(cifar, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     cifar(lambda members: members.update({member: pickle.dumps(Hostile())}))
     with pytest.raises(DatasetUnavailable):
-        datasets.load("c", CIFAR, tmp_path / "cache")
+        prepare.load("c", CIFAR, tmp_path / "cache")
     assert not (tmp_path / "executed").exists()
 
 
@@ -271,7 +271,7 @@ def test_an_archive_writes_nothing_outside_its_folder(cifar, tmp_path, kind):
 
     cifar(plant=plant)
     try:
-        datasets.load("c", CIFAR, tmp_path / "cache")
+        prepare.load("c", CIFAR, tmp_path / "cache")
     except DatasetUnavailable:
         assert kind != "absolute"  # whose leading slash is taken off
     assert not outside.exists()
@@ -314,24 +314,24 @@ def test_photos_of_unlike_sizes_are_brought_to_one(tmp_path):
     pets(tmp_path)
     entry = {"source": "torchvision", "class": "OxfordIIITPet"}
     with pytest.raises(StudyError, match=r"one size is needed: size: 32 and mode"):
-        datasets.load("pets", entry, tmp_path)
-    arrays = datasets.load("pets", entry | {"size": 8}, tmp_path)
+        prepare.load("pets", entry, tmp_path)
+    arrays = prepare.load("pets", entry | {"size": 8}, tmp_path)
     assert (arrays.x.shape, arrays.official_test.sum(), arrays.classes) == ((12, 192), 6, 2)
     assert arrays.source == "torchvision OxfordIIITPet(), stretched to 8 × 8 pixels (bilinear)"
-    assert datasets.load("pets", entry | {"size": [4, 8], "mode": "L"}, tmp_path).x.shape == (12, 32)
+    assert prepare.load("pets", entry | {"size": [4, 8], "mode": "L"}, tmp_path).x.shape == (12, 32)
 
 
 def test_fake_data_keep_their_own_size(tmp_path):
     entry = {"source": "torchvision", "class": "FakeData", "size": 12, "image_size": [3, 4, 4], "num_classes": 2}
-    assert datasets.load("f", entry, tmp_path).x.shape == (12, 48)
-    assert datasets.load("f", entry | {"mode": "L"}, tmp_path).x.shape == (12, 16)
+    assert prepare.load("f", entry, tmp_path).x.shape == (12, 48)
+    assert prepare.load("f", entry | {"mode": "L"}, tmp_path).x.shape == (12, 16)
 
 
 def test_a_set_beyond_memory_is_refused_at_its_first_image(tmp_path, monkeypatch):
     pets(tmp_path)
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    monkeypatch.setattr(public, "MAX_BYTES", 1000)
     with pytest.raises(StudyError, match="more than 1000 bytes of pixels; size: 32"):
-        datasets.load("pets", {"source": "torchvision", "class": "OxfordIIITPet", "size": 8}, tmp_path)
+        prepare.load("pets", {"source": "torchvision", "class": "OxfordIIITPet", "size": 8}, tmp_path)
 
 
 def test_examining_takes_little_time():
@@ -352,13 +352,13 @@ def test_where_the_test_part_has_no_labels_another_is_taken(tmp_path):
             scenes = [{"image_filename": n, "objects": [{}] * k} for n, k in zip(names, objects, strict=True)]
             (home / "scenes").mkdir(exist_ok=True)
             (home / f"scenes/CLEVR_{part}_scenes.json").write_text(json.dumps({"scenes": scenes}))
-    arrays = datasets.load("c", {"source": "torchvision", "class": "CLEVRClassification"}, tmp_path)
+    arrays = prepare.load("c", {"source": "torchvision", "class": "CLEVRClassification"}, tmp_path)
     assert arrays.y.tolist() == [0, 1, 0, 1, 1, 0]
     assert arrays.official_test.tolist() == [False] * 4 + [True] * 2
 
 
 def test_long_arguments_still_name_a_folder():
     one, other = ({"split": f"{'x' * 300}{end}"} for end in "ab")
-    assert len(sources._home_name("EMNIST", one)) < 200
-    assert sources._home_name("EMNIST", one) != sources._home_name("EMNIST", other)
-    assert sources._home_name("EMNIST", {"split": "letters"}) == "EMNIST,split=letters"
+    assert len(public._home_name("EMNIST", one)) < 200
+    assert public._home_name("EMNIST", one) != public._home_name("EMNIST", other)
+    assert public._home_name("EMNIST", {"split": "letters"}) == "EMNIST,split=letters"

@@ -27,7 +27,7 @@ from pathlib import Path
 from activation_study.report.build import build
 build("small", Path(sys.argv[1]), Path("page.html"), json.loads(sys.argv[2]))
 """
-CHECK = "import sys; from activation_study.study import Study; print(len(Study.from_file(sys.argv[1]).runs))"
+CHECK = "import sys; from activation_study.study.study import Study; print(len(Study.from_file(sys.argv[1]).runs))"
 
 
 def _run(command, cwd, **more):
@@ -132,6 +132,6 @@ def test_a_config_and_its_claims_are_held_against_their_schemas(installed, here)
         done = _run([installed / "python", "-c", CHECK, "study.yaml"], here)
         assert said in done.stdout + done.stderr
     shutil.copy(ROOT / "claims.yaml", here)
-    read = "from activation_study import claims; print(len(claims.read('claims.yaml').rows) > 20)"
+    read = "from activation_study.claims import file as claims; print(len(claims.read('claims.yaml').rows) > 20)"
     done = _run([installed / "python", "-c", read], here)
     assert done.stdout == "True\n", done.stderr

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from activation_study import claims
-from activation_study.config import ROOT, read
-from activation_study.errors import StudyError
-from activation_study.study import Study
-from activation_study.yaml_files import Loader, PythonLoader, parsed
+from activation_study.claims import file as claims_file
+from activation_study.core.errors import StudyError
+from activation_study.core.yaml_files import Loader, PythonLoader, parsed
+from activation_study.study.config import ROOT, read
+from activation_study.study.study import Study
 from refusal import refused
 
 SMALL = "study: small\nactivations: {relu: {class: ReLU}}\ndatasets: {digits: {source: digits, target: 0.9}}\n"
@@ -84,7 +84,7 @@ def test_nor_does_the_reader_in_python_build_it(kind):
 
 @pytest.mark.slow
 def test_both_readers_agree_with_yaml():
-    for file in ("config.yaml", "config/full.yaml", "claims.yaml", "src/activation_study/config.schema.yaml"):
+    for file in ("config.yaml", "config/full.yaml", "claims.yaml", "src/activation_study/study/config.schema.yaml"):
         text = (ROOT / file).read_text(encoding="utf-8")
         assert parsed(text) == parsed(text, PythonLoader) == yaml.safe_load(text), file
     assert yaml.__with_libyaml__ == (Loader is not PythonLoader)
@@ -106,7 +106,7 @@ def test_only_regular_files_are_read(kind, tmp_path):
     assert megabytes < 20
     config = yaml.safe_load(SMALL + CORE) | {"claims": [path]}
     if kind != "zero byte":  # which is a control character of the config
-        refused(lambda: claims.of_study(Study.from_config(config).config), ["cannot be read as YAML"], tmp_path)
+        refused(lambda: claims_file.of_study(Study.from_config(config).config), ["cannot be read as YAML"], tmp_path)
 
 
 SECRET = "hunter2" * 40
@@ -134,7 +134,7 @@ def test_an_error_shows_little_of_a_file_that_is_named_as_claims(text, tmp_path)
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StudyError) as caught:
-        claims.read(path)
+        claims_file.read(path)
     shown = str(caught.value).replace(str(path), "")
     assert len("hunter2") * shown.count("hunter2") < 150, shown  # of 280: two names or values, as messages cut them
 

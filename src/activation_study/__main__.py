@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from activation_study.errors import StudyError
-from activation_study.text import plain
+from activation_study.core.errors import StudyError
+from activation_study.core.text import plain
 
 COMMANDS = {
     "check": "read a config and its claims, and say what it asks for or what is wrong",
@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=help_text)
         if given[:1] == [name]:
-            importlib.import_module(f"activation_study.{name}").add_arguments(command)
+            importlib.import_module(f"activation_study.cli.{name}").add_arguments(command)
     try:
         parsed = parser.parse_args(given)
-        importlib.import_module(f"activation_study.{parsed.command}").main(parsed)
+        importlib.import_module(f"activation_study.cli.{parsed.command}").main(parsed)
     except StudyError as error:
         sys.exit(f"error: {error}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from activation_study.report.theme import SERIES, VARIABLES
+from activation_study.report.figures.theme import SERIES, VARIABLES
 from browser import checks
 
 HEAVIEST = 4_000

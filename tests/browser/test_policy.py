@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from activation_study import schemas, tables
-from activation_study.report.build import build
+from activation_study.core import columns as schemas
+from activation_study.core import parquet
+from activation_study.report.page import build
 from browser.checks import POLICY, Visit, unguarded
 from report.synthetic import PROVENANCE, SMALL, Shape, write_tables
 
@@ -142,7 +143,7 @@ def _everywhere(folder: Path) -> Path:
     """The tables with hostile words in every free text, under a second claims file of a hostile name."""
     for name, columns in schemas.TABLES.items():
         path = folder / f"{name}.parquet"
-        table = tables.read(name, path)
+        table = parquet.read(name, path)
         if name in ("ledger", "ledger_cells"):
             place = table.column_names.index("family")
             other = table.set_column(place, table.schema.field("family"), pa.array([STEM] * len(table)))
@@ -151,7 +152,7 @@ def _everywhere(folder: Path) -> Path:
             if spec.type == "str" and spec.pattern is None and column not in ("unit", "metric"):
                 texts = [f"{text}{HOSTILE}" for text in table[column].to_pylist()]
                 table = table.set_column(place, table.schema.field(column), pa.array(texts, pa.string()))
-        tables.write_parquet(table, path)
+        parquet.write_parquet(table, path)
     return folder
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from activation_study import summaries
-from activation_study.report.build import build
-from activation_study.report.data import StudyData
+from activation_study.analysis import replicas
+from activation_study.report.page import build
+from activation_study.report.study_data import StudyData
 from browser import checks
 from browser.checks import Visit, planted
 from report.synthetic import PROVENANCE, Shape, write_tables
@@ -251,7 +251,7 @@ def test_a_broken_link_is_noticed(visit: Visit, html: str, old: str, new: str, f
 def _expected(tables: Path) -> dict[str, pd.DataFrame]:
     whole = ("activations", "portraits", "datasets", "ledger", "cost")
     read = {name: pd.read_parquet(tables / f"{name}.parquet") for name in (*whole, "runs")}
-    return {name: read[name] for name in whole} | {"ranking": summaries.ranking(read["runs"])}
+    return {name: read[name] for name in whole} | {"ranking": replicas.ranking(read["runs"])}
 
 
 def test_downloads_are_the_tables(visit: Visit, html: str, tables: Path):
@@ -303,7 +303,7 @@ def _round_trip(visit: Visit, html: str) -> tuple[list[str], list[str]]:
 
 def test_the_address_brings_back_what_was_sorted_and_filtered(visit: Visit, html: str, tables: Path):
     before, after = _round_trip(visit, html)
-    scores = summaries.ranking(pd.read_parquet(tables / "runs.parquet"))
+    scores = replicas.ranking(pd.read_parquet(tables / "runs.parquet"))
     scores = scores[scores["activation"].str.contains("lu")].sort_values("test_accuracy", ascending=False)
     assert before == scores["activation"].tolist()
     assert after == before

@@ -18,10 +18,14 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-from activation_study import activations, claim_computations, claims, datasets, expressions, tables
-from activation_study.config import ROOT
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.activations import activation, expressions
+from activation_study.claims import exact
+from activation_study.claims import file as claims_file
+from activation_study.core import parquet
+from activation_study.core.errors import StudyError
+from activation_study.data import prepare
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
 
 MOST_SECONDS = 2.0
 """Of this process's own work."""
@@ -186,12 +190,12 @@ def read_claims(text: str, folder: Path) -> None:
     """A file of claims, held against a study that has what the unchanged one asks for."""
     path = folder / "mine.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    claims.check(claims.read(path), FITTING)
+    claims_file.check(claims_file.read(path), FITTING)
 
 
 # --- expressions --------------------------------------------------------------------------------------------------
 
-assert "sigmoid_slope" in claim_computations.COMPUTATIONS, "imported here, as the seconds of an import are nobody's"
+assert "sigmoid_slope" in exact.COMPUTATIONS, "imported here, as the seconds of an import are nobody's"
 LEAVES = st.sampled_from(
     ["x", "x", "x", "1", "2.5", "1e-3", ".5", "pi", "0", "1e308", "9" * 400, "y", "x.f", "'x'", "…"]
 )
@@ -222,7 +226,7 @@ EXPRESSIONS = st.one_of(
 
 def read_expression(text: str, folder: Path) -> None:
     """From the entry of a config to an activation that was examined."""
-    activations.from_entry("mine", {"expression": text})
+    activation.from_entry("mine", {"expression": text})
 
 
 # --- files of data ------------------------------------------------------------------------------------------------
@@ -269,7 +273,7 @@ def archives(draw: st.DrawFn) -> bytes:
 def read_archive(data: bytes, folder: Path) -> None:
     path = folder / "a.npz"
     path.write_bytes(data)
-    found = datasets.load("mine", {"source": "npz", "path": str(path), "target": 0.5})
+    found = prepare.load("mine", {"source": "npz", "path": str(path), "target": 0.5})
     assert len(found.x) == len(found.y)
     assert np.isfinite(found.x).all()
 
@@ -301,7 +305,7 @@ def read_images(files: list[list[tuple[str, bytes]]], folder: Path) -> None:
         (root / f"class{label}").mkdir(parents=True)
         for number, (name, data) in enumerate(inside):
             (root / f"class{label}" / f"{number}{name}").write_bytes(data)
-    datasets.load("mine", {"source": "folder", "path": str(root), "target": 0.5})
+    prepare.load("mine", {"source": "folder", "path": str(root), "target": 0.5})
 
 
 def _table() -> bytes:
@@ -331,7 +335,7 @@ def parquets(draw: st.DrawFn) -> bytes:
 def read_table(data: bytes, folder: Path) -> None:
     path = folder / "datasets.parquet"
     path.write_bytes(data)
-    tables.read("datasets", path)
+    parquet.read("datasets", path)
 
 
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Path], None]]] = {

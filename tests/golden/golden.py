@@ -101,7 +101,7 @@ def _digest(content: bytes | str) -> str:
 
 
 def _page() -> Iterator[tuple[str, str]]:
-    from activation_study.report.build import build
+    from activation_study.report.page import build
 
     now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     with tempfile.TemporaryDirectory() as folder:
@@ -111,13 +111,14 @@ def _page() -> Iterator[tuple[str, str]]:
 
 
 def _ledger() -> Iterator[tuple[str, str]]:
-    from activation_study import claims, tables
-    from activation_study.claim_ledger import evaluate
-    from activation_study.judging import READ
+    from activation_study.claims import file as claims_file
+    from activation_study.claims.ledger import evaluate
+    from activation_study.core import parquet
+    from activation_study.jobs.judge import READ
 
     paths = {name: PUBLISHED / f"{name}.parquet" for name in READ}  # the largest are not published
-    read = {n: (tables.read(n, p) if p.exists() else tables.from_rows(n, [])).to_pandas() for n, p in paths.items()}
-    found = evaluate(claims.read(), read)
+    read = {n: (parquet.read(n, p) if p.exists() else parquet.from_rows(n, [])).to_pandas() for n, p in paths.items()}
+    found = evaluate(claims_file.read(), read)
     yield "ledger/rows", _digest(found.rows.to_csv())
     yield "ledger/cells", _digest(found.cells.to_csv())
 

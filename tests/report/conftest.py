@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from activation_study.report.build import build
+from activation_study.report.page import build
 from report.synthetic import PROVENANCE, SMALL, write_tables
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from activation_study import schemas, tables
-from activation_study.convergence import log_spaced_steps
+from activation_study.core import columns, parquet
+from activation_study.quantities.curves import log_spaced_steps
 
 NINE = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "very_leaky_relu", "rrelu", "prelu", "elu")
 SIXTEEN = (*NINE, "rrelu_article", "rrelu_paper", "selu", "gelu", "silu", "mish", "softplus")
@@ -58,14 +58,14 @@ def write_tables(folder: Path, shape: Shape, leave_out: Iterable[str] = ()) -> P
     """The study's Parquet tables in `folder`, which is returned."""
     for name, rows in synthetic_rows(shape).items():
         if name not in leave_out:
-            tables.write_parquet(
-                tables.from_rows(name, [_whole(name, row) for row in rows]), folder / f"{name}.parquet"
+            parquet.write_parquet(
+                parquet.from_rows(name, [_whole(name, row) for row in rows]), folder / f"{name}.parquet"
             )
     return folder
 
 
 def synthetic_rows(shape: Shape) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas.TABLES}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in columns.TABLES}
     for place, activation in enumerate(shape.activations):
         _describe(rows, activation, place, len(shape.activations))
         rows["cost"] += _cost(activation, place)
@@ -118,7 +118,7 @@ def _judge(rows: dict[str, list]) -> None:
 def _whole(name: str, row: dict[str, Any]) -> dict[str, Any]:
     """The row with None in the nullable columns that it leaves out, and a neutral value in the others."""
     neutral = {"str": "", "int": 1, "float": 0.0, "bool": False}
-    spec = schemas.TABLES[name]
+    spec = columns.TABLES[name]
     return {column: row.get(column, None if spec[column].nullable else neutral[spec[column].type]) for column in spec}
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from activation_study.errors import StudyError
-from activation_study.report import build as building
-from activation_study.report import data
-from activation_study.report.build import build
+from activation_study.core.errors import StudyError
+from activation_study.core.parquet import arrow_table, write_parquet
+from activation_study.report import page as building
+from activation_study.report import study_data
+from activation_study.report.page import build
 from activation_study.report.sections import provenance
-from activation_study.tables import arrow_table, write_parquet
 from report.synthetic import PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())
@@ -76,7 +76,7 @@ def test_what_an_older_report_left_goes(tables: Path, tmp_path: Path, monkeypatc
 @pytest.mark.slow
 def test_a_table_too_long_for_csv_is_left_as_parquet(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "SECTIONS", (provenance,))  # quickly
-    monkeypatch.setattr(data, "LONGEST_CSV", 500)
+    monkeypatch.setattr(study_data, "LONGEST_CSV", 500)
     build("small", tables, tmp_path / "small.html", PROVENANCE)
     assert not (tmp_path / "small/tables/layers.csv").exists()
     assert "too long: Parquet only" in (tmp_path / "small.html").read_text()

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study import tables
-from activation_study.errors import StudyError
-from activation_study.report.data import CELL, StudyData, overall
+from activation_study.core import parquet
+from activation_study.core.errors import StudyError
+from activation_study.report.study_data import CELL, StudyData, overall
 from report.synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 
 
@@ -78,7 +78,7 @@ def test_only_the_core_experiment_is_shown(tmp_path: Path):
     path = tmp_path / "experiments.parquet"
     experiments = pd.read_parquet(path)
     experiments["experiment"] = np.where(experiments["run"].str.contains("depth=2"), "core", "another")
-    tables.write_parquet(tables.from_rows("experiments", experiments.to_dict("records")), path)
+    parquet.write_parquet(parquet.from_rows("experiments", experiments.to_dict("records")), path)
     data = StudyData.read("small", tmp_path, PROVENANCE)
     assert data.experiment == "core"
     assert set(data.ranking["depth"]) == {2}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from activation_study.report import build as building
-from activation_study.report.build import build
+from activation_study.report import page as building
+from activation_study.report.page import build
 from report import whole_study
 from report.synthetic import PROVENANCE
 

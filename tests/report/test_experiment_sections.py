@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Section, walk
+from activation_study.report.blocks import Figure, Section, walk
 from activation_study.report.sections import (
     centring,
     comparisons,
@@ -24,6 +23,7 @@ from activation_study.report.sections import (
     trade_off,
     unit_history,
 )
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table
 from report.synthetic import PROVENANCE, SMALL, synthetic_rows
 

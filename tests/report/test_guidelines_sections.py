@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Items, walk
+from activation_study.report.blocks import Figure, Items, walk
 from activation_study.report.sections import chooser, guide, regret
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table
 from report.synthetic import PROVENANCE, SMALL, Shape, write_tables
 

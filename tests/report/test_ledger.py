@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from activation_study.report.data import StudyData
-from activation_study.report.forest import LABEL, NUMBER, WIDTH, Mark, forest
+from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
 from activation_study.report.sections import answer, ledger, validity
 from activation_study.report.sections.ledger import ICONS, MEANINGS, Scale
+from activation_study.report.study_data import StudyData
 
 SVG = "{http://www.w3.org/2000/svg}"
 

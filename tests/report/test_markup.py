@@ -11,16 +11,16 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from activation_study import receipts
-from activation_study import tables as stored
-from activation_study.report import build as building
+from activation_study.core import parquet as stored
 from activation_study.report import markup
-from activation_study.report.build import build
-from activation_study.report.data import StudyData
-from activation_study.report.document import Section
-from activation_study.report.forest import Mark, forest
+from activation_study.report import page as building
+from activation_study.report.blocks import Section
+from activation_study.report.figures.forest import Mark, forest
+from activation_study.report.page import build
 from activation_study.report.sections import guide, ledger, profiles
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import csv_text, download
+from activation_study.study import receipts
 from report.synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 SOURCES = sorted(Path(building.__file__).parent.rglob("*.py"))

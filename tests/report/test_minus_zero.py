@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study import advice, chooser, claim_ledger, recommend
-from activation_study.config import ROOT
+from activation_study.analysis.inference import Interval
+from activation_study.claims import ledger
+from activation_study.cli import recommend
+from activation_study.guide import chooser, sentences
 from activation_study.report import words
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import log_steps, panels, plain_log, power_of_ten
 from activation_study.report.sections.ledger import Scale
-from activation_study.report.svg import svg
 from activation_study.report.tables import csv_text, decimals, download, figures, interval, number, part, significant
-from activation_study.report.theme import log_steps, panels, plain_log, power_of_ten
-from activation_study.statistics import Interval
+from activation_study.study.config import ROOT
 
 SIGNED_ZERO = re.compile(r"[-−⁻][0⁰](?![.,]?0*[1-9])")
 TINY = (-0.0, -1e-300, -1e-12, -4.9e-6)
@@ -47,8 +49,8 @@ FORMATTERS = {
     "bounds": lambda x: words.bounds(pd.Series({"x_low": x, "x_high": -x}), "x", signed=True),
     "percent of the answer": recommend.percent,
     "points of the answer": recommend.points,
-    "the guide": lambda x: advice._decimal(100 * x),
-    "the ledger": lambda x: claim_ledger._policy_verdict(pd.Series({"digits": x}), 0.01, "")["reason"],
+    "the guide": lambda x: sentences._decimal(100 * x),
+    "the ledger": lambda x: ledger._policy_verdict(pd.Series({"digits": x}), 0.01, "")["reason"],
     "the ledger on the page": lambda x: Scale("fraction").long(x, x),
     "a factor": lambda x: Scale("log steps").long(x, x),
     "a raised exponent": power_of_ten,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from activation_study.report import document
-from activation_study.report.build import SECTIONS
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, walk
+from activation_study.report import blocks
+from activation_study.report.blocks import Figure, walk
 from activation_study.report.markup import slugs
+from activation_study.report.page import SECTIONS
 from activation_study.report.sections import answer, gradients, rates, units
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Download, Table
 from report.synthetic import PROVENANCE, Shape, write_tables
 
@@ -84,8 +84,8 @@ def test_slugs_are_told_apart():
 
 def test_figures_of_other_datasets_fold():
     figure = Figure("x", "t", "m", "", Download("x", ""))
-    assert document.one_open("x", []) == []
-    assert document.one_open("x", [("a", figure), ("a", figure)]) == [figure, figure]
-    shown = document.one_open("x", [("a", figure), ("b", figure), ("c", figure)])
+    assert blocks.one_open("x", []) == []
+    assert blocks.one_open("x", [("a", figure), ("a", figure)]) == [figure, figure]
+    shown = blocks.one_open("x", [("a", figure), ("b", figure), ("c", figure)])
     assert shown[0] is figure
     assert (shown[1].id, shown[1].brief, len(shown[1].blocks)) == ("x-others", "b, c", 2)

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from activation_study.report.svg import svg
-from activation_study.report.theme import DIVERGING, SERIES, VARIABLES, panels, spread, themed
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import DIVERGING, SERIES, VARIABLES, panels, spread, themed
 
 
 def _draw(name: str) -> str:

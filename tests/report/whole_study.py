@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from activation_study import activations, portraits, schemas, tables
-from activation_study.convergence import log_spaced_steps, probe_steps
-from activation_study.judging import READ, judge_claims
-from activation_study.study import Run, Study
+from activation_study.activations import activation, portrait
+from activation_study.core import columns as schemas
+from activation_study.core import parquet
+from activation_study.jobs.judge import READ, judge_claims
+from activation_study.quantities.curves import log_spaced_steps, probe_steps
+from activation_study.study.study import Run, Study
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 CHANCE = 0.1
@@ -50,9 +52,9 @@ def _write(name: str, frame: pd.DataFrame, folder: Path) -> None:
     spec = schemas.TABLES[name]
     neutral = {"str": "", "int": 1, "float": 0.0, "bool": False}
     absent = {c: None if spec[c].nullable else neutral[spec[c].type] for c in spec if c not in frame}
-    schema = tables.arrow_table(name, {column: [] for column in spec}).schema
+    schema = parquet.arrow_table(name, {column: [] for column in spec}).schema
     table = pa.Table.from_pandas(frame.assign(**absent)[list(spec)], schema, preserve_index=False)
-    tables.write_parquet(table.replace_schema_metadata(schema.metadata), folder / f"{name}.parquet")
+    parquet.write_parquet(table.replace_schema_metadata(schema.metadata), folder / f"{name}.parquet")
 
 
 def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -198,7 +200,7 @@ def _costs(study: Study) -> pd.DataFrame:
 def _described(study: Study) -> Mapping[str, pd.DataFrame]:
     constants, points = [], []
     for name in study.activations():
-        found = portraits.description(activations.from_entry(name, study.config["activations"][name]))
+        found = portrait.description(activation.from_entry(name, study.config["activations"][name]))
         constants.append(found["constants"])
         points.append(pd.DataFrame(found["portrait"]).assign(activation=name))
     return {"activations": pd.DataFrame(constants), "portraits": pd.concat(points)}

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
-from activation_study.files import MADE_BY
+from activation_study.core.files import MADE_BY
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ("Snakefile", "config.yaml", "environment.yml", "profiles", "scripts", "src", "workflow")

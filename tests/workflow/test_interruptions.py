@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import small
-from activation_study import checkpoints
-from activation_study.checkpoints import Checkpoint, UnusableError
+from activation_study.training import checkpoint as checkpoints
+from activation_study.training.checkpoint import Checkpoint, UnusableError
 
 # Appended to the copied checkpoints.py: a job that has written a checkpoint in the middle of its evaluation seeds
 # waits there, until there is a file "go".

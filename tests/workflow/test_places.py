@@ -112,7 +112,7 @@ def test_config_on_the_command_line_changes_single_keys(tmp_path, file):
         (tmp_path / "config.yaml").write_text("study: another\nclaims: [nowhere.yaml]\n", encoding="utf-8")
     changes = ["study=nested", 'seeds={"evaluation": 3}', 'training={"pruning": {"keep": 1}}']
     changes += ['activations={"gelu": {"class": "GELU"}}', 'learning_rates={"momentum": [0.02, 0.2]}']
-    source = "from activation_study.study import Study\nimport json, sys\n"
+    source = "from activation_study.study.study import Study\nimport json, sys\n"
     snakefile = (ROOT / "Snakefile").read_text(encoding="utf-8")
     include = re.sub(r'include: "', f'include: "{ROOT}/', snakefile)
     probe = tmp_path / "Snakefile"
@@ -186,7 +186,7 @@ def test_a_dry_run_names_the_jobs_and_ends_with_their_table(new_project):
 def test_every_failure_ends_in_its_line(new_project, text, held):
     new_project.configure(TINY)
     script = new_project / "scripts/describe_activation.py"
-    script.write_text(f"from activation_study.jobs import job\n{text}", encoding="utf-8")
+    script.write_text(f"from activation_study.jobs.job import job\n{text}", encoding="utf-8")
     call = new_project.snakemake("--latency-wait", "0", "results/smoke/activations/relu.json")
     assert call.code == 1
     fault, last = call.output.splitlines()[-2:]

@@ -1,11 +1,13 @@
 import os
 import sys
 
-from activation_study import console, datasets, progress, receipts
-from activation_study.config import merged
-from activation_study.dependencies import STEPS, sources, sources_digest
-from activation_study.errors import StudyError
-from activation_study.study import Study
+from activation_study.data import prepare
+from activation_study.jobs import console, progress
+from activation_study.study import receipts
+from activation_study.study.config import merged
+from activation_study.study.code import STEPS, sources, sources_digest
+from activation_study.core.errors import StudyError
+from activation_study.study.study import Study
 
 # In a folder of one's own, the checkout's; --configfile my.yaml stands alone.
 DEFAULT_CONFIG = (
@@ -18,13 +20,13 @@ try:
     STUDY = Study.from_config(settings)
     if STUDY.config["claims"]:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.
-        from activation_study import claims
+        from activation_study.claims import file as claims_file
 
-        claims.of_study(STUDY.config)
+        claims_file.of_study(STUDY.config)
     AGAIN = {}
     if workflow.is_main_process:
         for name in STUDY.datasets():
-            datasets.examine(name, STUDY.config["datasets"][name])
+            prepare.examine(name, STUDY.config["datasets"][name])
         AGAIN = receipts.to_make_again(STUDY)
 except StudyError as error:
     sys.exit(f"error: {error}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import StudyData
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import decimals
 
 NO_ARTICLE = Markup(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.guidelines import article_rows
-from activation_study.report.data import StudyData, overall
-from activation_study.report.document import Block, Facts, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.policies import article_rows
+from activation_study.claims.verdicts import MIN_SEEDS
+from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
+from activation_study.report.study_data import StudyData, overall
 from activation_study.report.tables import decimals, download
-from activation_study.report.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
 from activation_study.report.words import (
     NO_ARTICLE,
     NUMBERS,
@@ -22,7 +23,6 @@ from activation_study.report.words import (
     plain_list,
     standing,
 )
-from activation_study.verdicts import MIN_SEEDS
 
 FACTORS = {
     "width": "width {}",

@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from activation_study.experiment_summaries import centredness, centring_pairs, scores
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.experiments import centredness, centring_pairs, scores
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import (
+    MUTED,
+    OTHERS,
+    PAPER,
+    SERIES,
+    emphasis,
+    label_points,
+    panels,
+    plain_log,
+    short,
+)
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
-from activation_study.report.theme import MUTED, OTHERS, PAPER, SERIES, emphasis, label_points, panels, plain_log, short
 from activation_study.report.words import counted
 
 

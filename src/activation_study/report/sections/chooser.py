@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.chooser import DEARER, NEAR, Evidence, Recommendation, table
-from activation_study.recommend import (
+from activation_study.cli.recommend import (
     beside,
     budget_text,
     compared_text,
@@ -15,8 +14,9 @@ from activation_study.recommend import (
     listed,
     samples_text,
 )
-from activation_study.report.data import StudyData
-from activation_study.report.document import Facts, Paragraph, Section
+from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation, table
+from activation_study.report.blocks import Facts, Paragraph, Section
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
 from activation_study.report.words import code
 

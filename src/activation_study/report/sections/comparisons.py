@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.ranking import (
+from activation_study.analysis.ranks import (
     mean_ranks,
     pairwise_wilcoxon,
     performance_profile,
@@ -16,13 +16,23 @@ from activation_study.ranking import (
     score_table,
     task_times,
 )
-from activation_study.report.data import CELL, StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.claims.verdicts import ALPHA
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import (
+    INK,
+    MUTED,
+    OTHERS,
+    SERIES,
+    emphasis,
+    label_ends,
+    panels,
+    plain_log,
+    short,
+)
+from activation_study.report.study_data import CELL, StudyData
 from activation_study.report.tables import Table, decimals, download, number, significant, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, emphasis, label_ends, panels, plain_log, short
 from activation_study.report.words import counted, plain_list
-from activation_study.verdicts import ALPHA
 
 LONGEST = 8.0
 """Multiple of the best activation's time at which the performance profile ends."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from activation_study.report.data import CELL, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
-from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, part, text
-from activation_study.report.theme import (
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import (
     INK,
     MUTED,
     OTHERS,
@@ -23,6 +21,8 @@ from activation_study.report.theme import (
     rows_high,
     short,
 )
+from activation_study.report.study_data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, emphasis, panels, plain_log, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import (
     Cell,
     Column,
@@ -19,7 +20,6 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.theme import INK, MUTED, emphasis, panels, plain_log, short
 from activation_study.report.words import plain_list
 
 TIMED = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from activation_study.experiment_summaries import data_sizes
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.experiments import data_sizes
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import MUTED, emphasis, label_ends, lines, panels, plain_log, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, interval, number, part, text
-from activation_study.report.theme import MUTED, emphasis, label_ends, lines, panels, plain_log, short
 from activation_study.report.words import plain_list
 
 

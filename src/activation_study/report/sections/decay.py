@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import MUTED, emphasis, label_points, panels, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
-from activation_study.report.theme import MUTED, emphasis, label_points, panels, short
 from activation_study.report.words import plain_list
 
 INITIALISATIONS = {

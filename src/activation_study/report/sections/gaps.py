@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from activation_study.report.data import StudyData, cell_name
-from activation_study.report.document import Block, Paragraph, Section
+from activation_study.report.blocks import Block, Paragraph, Section
+from activation_study.report.study_data import StudyData, cell_name
 from activation_study.report.words import code, listed
 
 

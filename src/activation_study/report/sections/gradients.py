@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from activation_study.experiment_summaries import NETWORK, PLAIN
-from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section, one_open
+from activation_study.analysis.experiments import NETWORK, PLAIN
+from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import DIVERGING, GAP, MUTED, columns_for, panels, short
 from activation_study.report.markup import slugs
-from activation_study.report.svg import svg
+from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, decimals, download, interval, number, text
-from activation_study.report.theme import DIVERGING, GAP, MUTED, columns_for, panels, short
 from activation_study.report.words import plain_list
 
 LIMIT = 6

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from activation_study.advice import Sentence, by_step, sentences
-from activation_study.guidelines import article_rows, by_dataset
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Items, Paragraph, Section
+from activation_study.analysis.policies import article_rows, by_dataset
+from activation_study.guide.sentences import Sentence, by_step, sentences
+from activation_study.report.blocks import Block, Items, Paragraph, Section
 from activation_study.report.sections.ledger import identifiers
+from activation_study.report.study_data import StudyData
 from activation_study.report.words import NO_ARTICLE, code
 
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Claim, ClaimRow, Ledger, Paragraph, Section
-from activation_study.report.forest import Mark, forest
+from activation_study.claims.verdicts import ALPHA
+from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
+from activation_study.report.figures.forest import Mark, forest
 from activation_study.report.markup import slugs
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import (
     ABSENT,
     Cell,
@@ -27,7 +28,6 @@ from activation_study.report.tables import (
     text,
 )
 from activation_study.report.words import code, counted
-from activation_study.verdicts import ALPHA
 
 ICONS = {
     "supported": "✓",

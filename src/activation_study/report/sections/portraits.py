@@ -6,12 +6,12 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Paragraph, Section
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import MUTED, SERIES, columns_for, panels, short
 from activation_study.report.sections.profiles import identifiers
-from activation_study.report.svg import svg
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, figures, flag, significant, text
-from activation_study.report.theme import MUTED, SERIES, columns_for, panels, short
 from activation_study.report.words import plain_list
 
 RANGE, BOTTOM, TOP = 4, -2, 4

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.experiment_summaries import preactivation_bands
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.experiments import preactivation_bands
+from activation_study.analysis.replicas import of_experiment
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, SERIES, columns_for, panels, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
-from activation_study.report.theme import INK, MUTED, SERIES, columns_for, panels, short
 from activation_study.report.words import plain_list
-from activation_study.summaries import of_experiment
 
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 FAR = 10

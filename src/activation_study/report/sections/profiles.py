@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.experiment_summaries import scores, unit_balance, without
-from activation_study.report.data import CELL, StudyData, cell_name
-from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.analysis.experiments import scores, unit_balance, without
+from activation_study.analysis.replicas import moved_factors
+from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.markup import slugs
+from activation_study.report.study_data import CELL, StudyData, cell_name
 from activation_study.report.tables import (
     Cell,
     Column,
@@ -28,7 +29,6 @@ from activation_study.report.tables import (
     text,
 )
 from activation_study.report.words import code, counted, percent, plain_list, standing
-from activation_study.summaries import moved_factors
 
 BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_stream")
 """Factors that say how a run was made, not what it asks."""

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Facts, Paragraph, Section
+from activation_study.analysis.replicas import cost_of_runs
+from activation_study.report.blocks import Block, Facts, Paragraph, Section
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
 from activation_study.report.words import code
-from activation_study.summaries import cost_of_runs
 
 LABELS = {
     "code": "Code version",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.report.data import StudyData, cell_name, in_cell
-from activation_study.report.document import Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, panels, reach, rows_high, short
+from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, part, significant, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, panels, reach, rows_high, short
 from activation_study.report.words import percent, plain_list
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from activation_study.report.data import CELL, StudyData
-from activation_study.report.document import Figure, Paragraph, Section, one_open
+from activation_study.report.blocks import Figure, Paragraph, Section, one_open
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten, short
 from activation_study.report.markup import slugs
-from activation_study.report.svg import svg
+from activation_study.report.study_data import CELL, StudyData
 from activation_study.report.tables import Table, download, figures, number, significant, text
-from activation_study.report.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten, short
 from activation_study.report.words import counted
 
 NEAR = 0.02

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from activation_study.guidelines import (
+from activation_study.analysis.policies import (
     COMPARED,
     LOW_BUDGET,
     MUCH_DATA,
@@ -12,11 +12,11 @@ from activation_study.guidelines import (
     by_dataset,
     conditional_regret,
 )
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, flag, number, text
-from activation_study.report.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
 from activation_study.report.words import plain_list
 
 NAMES = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from activation_study.experiment_summaries import cost_against_quality
-from activation_study.report.data import StudyData
-from activation_study.report.document import Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.experiments import cost_against_quality
+from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import MUTED, OTHERS, SERIES, label_points, panels, reach
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, flag, interval, number, text
-from activation_study.report.theme import MUTED, OTHERS, SERIES, label_points, panels, reach
 from activation_study.report.words import percent, plain_list
 
 

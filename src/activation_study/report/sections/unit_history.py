@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.experiment_summaries import bias_doses, scores, unit_balance
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.experiments import bias_doses, scores, unit_balance
+from activation_study.analysis.replicas import of_experiment
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis, label_ends, panels, short
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, interval, number, part, text
-from activation_study.report.theme import INK, MUTED, SERIES, emphasis, label_ends, panels, short
 from activation_study.report.words import percent, plain_list
-from activation_study.summaries import of_experiment
 
 RUN = ["run", "dataset", "activation", "depth"]
 FEW = 0.005

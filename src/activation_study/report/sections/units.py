@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from activation_study.report.data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.document import Block, Figure, Paragraph, Section, one_open
+from activation_study.analysis.replicas import POOLED
+from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
 from activation_study.report.markup import slugs
-from activation_study.report.svg import svg
+from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, download, interval, number, text
-from activation_study.report.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
 from activation_study.report.words import percent, plain_list
-from activation_study.summaries import POOLED
 
 WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
-from activation_study.report.data import StudyData
-from activation_study.report.document import Block, Figure, Paragraph, Section
-from activation_study.report.svg import svg
+from activation_study.analysis.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
+from activation_study.claims.verdicts import ALPHA, MIN_CELLS
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.svg import svg
+from activation_study.report.figures.theme import INK, MUTED, SERIES, at_right, panels
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, significant, text
-from activation_study.report.theme import INK, MUTED, SERIES, at_right, panels
 from activation_study.report.words import counted, percent
-from activation_study.verdicts import ALPHA, MIN_CELLS
 
 SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
 """The smallest effects that most claims name: one point, a tenth more steps."""

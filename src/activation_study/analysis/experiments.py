@@ -1,0 +1,280 @@
+"""What a study's single experiments show: DataFrame → DataFrame, descriptive, as `summaries` is for the core.
+
+Every function takes the Parquet tables as they are, in part or whole; a run without data is a gap. What belongs
+together is told by the runs' factors, never by an experiment's name: a run and its twin differ in one factor of their
+ids. Aggregates carry `n`, the evaluation networks behind them, and `diverged`, how many of those diverged; a diverged
+network counts, at chance and never at the target. Intervals (`_low`, `_high`) are 95% t intervals over seeds.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from activation_study.activations import mean_field
+from activation_study.analysis.inference import log_restricted_time, stratified_interval
+from activation_study.analysis.replicas import mean_with_interval
+
+PLAIN = {
+    "normalisation": "none",
+    "input_transform": "standardised",
+    "input_shift": 0.0,
+    "initial_bias": 0.0,
+    "centred": False,
+}
+"""The factors under which the mean-field prediction is of these networks."""
+NETWORK = ["dataset", "activation", "depth", "width", "initialisation", "seed_stream"]
+"""What the initial weights depend on."""
+
+
+def without(run: str, factor: str) -> str:
+    """A run's id without one factor: that of its twin at the factor's default."""
+    return re.sub(rf",{factor}=[^,]*", "", run)
+
+
+def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
+    """The evaluation networks that have data."""
+    return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
+
+
+def scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: its factors, n, diverged, reached, and means with intervals over its evaluation networks.
+
+    Those are test_accuracy, accuracy_gap (training minus test accuracy) and log_time (natural logarithm of
+    min(steps to the target, horizon)).
+    """
+    networks = evaluated(runs)
+    hit = networks["reached"].eq(True)
+    time = networks["time_to_target"].astype(float).where(hit, np.inf)
+    networks = networks.assign(
+        hit=hit,
+        blown_up=networks["status"] == "diverged",
+        accuracy_gap=networks["train_accuracy"] - networks["test_accuracy"],
+        log_time=log_restricted_time(time, networks["horizon"]),
+    )
+    by_run = networks.groupby("run", sort=False)
+    table = by_run.agg(n=("replicate", "size"), diverged=("blown_up", "sum"), reached=("hit", "sum"))
+    for column in ("test_accuracy", "accuracy_gap", "log_time"):
+        table = table.join(mean_with_interval(by_run[column], column))
+    return networks.drop_duplicates("run")[_factors(networks)].merge(table.reset_index(), on="run")
+
+
+def _factors(networks: pd.DataFrame) -> list[str]:
+    outcomes = {"role", "replicate", "reached", "test_accuracy", "accuracy_gap", "log_time", "hit", "blown_up"}
+    return [column for column in networks.columns if column not in outcomes]
+
+
+def hidden(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The evaluation networks' rows of hidden layers, with their runs' dataset, activation, depth and factors."""
+    known = ["run", *NETWORK, "optimiser", *PLAIN]
+    rows = layers[layers["role"] == "evaluation"].merge(runs.drop_duplicates("run")[known], on="run")
+    return rows[rows["layer"] <= rows["depth"]]
+
+
+def starting_decay(
+    layers: pd.DataFrame,
+    runs: pd.DataFrame,
+    activations: pd.DataFrame,
+    portraits: pd.DataFrame,
+    datasets: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per network's kind and hidden layer before training: log10 ‖δ^ℓ‖/‖δ^L‖, measured and predicted.
+
+    A kind is a dataset × activation × depth × width × initialisation; runs that begin with the same weights are taken
+    once. Columns measured (median over seeds; _q25, _q75), n (seeds), zeros (of them with a gradient of exactly zero,
+    which has no logarithm: left out) and predicted (mean field; missing where it does not apply).
+    """
+    begin = hidden(layers[layers["step"] == 0], runs)
+    for factor, value in PLAIN.items():
+        begin = begin[begin[factor] == value]
+    begin = begin[begin["depth"] > 1]
+    kinds = begin.drop_duplicates(NETWORK)["run"]
+    begin = begin[begin["run"].isin(kinds)]
+    top = begin.loc[begin["layer"] == begin["depth"], ["run", "replicate", "gradient_norm_log10"]]
+    begin = begin.merge(top.rename(columns={"gradient_norm_log10": "top"}), on=["run", "replicate"])
+    begin = begin.assign(
+        ratio=begin["gradient_norm_log10"] - begin["top"], zero=begin["gradient_zero"].eq(True).astype(int)
+    )
+    by_layer = begin.groupby(["run", *NETWORK, "layer"], sort=False)
+    table = by_layer.agg(n=("replicate", "nunique"), zeros=("zero", "sum"), measured=("ratio", "median"))
+    for name, share in {"measured_q25": 0.25, "measured_q75": 0.75}.items():
+        table[name] = by_layer["ratio"].quantile(share)
+    table = table.reset_index()
+    constants = activations.set_index("activation")
+    features = datasets.set_index("dataset")["features"]
+    table["predicted"] = np.nan
+    for (name, dataset, depth, width, initialisation), rows in table.groupby(
+        ["activation", "dataset", "depth", "width", "initialisation"]
+    ):
+        portrait = portraits[portraits["activation"] == name].sort_values("x")
+        if name not in constants.index or portrait.empty or dataset not in features.index:
+            continue
+        law = mean_field.law(portrait, constants.loc[name])
+        if law is not None:
+            scale = mean_field.start(initialisation, constants.loc[name], features[dataset], width)
+            table.loc[rows.index, "predicted"] = mean_field.gradient_decay(law, depth, *scale)[rows["layer"] - 1]
+    return table
+
+
+def unit_balance(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and step: shares of all hidden units, means over seeds.
+
+    Columns dead, unusable_001, unusable_01, born_dead, died and revived (since the probe before). Over one run's probes
+    dead = born_dead + Σ died − Σ revived, but where a network diverges and has no later probe.
+    """
+    metrics = ["dead", "unusable_001", "unusable_01", "born_dead", "died", "revived"]
+    rows = hidden(layers, runs)
+    pooled = rows.groupby(["run", "dataset", "activation", "depth", "replicate", "step"], sort=False)[metrics].mean()
+    by_step = pooled.groupby(["run", "dataset", "activation", "depth", "step"], sort=False)
+    table = by_step.mean().join(by_step.size().rename("n")).reset_index()
+    return _with_diverged(table, runs)
+
+
+def bias_doses(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and hidden layer of the families of runs that differ in a negative initial bias alone.
+
+    Columns family (the run's id without the bias), initial_bias, layer, n, diverged, and the dead share before
+    training (born_dead) and at its end (dead), means over seeds. A family with a positive bias asks something else.
+    """
+    whole = runs.drop_duplicates("run")
+    family = whole["run"].map(lambda run: without(run, "initial_bias"))
+    lowest, highest = (whole.groupby(family)["initial_bias"].agg(end) for end in ("min", "max"))
+    wanted = set(lowest[(lowest < 0) & (highest <= 0)].index)
+    chosen = layers[layers["run"].isin(whole.loc[family.isin(wanted), "run"])]
+    rows = hidden(chosen, runs)
+    last = rows[rows["step"] == rows.groupby(["run", "replicate"])["step"].transform("max")]
+    keys = ["run", "dataset", "activation", "depth", "initial_bias", "layer"]
+    means = last.groupby(keys, sort=False)
+    table = means[["born_dead", "dead"]].mean().join(means.size().rename("n")).reset_index()
+    table.insert(1, "family", table["run"].map(lambda run: without(run, "initial_bias")))
+    return _with_diverged(table, runs)
+
+
+def preactivation_bands(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, step and hidden layer: quantiles, mean and sd of the pre-activations, each a median over seeds.
+
+    A network that diverges has numbers without bound in its last probes: the median minds them less than a mean.
+    """
+    columns = {f"preactivation_{name}": name for name in ("q05", "q50", "q95", "mean", "sd")}
+    rows = hidden(layers, runs).rename(columns={"mean": "activation_mean", "sd": "activation_sd"} | columns)
+    by_layer = rows.groupby(["run", "dataset", "activation", "depth", "step", "layer"], sort=False)
+    table = by_layer[list(columns.values())].median().join(by_layer["replicate"].nunique().rename("n"))
+    return _with_diverged(table.reset_index(), runs)
+
+
+def centredness(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """How far from zero a run's activations are before training: means over hidden layers and seeds, index run.
+
+    Columns of_units (the median over units of |mean activation|) and of_layers (|mean over the layer's units and
+    samples|), both over the layer's sd; 0 is centred.
+    """
+    begin = hidden(layers[layers["step"] == 0], runs)
+    begin = begin.assign(of_units=begin["centredness"], of_layers=(begin["mean"] / begin["sd"]).abs())
+    return begin.groupby("run", sort=False)[["of_units", "of_layers"]].mean()
+
+
+def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run with a centred activation and its twin without: centredness and time to target of both.
+
+    Columns run (the centred one), dataset, activation, depth, optimiser, n (seeds of both), and for "raw" and "centred"
+    of_units and of_layers (see `centredness`), log_time (mean) and reached, and the diverged networks of the two.
+    log_ratio is the mean paired difference of the log times, centred minus raw, with its interval: below 0, centring
+    is faster.
+    """
+    networks = evaluated(runs)
+    time = networks["time_to_target"].astype(float).where(networks["reached"].eq(True), np.inf)
+    networks = networks.assign(log_time=log_restricted_time(time, networks["horizon"]))
+    centred = networks["centred"].astype(bool)
+    twins = networks[centred].assign(raw=networks.loc[centred, "run"].map(lambda run: without(run, "centred")))
+    pairs = twins.merge(
+        networks[~centred], left_on=["raw", "replicate"], right_on=["run", "replicate"], suffixes=("_centred", "_raw")
+    )
+    off_centre = centredness(layers, runs)
+    rows = []
+    for (run, raw), both in pairs.groupby(["run_centred", "raw"], sort=False):
+        row = {
+            "run": run,
+            **{name: both[f"{name}_raw"].iloc[0] for name in ("dataset", "activation", "depth", "optimiser")},
+        }
+        row |= {"n": len(both), "diverged": 0}
+        for kind, name in (("raw", raw), ("centred", run)):
+            row |= {
+                **{f"{of}_{kind}": off_centre[of].get(name, np.nan) for of in off_centre},
+                f"log_time_{kind}": both[f"log_time_{kind}"].mean(),
+                f"reached_{kind}": int(both[f"reached_{kind}"].eq(True).sum()),
+            }
+            row["diverged"] += int((both[f"status_{kind}"] == "diverged").sum())
+        gain = stratified_interval((both["log_time_centred"] - both["log_time_raw"]).to_numpy()[None])
+        rows.append(row | {"log_ratio": gain.estimate, "log_ratio_low": gain.low, "log_ratio_high": gain.high})
+    return pd.DataFrame(rows)
+
+
+def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per depth and activation: the training step's time over ReLU's, and test accuracy.
+
+    `ratio` (_low, _high) is of the width that the networks have, or of the widest timed. `accuracy` is the mean over
+    datasets of equal weight with its stratified interval, of the activations that ran on every dataset of that depth.
+    `front`: none other is both at least as fast and at least as accurate, and better in one.
+    """
+    networks = evaluated(runs)
+    steps = cost[cost["quantity"] == "step"]
+    timed = steps[steps["width"] == networks["width"].max()]
+    timed = (timed if len(timed) else steps[steps["width"] == steps["width"].max()]).set_index("activation")
+    rows = []
+    for depth, group in networks.groupby("depth"):
+        datasets = group["dataset"].nunique()
+        for name, own in group.groupby("activation"):
+            if own["dataset"].nunique() < datasets or name not in timed.index:
+                continue
+            values = own.pivot(index="dataset", columns=["replicate"], values="test_accuracy").to_numpy(dtype=float)
+            accuracy = stratified_interval(values).within(0, 1)
+            row = {"depth": depth, "activation": name, "n": len(own), "datasets": datasets}
+            row |= {"diverged": int((own["status"] == "diverged").sum()), "width": timed.loc[name, "width"]}
+            row |= {"ratio": timed.loc[name, "ratio_to_relu"]}
+            row |= {f"ratio_{end}": timed.loc[name, f"ratio_{end}"] for end in ("low", "high")}
+            row |= {"accuracy": accuracy.estimate, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    if len(table):
+        table["front"] = np.concatenate([_front(rows) for _, rows in table.groupby("depth", sort=False)])
+    return table
+
+
+def _front(rows: pd.DataFrame) -> np.ndarray:
+    """Which of these rows no other dominates."""
+    cost, quality = rows["ratio"].to_numpy(), rows["accuracy"].to_numpy()
+    no_worse = (cost[None] <= cost[:, None]) & (quality[None] >= quality[:, None])
+    better = (cost[None] < cost[:, None]) | (quality[None] > quality[:, None])
+    return ~(no_worse & better).any(axis=1)
+
+
+def noise_robustness(measurements: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and noise: validation accuracy with noise of sd `dose` on the inputs, mean and interval.
+
+    `above_median` is that mean minus the median of all activations on the dataset at the same depth and noise.
+    """
+    noisy = measurements[(measurements["measurement"] == "noise_accuracy") & (measurements["role"] == "evaluation")]
+    noisy = noisy.merge(runs.drop_duplicates("run")[["run", "dataset", "activation", "depth"]], on="run")
+    by_dose = noisy.groupby(["run", "dataset", "activation", "depth", "dose"], sort=False)["value"]
+    table = mean_with_interval(by_dose, "accuracy").join(by_dose.count().rename("n")).reset_index()
+    everyone = table.groupby(["dataset", "depth", "dose"])["accuracy"].transform("median")
+    return _with_diverged(table.assign(above_median=table["accuracy"] - everyone), runs)
+
+
+def data_sizes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the runs that were given fewer training samples, and of their twins with all of them.
+
+    Rows of `scores` with family (the id without the training-set size), for families of at least two sizes.
+    """
+    table = scores(runs)
+    table["family"] = table["run"].map(lambda run: without(run, "train_size"))
+    sizes = table.groupby("family")["train_samples"].transform("nunique")
+    return table[sizes > 1].sort_values(["dataset", "activation", "train_samples"], ignore_index=True)
+
+
+def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    networks = evaluated(runs)
+    diverged = (networks["status"] == "diverged").groupby(networks["run"]).sum()
+    return table.assign(diverged=table["run"].map(diverged).fillna(0).astype(int))

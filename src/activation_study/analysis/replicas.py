@@ -1,0 +1,272 @@
+"""From the tables of replicas to what a report shows: DataFrame → DataFrame, descriptive only.
+
+Every function takes the Parquet tables as they are, in part or whole: a run that is missing or has no data
+is a gap, never an error. Rows begin with `run`, `dataset`, `activation`, `depth`, `condition` (the other
+non-default factors that vary in the table, as text, "" for the core) and a column for each such factor, and
+carry `n`, the replicas that the row is about, and `diverged`, how many of those diverged. A diverged replica
+counts, at chance and at a loss of ln K. Intervals (`_low`, `_high`) are 95% t intervals over seeds, NaN with
+one seed.
+"""
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
+from activation_study.core.columns import TABLES
+from activation_study.quantities.curves import LOSS_FLOOR
+
+HEALTH_METRICS = (
+    "dead",
+    "unusable_001",
+    "unusable_01",
+    "saturated_low",
+    "saturated_high",
+    "zero_fraction",
+    "born_dead",
+    "died",
+    "revived",
+)
+SHARES = frozenset(
+    name for columns in TABLES.values() for name, column in columns.items() if (column.low, column.high) == (0, 1)
+) | {"accuracy"}
+"""Columns that lie between 0 and 1."""
+POOLED = 0
+"""The `layer` of a `unit_health` row that pools all hidden layers."""
+
+
+def of_experiment(table: pd.DataFrame, experiments: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of `table` whose run belongs to the experiment `name`."""
+    return table[table["run"].isin(experiments.loc[experiments["experiment"] == name, "run"])]
+
+
+def ranking(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: its evaluation replicas at the selected rate, ranked within its condition.
+
+    Adds learning_rate, edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
+    generalisation_gap (mean test − train loss), rank (by mean test accuracy, 1 best; ties share the better
+    rank), reached (count), reach_probability (_low, _high: Wilson), median_time (inf when fewer than half
+    reach), restricted_time (mean of min(T, H) in steps), area_under_loss (mean, _low, _high), target,
+    horizon, chance, parameters and train_samples.
+    """
+    evaluation = _evaluation(runs)
+    rows = [{"run": run, **_score(group)} for run, group in evaluation.groupby("run", sort=False)]
+    if not rows:
+        return _with_identity(pd.DataFrame({"run": evaluation["run"]}), runs)
+    scores = _with_identity(pd.DataFrame(rows), runs)
+    condition = scores["run"].map(_condition_key)
+    scores["rank"] = scores.groupby(condition)["test_accuracy"].rank(ascending=False, method="min")
+    return scores.sort_values(["dataset", "depth", "condition", "rank"], ignore_index=True)
+
+
+def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and step of its evaluation replicas.
+
+    Adds validation_accuracy (mean, _low, _high), validation_loss (_low, _high; the geometric mean, each loss
+    capped at ln K) and train_loss (median of the mini-batch losses). `diverged` counts the replicas that have
+    diverged by this step; from there on they are at chance and ln K, so that no mean is over survivors.
+    """
+    replicas = _evaluation(runs)[["run", "replicate", "status", "diverged_step", "classes"]]
+    points = curves[curves["role"] == "evaluation"]
+    full = points[["run", "step"]].drop_duplicates().merge(replicas, on="run")
+    measured = ["train_loss", "validation_loss", "validation_accuracy"]
+    full = full.merge(points[["run", "replicate", "step", *measured]], on=["run", "replicate", "step"], how="left")
+    diverged_step = full["diverged_step"].astype("Float64").fillna(np.inf)
+    gone = full["validation_loss"].isna() | (full["step"] >= diverged_step)
+    blown_up = (full["status"] == "diverged") & gone
+    chance = 1 / full["classes"]
+    full["validation_accuracy"] = full["validation_accuracy"].mask(blown_up, chance)
+    capped = full["validation_loss"].mask(blown_up, np.inf).clip(LOSS_FLOOR, -np.log(chance))
+    full["validation_loss"] = np.log(capped)
+    full["diverged"] = blown_up
+    by_step = full.groupby(["run", "step"])
+    out = by_step.agg(
+        n=("validation_accuracy", "count"), diverged=("diverged", "sum"), train_loss=("train_loss", "median")
+    )
+    out = out.join(mean_with_interval(by_step["validation_accuracy"], "validation_accuracy"))
+    out = out.join(np.exp(mean_with_interval(by_step["validation_loss"], "validation_loss")))
+    return _with_identity(out.reset_index(), runs)
+
+
+def learning_rate_sensitivity(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and learning rate of its tuning replicas.
+
+    Adds validation_accuracy and area_under_loss (mean, _low, _high), pruned (how many replicas were stopped
+    early: the means are over the `n` others), selected and edge.
+    """
+    tuning = runs[(runs["role"] == "tuning") & (runs["status"] != "no_data")]
+    tuning = tuning.assign(
+        diverged_=tuning["status"] == "diverged",
+        pruned_=tuning["status"] == "pruned",
+        scored_=tuning["status"] != "pruned",
+    )
+    by_rate = tuning.groupby(["run", "learning_rate"])
+    out = by_rate.agg(
+        n=("scored_", "sum"),
+        diverged=("diverged_", "sum"),
+        pruned=("pruned_", "sum"),
+        selected=("selected", "any"),
+        edge=("edge", "any"),
+    )
+    for column in ("validation_accuracy", "area_under_loss"):
+        out = out.join(mean_with_interval(by_rate[column], column))
+    return _with_identity(out.reset_index(), runs)
+
+
+def gradient_flow(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, step and layer (1 nearest the input) of its evaluation replicas.
+
+    Adds gradient and weight_gradient (medians over replicas of the log10 norms; gradient_q25, gradient_q75
+    the quartiles), zeros (replicas whose gradient is exactly zero: they have no logarithm, so the medians are
+    over the others), and gradient_slope (_low, _high: in decades per hidden layer, the mean over replicas of
+    the least-squares slope, the same on every layer's row; positive when gradients vanish towards the input).
+    `diverged` counts the run's diverged replicas at any step.
+    """
+    probes = layers[layers["role"] == "evaluation"]
+    probes = probes.assign(gradient_zero=probes["gradient_zero"].eq(True))  # missing on the output layer
+    by_layer = probes.groupby(["run", "step", "layer"])
+    out = by_layer.agg(
+        n=("replicate", "nunique"),
+        gradient=("gradient_norm_log10", "median"),
+        weight_gradient=("weight_gradient_norm_log10", "median"),
+        zeros=("gradient_zero", "sum"),
+    )
+    for name, share in {"gradient_q25": 0.25, "gradient_q75": 0.75}.items():
+        out[name] = by_layer["gradient_norm_log10"].quantile(share)
+    out = out.reset_index()
+    slopes = _slopes(probes, "gradient_norm_log10").rename("gradient_slope").reset_index()
+    slopes = mean_with_interval(slopes.groupby(["run", "step"])["gradient_slope"], "gradient_slope")
+    out = out.merge(slopes.reset_index(), on=["run", "step"], how="left")
+    return _with_identity(_with_diverged(out, runs), runs)
+
+
+def unit_health(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, step and hidden layer, and one with layer = POOLED for all of them together.
+
+    Adds for each of HEALTH_METRICS that the table has the mean over evaluation replicas, _low and _high, and
+    samples (the probe set's size: dead rates fall with it). `diverged` counts the run's diverged replicas.
+    """
+    metrics = [metric for metric in HEALTH_METRICS if metric in layers]
+    probes = layers[layers["role"] == "evaluation"].merge(runs[["run", "depth"]].drop_duplicates(), on="run")
+    probes = probes[probes["layer"] <= probes["depth"]]
+    pooled = probes.groupby(["run", "replicate", "step"], as_index=False)[[*metrics, "samples"]].mean()
+    probes = pd.concat([probes, pooled.assign(layer=POOLED)])
+    by_layer = probes.groupby(["run", "step", "layer"])
+    out = by_layer.agg(n=("replicate", "nunique"), samples=("samples", "max"))
+    for metric in metrics:
+        out = out.join(mean_with_interval(by_layer[metric], metric))
+    return _with_identity(_with_diverged(out.reset_index(), runs), runs)
+
+
+def cost_of_runs(timings: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and phase: seconds, replica_steps and seconds_per_replica_step.
+
+    These clocks ran beside other jobs: they say what the study cost, not which activation is cheaper, and
+    `note` says so on every row.
+    """
+    out = timings.groupby(["run", "phase"], as_index=False)[["seconds", "replica_steps"]].sum()
+    out["seconds_per_replica_step"] = out["seconds"] / out["replica_steps"].where(out["replica_steps"] > 0)
+    return out.assign(note="measured under parallel load: not comparable between runs")
+
+
+def _score(replicas: pd.DataFrame) -> dict[str, object]:
+    """One run's evaluation replicas, as one row of `ranking`."""
+    first = replicas.iloc[0]
+    accuracy = replicas["test_accuracy"].dropna().to_numpy()
+    area = replicas["area_under_loss"].dropna().to_numpy()
+    reached = replicas["reached"].eq(True).to_numpy(dtype=bool)
+    time = replicas["time_to_target"].where(reached, np.inf).to_numpy()
+    reach = wilson(int(reached.sum()), len(reached))
+    return {
+        "n": len(replicas),
+        "diverged": int((replicas["status"] == "diverged").sum()),
+        "learning_rate": first["learning_rate"],
+        "edge": bool(first["edge"]),
+        **_interval_columns("test_accuracy", accuracy),
+        "test_accuracy_sd": accuracy.std(ddof=1) if len(accuracy) > 1 else np.nan,
+        "test_accuracy_iqm": interquartile_mean(accuracy),
+        "validation_accuracy": replicas["validation_accuracy"].mean(),
+        "generalisation_gap": (replicas["test_loss"] - replicas["train_loss"]).mean(),
+        "reached": int(reached.sum()),
+        "reach_probability": reach.estimate,
+        "reach_probability_low": reach.low,
+        "reach_probability_high": reach.high,
+        "median_time": float(np.median(time)),
+        "restricted_time": restricted_mean_time(time, first["horizon"]),
+        **_interval_columns("area_under_loss", area),
+        "target": first["target"],
+        "horizon": first["horizon"],
+        "chance": 1 / first["classes"],
+        "parameters": first["parameters"],
+        "train_samples": first["train_samples"],
+    }
+
+
+def _interval_columns(name: str, values: np.ndarray) -> dict[str, float]:
+    mean = values.mean() if len(values) else np.nan
+    half = t_half_width(values.std(ddof=1) if len(values) > 1 else np.nan, len(values))
+    return _around(name, mean, float(half))
+
+
+def mean_with_interval(groups: pd.api.typing.SeriesGroupBy, column: str) -> pd.DataFrame:
+    """Mean of each group of seeds as `column`, with its 95% t interval as `column`_low and _high."""
+    moments = groups.agg(["mean", "std", "count"]).astype(float)
+    return pd.DataFrame(_around(column, moments["mean"], t_half_width(moments["std"], moments["count"])))
+
+
+def _around(name: str, mean: Any, half: Any) -> dict[str, Any]:
+    """The mean and its interval; that of a share ends at 0 and 1, which a t interval does not know."""
+    ends = {f"{name}_low": mean - half, f"{name}_high": mean + half}
+    return {name: mean} | {end: np.clip(value, 0, 1) if name in SHARES else value for end, value in ends.items()}
+
+
+def _slopes(probes: pd.DataFrame, column: str) -> pd.Series:
+    """Least-squares slope of `column` over the layers, per run, step and replica; NaN with fewer than two."""
+    known = probes.dropna(subset=[column])
+    x, y = known["layer"].astype(float), known[column]
+    sums = pd.DataFrame({"x": x, "y": y, "xx": x * x, "xy": x * y, "n": 1.0})
+    sums = sums.groupby([known["run"], known["step"], known["replicate"]]).sum()
+    spread = sums["n"] * sums["xx"] - sums["x"] ** 2
+    return (sums["n"] * sums["xy"] - sums["x"] * sums["y"]) / spread.where(spread > 0)
+
+
+def _evaluation(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
+
+
+def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    evaluation = _evaluation(runs)
+    diverged = (evaluation["status"] == "diverged").groupby(evaluation["run"]).sum()
+    return table.assign(diverged=table["run"].map(diverged).fillna(0).astype(int))
+
+
+def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """`table` with each run's identity in front."""
+    identity = runs.drop_duplicates("run")
+    moved = {run: moved_factors(run) for run in identity["run"]}
+    candidates = sorted({name for factors in moved.values() for name in factors})
+    varying = [name for name in candidates if identity[name].astype(str).nunique() > 1]
+    # A budget that only follows the depth is no condition of its own: deeper networks may be given fewer steps.
+    told = [name for name in varying if name != "steps" or (identity.groupby("depth")["steps"].nunique() > 1).any()]
+    identity = identity.assign(
+        condition=[
+            ",".join(f"{name}={moved[run][name]}" for name in told if name in moved[run]) for run in identity["run"]
+        ]
+    )
+    return identity[["run", "dataset", "activation", "depth", "condition", *varying]].merge(table, on="run")
+
+
+def moved_factors(run: str) -> dict[str, str]:
+    """The factors of a run's id that are not at their default, but for the depth, which is always there."""
+    factors = re.split(r",(?=\w+=)", run.split("/", 2)[2])
+    moved = dict(factor.split("=", 1) for factor in factors)
+    moved.pop("depth", None)
+    return moved
+
+
+def _condition_key(run: str) -> str:
+    """A run's id without its activation: what the runs that are ranked together share."""
+    dataset, _, factors = run.split("/", 2)
+    return f"{dataset}/{factors}"

@@ -1,0 +1,385 @@
+"""What a claim can be about: one value per replica, from the study's tables.
+
+Each metric is a function of the tables, the runs' replicas (rows of `runs`) and the row's options; it returns a
+table of run, replicate, value. A replica without a value has no row, or NaN: a gap. Diverged replicas count wherever
+the tables say what they are worth (chance, a loss of ln K, never at the target); layer by layer they are taken at
+their last probe before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from activation_study.analysis.inference import log_restricted_time
+from activation_study.claims.verdicts import CHANCE_MARGIN
+from activation_study.core.columns import LAYER_METRICS, TABLES
+from activation_study.core.parquet import arrow_table
+from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
+
+KEY = ["run", "replicate"]
+NO_GRADIENT = -45.0
+"""log10 below which a gradient counts as this: float32, in which networks train, holds nothing below 1.4e-45."""
+PLATEAU = 0.9
+"""Share of ln K, the loss of guessing, below which the plateau at the start is left."""
+COST = "log_cost_ratio"
+"""The one metric that is no value per replica: see `claim_ledger.cost_effect`."""
+
+Options = Mapping[str, Any]
+
+
+class Tables:
+    """The tables of a study, by name, with quick access to the rows of a few runs."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        self._tables = tables
+        self._places: dict[str, Mapping[str, np.ndarray]] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        table = self._tables.get(name)
+        return arrow_table(name, {column: [] for column in TABLES[name]}).to_pandas() if table is None else table
+
+    def of_runs(self, name: str, runs: Collection[str], role: str) -> pd.DataFrame:
+        """The rows of these runs' replicas, in the table's order."""
+        if name not in self._places:
+            self._places[name] = self[name].groupby("run", sort=False, observed=True).indices
+        places = [self._places[name][run] for run in dict.fromkeys(runs) if run in self._places[name]]
+        rows = self[name].iloc[np.sort(np.concatenate(places))] if places else self[name].iloc[:0]
+        return rows[rows["role"] == role]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its function, unit and meaning.
+
+    `options` are the names that it takes, `role` the replicas that it is of, `measure` what the config must ask
+    for, and `uninformative` how a cell tells nothing: all arms at "chance", or none that `reached` its "target".
+    """
+
+    values: Callable[[Tables, pd.DataFrame, Options], pd.DataFrame]
+    unit: str
+    meaning: str
+    options: tuple[str, ...] = ()
+    role: Literal["evaluation", "tuning"] = "evaluation"
+    measure: str | None = None
+    uninformative: Literal["chance", "target"] | None = None
+
+
+def _of_runs(formula: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.DataFrame]:
+    """A metric that stands in the table of runs."""
+    return lambda tables, replicas, options: replicas[KEY].assign(value=formula(replicas).astype(float))
+
+
+def _log_time(replicas: pd.DataFrame) -> pd.Series:
+    time = replicas["time_to_target"].astype(float).where(replicas["reached"].eq(True), np.inf)
+    return pd.Series(log_restricted_time(time, replicas["horizon"]), index=replicas.index)
+
+
+def _log_loss(replicas: pd.DataFrame) -> pd.Series:
+    return np.log(replicas["train_loss"].astype(float).clip(lower=LOSS_FLOOR))
+
+
+# Curves: when something first happens, in log steps; never, and a replica that diverged after all, is the budget.
+
+
+def plateau_time(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Log steps until the training loss, a mean since the evaluation before, is below 0.9 ln K.
+
+    Not the validation loss: in evaluation mode a randomised slope is its mean, by which the logits start smaller.
+    """
+    points = tables.of_runs("curves", replicas["run"], "evaluation").dropna(subset="train_loss")
+    limits = -PLATEAU * np.log(replicas.set_index(KEY)["classes"].astype(float))
+    return _log_crossing(points.assign(rising=-points["train_loss"].astype(float)), replicas, limits)
+
+
+def saturation_time(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Log steps until fewer than half of all hidden elements are saturated."""
+    points = _measured(tables, replicas, "saturation")
+    limits = pd.Series(-0.5, index=pd.MultiIndex.from_frame(replicas[KEY]))
+    return _log_crossing(points.assign(rising=-points["value"]), replicas, limits)
+
+
+def _log_crossing(points: pd.DataFrame, replicas: pd.DataFrame, limits: pd.Series) -> pd.DataFrame:
+    times = {
+        key: time_to_target(curve["step"], curve["rising"], limits[key])
+        for key, curve in points.sort_values("step").groupby(KEY, observed=True)
+        if key in limits.index
+    }
+    known = replicas[[*KEY, "horizon", "status"]].assign(
+        time=[times.get(key) for key in zip(replicas["run"], replicas["replicate"], strict=True)]
+    )
+    known["time"] = known["time"].astype(float).mask(known["status"] == "diverged", np.inf)
+    known = known.dropna(subset="time")
+    time = known["time"]
+    return known[KEY].assign(value=log_restricted_time(time, known["horizon"]), reached=np.isfinite(time))
+
+
+# Layers: a value per probe and hidden layer, reduced to one.
+
+
+def layer_column(column: str, tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """A column of the table `layers`."""
+    rows = _hidden(tables, replicas)
+    return _reduced(rows.assign(value=rows[column].astype(float)), options)
+
+
+def gradient_decay(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Decades per layer that ‖dL/dh‖ loses towards the input: the least-squares slope over the hidden layers."""
+    rows = _with_gradient(_hidden(tables, replicas))
+    return _slope(rows.assign(value=_gradient(rows, rows["gradient_norm_log10"])), options)
+
+
+def update_decay(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """The same of ‖dL/dW‖/‖W‖, which a step of plain SGD changes the weights by, relatively."""
+    rows = _with_gradient(_hidden(tables, replicas))
+    gradient = _gradient(rows, rows["weight_gradient_norm_log10"])
+    return _slope(rows.assign(value=gradient - rows["weight_norm_log10"].astype(float)), options)
+
+
+def gradient_ratio(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """log10 of ‖dL/dh‖ of the first hidden layer over that of the last."""
+    rows = _hidden(tables, replicas)
+    rows = rows.assign(value=_gradient(rows, rows["gradient_norm_log10"]))
+    sign = (rows["layer"] == 1).astype(float) - (rows["layer"] == rows["depth"])
+    rows = rows[sign != 0].assign(value=rows["value"] * sign)
+    sums = rows.groupby([*KEY, "step"], observed=True)["value"].sum(min_count=2).reset_index()
+    return _reduced(sums.assign(layer=1, depth=1), options)
+
+
+def scale_drift(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Decades by which the sd of the pre-activations moved from the first probe to the last: mean over layers."""
+    rows = _hidden(tables, replicas)
+    with np.errstate(divide="ignore"):
+        rows = rows.assign(value=np.log10(rows["preactivation_sd"].astype(float)))
+    rows = rows[np.isfinite(rows["value"])].sort_values("step")
+    ends = rows.groupby([*KEY, "layer"], observed=True)["value"].agg(["first", "last"])
+    drift = (ends["last"] - ends["first"]).abs().groupby(KEY, observed=True).mean()
+    return drift.rename("value").reset_index()
+
+
+def revival_rate(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Units that revived between two probes, as a share of those dead at the first of the two; NaN if none was."""
+    rows = _hidden(tables, replicas)
+    by_step = rows.groupby([*KEY, "step"], observed=True)[["dead", "revived"]].mean().astype(float)
+    before = by_step["dead"].groupby(KEY, observed=True).shift()
+    sums = by_step.assign(before=before).dropna(subset="before").groupby(KEY, observed=True).sum()
+    return (sums["revived"] / sums["before"].where(sums["before"] > 0)).rename("value").reset_index()
+
+
+def _hidden(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
+    rows = tables.of_runs("layers", replicas["run"], "evaluation")
+    rows = rows.assign(depth=_depth(rows, replicas))
+    return rows[rows["layer"] <= rows["depth"]]
+
+
+def _depth(rows: pd.DataFrame, replicas: pd.DataFrame) -> pd.Series:
+    return rows["run"].map(replicas.drop_duplicates("run").set_index("run")["depth"]).astype(float)
+
+
+def _with_gradient(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the probes at which no hidden layer has a gradient: a network that is dead as a whole has no slope."""
+    zero = rows["gradient_zero"].eq(True)
+    return rows[~zero.groupby([rows[name] for name in (*KEY, "step")], observed=True).transform("all")]
+
+
+def _gradient(rows: pd.DataFrame, logs: pd.Series) -> pd.Series:
+    return logs.astype(float).mask(rows["gradient_zero"].eq(True), NO_GRADIENT).clip(lower=NO_GRADIENT)
+
+
+def _slope(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    rows = rows.dropna(subset="value")
+    x, y = rows["layer"].astype(float), rows["value"]
+    products = rows[[*KEY, "step"]].assign(x=x, y=y, xx=x * x, xy=x * y)
+    means = products.groupby([*KEY, "step"], observed=True).mean()
+    spread = means["xx"] - means["x"] ** 2
+    slope = (means["xy"] - means["x"] * means["y"]) / spread.where(spread > 1e-9)
+    return _reduced(slope.rename("value").reset_index().assign(layer=1, depth=1), options)
+
+
+def _reduced(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Mean over the option's layers, then over its steps, of rows run, replicate, step, layer, depth, value."""
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    match options.get("layers", "all"):
+        case "first":
+            rows = rows[rows["layer"] == 1]
+        case "inner":
+            rows = rows[rows["layer"] > 1]
+        case "last":
+            rows = rows[rows["layer"] == rows["depth"]]
+        case int(layer):
+            rows = rows[rows["layer"] == layer]
+    steps = rows.groupby(KEY, observed=True)["step"]
+    match options.get("step", "last"):
+        case "first":
+            rows = rows[rows["step"] == steps.transform("min")]
+        case "last":
+            rows = rows[rows["step"] == steps.transform("max")]
+        case int(step):
+            rows = rows[rows["step"] == step]
+    by_step = rows.groupby([*KEY, "step"], observed=True)["value"].mean()
+    return by_step.groupby(KEY, observed=True).mean().reset_index()
+
+
+# Measurements: what single experiments take beside the probes.
+
+
+def measurement(
+    name: str, change: Callable[[pd.Series], pd.Series], tables: Tables, replicas: pd.DataFrame, options: Options
+) -> pd.DataFrame:
+    """A measurement, changed element by element, then reduced."""
+    rows = _measured(tables, replicas, name)
+    if name.startswith("sign_agreement"):
+        rows = rows[rows["dose"] == options.get("batch", 64)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _reduced(rows.assign(value=change(rows["value"])), options)
+
+
+def noise_loss(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Accuracy lost to input noise: clean, minus the mean over the noise's sd from 0 to the largest (trapezoid)."""
+    rows = _measured(tables, replicas, "noise_accuracy").dropna(subset="value")
+    table = rows.pivot(index=KEY, columns="dose", values="value").dropna()
+    sd = table.columns.to_numpy(dtype=float)
+    if len(sd) < 2:
+        return pd.DataFrame({name: [] for name in (*KEY, "value")})
+    area = np.trapezoid(table.to_numpy(), sd, axis=1) / (sd[-1] - sd[0])
+    return (table[sd[0]] - area).rename("value").reset_index()
+
+
+def _measured(tables: Tables, replicas: pd.DataFrame, name: str) -> pd.DataFrame:
+    rows = tables.of_runs("measurements", replicas["run"], "evaluation")
+    rows = rows[rows["measurement"] == name]
+    return rows.assign(value=rows["value"].astype(float), depth=_depth(rows, replicas))
+
+
+# Tuning: what the learning rate does.
+
+
+def instability(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Share of the grid's learning rates at which a tuning seed is lost: it diverges, or sits at chance at a rate
+    above the selected one where the worse rates are stopped. (Below it, chance may only mean slowness.)"""
+    found = _where_rates_stop(tables, replicas)
+    chosen = replicas[replicas["selected"].eq(True)].drop_duplicates("run").set_index("run")["learning_rate"]
+    fast = found["learning_rate"] > found["run"].map(chosen).astype(float)
+    collapsed = found["accuracy"] <= 1 / found["classes"] + CHANCE_MARGIN
+    lost = (fast & collapsed | found["status"].eq("diverged")).astype(float)
+    return lost.groupby([found[name] for name in KEY]).mean().rename("value").reset_index()
+
+
+def rate_sensitivity(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Validation accuracy of the best rate minus the grid's mean, where the worse rates are stopped; diverged: 1/K."""
+    found = _where_rates_stop(tables, replicas)
+    by_seed = found["accuracy"].groupby([found[name] for name in KEY])
+    return (by_seed.max() - by_seed.mean()).rename("value").reset_index()
+
+
+def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
+    """The tuning replicas at the step at which the worse rates stop, with their validation `accuracy` there; those that
+    have diverged by then are at 1/K. Later divergence does not count: the worse rates were spared it."""
+    points = tables.of_runs("curves", replicas["run"], "tuning")
+    stop = replicas[replicas["status"] != "diverged"].groupby("run")["steps_done"].min()
+    at_stop = points[points["step"] == points["run"].map(stop)]
+    late = replicas["diverged_step"].astype(float) > replicas["run"].map(stop).astype(float)
+    replicas = replicas.assign(status=replicas["status"].mask(late, "finished"))
+    found = replicas[[*KEY, "learning_rate", "status", "classes"]].merge(
+        at_stop[[*KEY, "learning_rate", "validation_accuracy"]], how="left", on=[*KEY, "learning_rate"]
+    )
+    chance = 1 / found["classes"]
+    return found.assign(accuracy=found["validation_accuracy"].astype(float).mask(found["status"] == "diverged", chance))
+
+
+_TIME = "log steps (differences are log ratios)"
+_PROBE = ("step", "layers")
+_LAYER_COLUMNS = [
+    name
+    for name, column in LAYER_METRICS.items()
+    if column.type == "float" and "gradient" not in name and name != "sign_agreement"
+]
+
+METRICS: dict[str, Metric] = {
+    "test_accuracy": Metric(
+        _of_runs(lambda r: r["test_accuracy"]), "fraction", "test accuracy", uninformative="chance"
+    ),
+    "accuracy_gap": Metric(
+        _of_runs(lambda r: r["train_accuracy"] - r["test_accuracy"]),
+        "fraction",
+        "training minus test accuracy",
+        uninformative="chance",
+    ),
+    "generalisation_gap": Metric(
+        _of_runs(lambda r: r["test_loss"] - r["train_loss"]),
+        "nats",
+        "test minus training loss",
+        uninformative="chance",
+    ),
+    "log_final_loss": Metric(_of_runs(_log_loss), "log loss", "log of the final training loss", uninformative="chance"),
+    "area_under_loss": Metric(
+        _of_runs(lambda r: r["area_under_loss"]),
+        "log loss",
+        "mean of the log validation loss over log-spaced steps",
+        uninformative="chance",
+    ),
+    "log_time_to_target": Metric(
+        _of_runs(_log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
+    ),
+    "plateau_time": Metric(plateau_time, _TIME, plateau_time.__doc__, uninformative="target"),
+    "saturation_time": Metric(
+        saturation_time, _TIME, saturation_time.__doc__, measure="saturation", uninformative="target"
+    ),
+    "gradient_decay": Metric(gradient_decay, "decades per layer", gradient_decay.__doc__, ("step",)),
+    "update_decay": Metric(update_decay, "decades per layer", update_decay.__doc__, ("step",)),
+    "gradient_ratio": Metric(gradient_ratio, "decades", gradient_ratio.__doc__, ("step",)),
+    "scale_drift": Metric(scale_drift, "decades", scale_drift.__doc__),
+    "revival_rate": Metric(revival_rate, "fraction", revival_rate.__doc__),
+    "noise_loss": Metric(noise_loss, "fraction", noise_loss.__doc__, measure="noise", uninformative="chance"),
+    "noise_gain": Metric(
+        partial(measurement, "noise_gain", np.log),
+        "log ratio",
+        "log of a layer's noise-to-signal ratio over that of the inputs",
+        ("layers",),
+        measure="noise",
+    ),
+    "instability": Metric(instability, "fraction", instability.__doc__, role="tuning"),
+    "rate_sensitivity": Metric(rate_sensitivity, "fraction", rate_sensitivity.__doc__, role="tuning"),
+}
+METRICS |= {
+    name: Metric(
+        partial(measurement, name, lambda values: values),
+        unit,
+        meaning,
+        options,
+        measure=measure,
+    )
+    for name, unit, meaning, options, measure in (
+        ("selectivity", "index", "class selectivity of the units", ("layers",), "selectivity"),
+        ("covariate_shift", "ratio", "change of a layer's gradient by the step of the layers below", _PROBE,
+         "covariate_shift"),
+        ("sign_agreement", "fraction", "of the weights of a neuron, whose gradients share a sign", (*_PROBE, "batch"),
+         "sign_agreement"),
+        ("sign_agreement_layer", "fraction", "the same of all weights of a layer", (*_PROBE, "batch"),
+         "sign_agreement"),
+        ("step_cosine", "cosine", "mean cosine of successive updates", (), "path"),
+        ("tortuosity", "ratio", "length of the path of the parameters over its end-to-end distance", (), "path"),
+    )
+}  # fmt: skip
+_UNITS = {
+    "excess_kurtosis": "kurtosis",
+    "centredness": "standard deviations",
+    "effective_rank": "dimensions",
+    "correlation": "|correlation|",
+    "weight_norm_log10": "decades",
+}
+"""Of what is neither a fraction nor in the units of the (pre-)activations."""
+METRICS |= {
+    name: Metric(
+        partial(layer_column, name),
+        "fraction" if LAYER_METRICS[name].high == 1 else _UNITS.get(name, "activation units"),
+        LAYER_METRICS[name].meaning,
+        _PROBE,
+    )
+    for name in _LAYER_COLUMNS
+}

@@ -1,0 +1,158 @@
+"""Tables that somebody else may have made, read with every check: what comes out of here breaks no reader.
+
+Their Parquet is sound, texts are of the schema's patterns and numbers within its bounds, names are those of a config,
+and no row stands there twice. Distinct values are looked at, so a table of a million rows takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from activation_study.core import parquet
+from activation_study.core.columns import KEYS, RUN, TABLES, Column
+from activation_study.core.errors import StudyError
+from activation_study.core.text import plain, shown
+
+_KINDS = {
+    "str": (pa.types.is_string, pa.types.is_large_string),
+    "int": (pa.types.is_integer, pa.types.is_floating),  # pandas makes a count with gaps a float
+    "float": (pa.types.is_floating, pa.types.is_integer),
+    "bool": (pa.types.is_boolean,),
+}
+LARGEST = 1e100
+"""Of a number that no bound is known for: float32 ends at 3.4e38, and squares and products still fit float64."""
+_FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's kinds of characters that steer a terminal or turn the order of a text: they have no place in one."""
+_JOINERS = "\u00ad\u200c\u200d"
+"""Of those, what scripts and emoji need."""
+
+
+def read(name: str, path: str | Path) -> pd.DataFrame:
+    """The table of that name, whole and of this version. Raises StudyError, one line that names file and column."""
+    return _held(name, parquet.read(name, path), path)
+
+
+def read_any(path: str | Path, needs: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of this or an older version, which may lack columns but for those in `needs`; its file names it.
+
+    Raises:
+        StudyError: one line that names file and column; also for a name that no table has.
+    """
+    name = Path(path).stem
+    if name not in TABLES:
+        raise StudyError(f"{plain(path)}: no table is called {shown(name)}; there are {', '.join(TABLES)}")
+    table = parquet.read_any(path)
+    if lacking := [column for column in needs if column not in table.column_names]:
+        raise StudyError(f"{plain(path)}: lacks the column {', '.join(lacking)}; it is not a {name} table of a study")
+    return _held(name, table, path)
+
+
+def hold_together(held: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse tables of another study beside the runs. Raises StudyError naming the table and the value."""
+    runs = held["runs"]
+    known = {"run": runs["run"]} | {name: runs[name] for name in ("activation", "dataset")}
+    for table, frame in held.items():
+        for column in known.keys() & set(frame) if table not in ("ledger", "ledger_cells") else ():
+            if len(strange := frame.loc[~frame[column].isin(known[column]), column]):
+                raise StudyError(
+                    f"table {table}: column {column}: {shown(strange.iloc[0])} is in no row of the runs table; "
+                    "all tables must be of one study"
+                )
+
+
+def _held(name: str, table: pa.Table, path: str | Path) -> pd.DataFrame:
+    try:
+        table.validate(full=True)  # also that texts are UTF-8
+        for column in table.column_names:
+            if table.column_names.count(column) > 1:
+                raise StudyError(f"column {shown(column)}: stands there twice")
+            if column in TABLES[name]:
+                _check(column, TABLES[name][column], table[column].combine_chunks())
+        _check_keys(name, table)
+        if name == "runs":
+            _check_runs(table)
+        return table.replace_schema_metadata(None).to_pandas()  # pandas' own metadata may say anything
+    except (StudyError, pa.ArrowException) as error:
+        raise StudyError(
+            f"{plain(path)}: {plain(error, 300)}; if the study made it, delete it and run the study again"
+        ) from None
+
+
+def _check(name: str, spec: Column, values: pa.Array) -> None:
+    where = f"column {name}"
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_null(values.type) and not len(values):
+        return
+    if not pa.types.is_null(values.type) and not any(fits(values.type) for fits in _KINDS[spec.type]):
+        raise StudyError(f"{where}: holds {plain(values.type, 40)}, must be {spec.type}")
+    if not spec.nullable and (values.null_count or pc.any(pc.is_null(values, nan_is_null=True)).as_py()):
+        raise StudyError(f"{where}: a value is missing, and none may be")
+    if pa.types.is_null(values.type) or not len(values):
+        return
+    if spec.type == "str":
+        _check_texts(where, spec, pc.unique(values).to_pylist())
+    elif spec.type != "bool":
+        _check_numbers(where, spec, values)
+
+
+def _check_texts(where: str, spec: Column, distinct: Sequence[str | None]) -> None:
+    pattern = re.compile(spec.pattern, re.ASCII) if spec.pattern else None
+    for text in distinct:
+        if text is None:
+            continue
+        if pattern and not pattern.fullmatch(text):
+            raise StudyError(f"{where}: {shown(text)} is not what a study writes there: {spec.meaning.split(';')[0]}")
+        if not text.isascii() or not text.isprintable():
+            for character in text:
+                if unicodedata.category(character) in _FORBIDDEN and character not in f"\n\t{_JOINERS}":
+                    raise StudyError(f"{where}: {shown(text)} holds the control character {shown(character)}")
+
+
+def _check_numbers(where: str, spec: Column, values: pa.Array) -> None:
+    if pa.types.is_floating(values.type):
+        values = pc.filter(values, pc.invert(pc.is_null(values, nan_is_null=True)))
+        if spec.type == "int" and not pc.all(pc.equal(pc.floor(values), values), min_count=0).as_py():
+            raise StudyError(f"{where}: must hold whole numbers")
+    ends = pc.min_max(values).as_py()
+    for end, beyond, word in (("min", spec.low, "at least"), ("max", spec.high, "at most")):
+        value = ends[end]
+        if value is None:
+            continue
+        if isinstance(value, float) and not abs(value) <= LARGEST:
+            raise StudyError(f"{where}: {value:g} must be finite, and at most {LARGEST:g} in size")
+        if beyond is not None and (value < beyond if end == "min" else value > beyond):
+            raise StudyError(f"{where}: {shown(value)} must be {word} {beyond:g}")
+
+
+def _check_keys(name: str, table: pa.Table) -> None:
+    """A row that stands there twice counts twice, and multiplies in every join."""
+    keys = KEYS[name]
+    if not set(keys) <= set(table.column_names) or not len(table):
+        return
+    rows = table.select(list(keys)).group_by(list(keys)).aggregate([([], "count_all")])
+    if len(rows) < len(table):
+        first = rows.filter(pc.greater(rows["count_all"], 1)).slice(0, 1).to_pylist()[0]
+        named = ", ".join(f"{key} {plain(first[key], 100)}" for key in keys)
+        raise StudyError(f"{named}: stands there {first['count_all']} times, and must once")
+
+
+def _check_runs(table: pa.Table) -> None:
+    """A run's id says its dataset, activation and depth."""
+    parts = ("run", "dataset", "activation", "depth")
+    if not set(parts) <= set(table.column_names):
+        return
+    for row in table.select(list(parts)).group_by(list(parts)).aggregate([]).to_pylist():
+        dataset, activation, depth = RUN.fullmatch(row["run"]).group(1, 2, 3)
+        if (dataset, activation, int(depth)) != (row["dataset"], row["activation"], row["depth"]):
+            raise StudyError(
+                f"column run: {shown(row['run'], 100)} is not a run of dataset {row['dataset']}, activation "
+                f"{row['activation']} and depth {row['depth']:g}"
+            )

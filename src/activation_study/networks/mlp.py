@@ -1,0 +1,242 @@
+"""R multilayer perceptrons of one shape, trained as one batched network with a backward pass written out.
+
+Weights are stacked [R, fan-in, fan-out] and activations [R, B, W], so a layer of all replicas is one batched
+product. The backward pass holds each layer's δ = ∂L/∂h in its hands, which is what the study measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from activation_study.activations.activation import Activation
+from activation_study.networks.initialisation import initial_parameters
+from activation_study.networks.kernels import layer_kernel
+from activation_study.networks.normalisation import BatchNorm
+
+Visit = Callable[[int, Tensor, Tensor], None]
+
+
+class StackedMLP:
+    """R multilayer perceptrons: ``depth`` hidden layers of ``width`` units and a linear output of ``classes`` logits.
+
+    Layers are numbered from 1, nearest the input; ``depth + 1`` is the output. ``parameters`` lists all that is
+    trained, as stacked tensors [R, ...]; ``buffers`` what else a network carries (running statistics).
+
+    Args:
+        activation: applied to every hidden layer's pre-activation, one instance per layer and replica where it learns.
+        factors: the run's factors (depth, width, normalisation, initialisation, initial_bias, centred).
+        constants: the activation's gain, mean and edge of chaos, as ``theory.constants`` gives them.
+        features, classes: of the data.
+        seeds: one per replica; the initial weights and all noise are functions of it.
+    """
+
+    def __init__(
+        self,
+        activation: Activation,
+        factors: Mapping[str, Any],
+        constants: Mapping[str, Any],
+        features: int,
+        classes: int,
+        seeds: Sequence[int],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        self.activation, self.factors, self.constants = activation, factors, constants
+        self.features, self.classes, self.seeds = features, classes, list(seeds)
+        self.dtype, self.device = dtype, torch.device(device)
+        self.replicas, self.depth, self.width = len(self.seeds), int(factors["depth"]), int(factors["width"])
+        self.shift = float(constants["mean"]) if factors["centred"] else 0.0
+        self._workspaces: dict[int, Workspace] = {}
+
+        like = {"dtype": dtype, "device": self.device}
+        layers = range(1, self.depth + 1)
+        self.kernels = [
+            layer_kernel(activation, self.replicas, self.width, seeds=self.seeds, layer=layer, **like)
+            for layer in layers
+        ]
+        noisy = factors["normalisation"] == "noisy_batch"
+        self.norms = [
+            BatchNorm(self.replicas, self.width, noisy=noisy, seeds=self.seeds, layer=layer, **like)
+            for layer in layers
+            if factors["normalisation"] != "none"
+        ]
+        dims = [features, *[self.width] * self.depth, classes]
+        drawn: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for seed in self.seeds:  # replicas of one seed that differ in learning rate share the draw
+            drawn.setdefault(seed, initial_parameters(seed, dims, factors, constants) if seed not in drawn else [])
+        per_layer = [[drawn[seed][i] for seed in self.seeds] for i in range(self.depth + 1)]
+        self.weights = [torch.stack([w for w, _ in layer]).to(**like) for layer in per_layer]
+        self.biases = [torch.stack([b for _, b in layer]).unsqueeze(1).to(**like) for layer in per_layer]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [
+            *self.weights,
+            *self.biases,
+            *[p for norm in self.norms for p in (norm.weight, norm.bias)],
+            *[p for kernel in self.kernels for p in kernel.parameters.values()],
+        ]
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        return [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained parameters of one replica."""
+        return sum(p[0].numel() for p in self.parameters)
+
+    def like(self, seeds: Sequence[int], dtype: torch.dtype | None = None) -> StackedMLP:
+        """A network of the same shape for other replicas, at initialisation."""
+        return StackedMLP(
+            self.activation,
+            self.factors,
+            self.constants,
+            self.features,
+            self.classes,
+            seeds,
+            dtype=dtype or self.dtype,
+            device=self.device,
+        )
+
+    def load(self, tensors: Sequence[Tensor]) -> None:
+        """Copy the state of another network, its ``parameters + buffers``, into this one's memory."""
+        for mine, theirs in zip(self.parameters + self.buffers, tensors, strict=True):
+            mine.copy_(theirs)
+
+    def draw(self, step: int) -> None:
+        """Fix the noise of this step: a pure function of seed, layer and step."""
+        for part in (*self.kernels, *self.norms):
+            part.draw(step)
+
+    def workspace(self, batch: int) -> Workspace:
+        """The buffers for a batch of this size, allocated once."""
+        if batch not in self._workspaces:
+            self._workspaces[batch] = Workspace(self, batch)
+        return self._workspaces[batch]
+
+    def loss_and_gradients(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        update: Callable[[int, Tensor], None],
+        on_delta: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """One forward and backward pass in training mode.
+
+        Args:
+            inputs: [R, B, features], contiguous.
+            labels: [R, B], int64.
+            update: called as ``update(index, gradient)`` once per tensor of ``parameters``, as soon as its gradient
+            is known
+                and no longer needed for the layers below; the gradient's memory is used again after the call.
+            on_delta: called as ``on_delta(layer, delta)`` for every hidden layer, from the last to the first, with
+                δ = ∂(mean loss)/∂h [R, B, W].
+
+        Returns:
+            The mean cross-entropy of each replica [R].
+        """
+        work = self.workspace(inputs.shape[1])
+        x = inputs
+        for i in range(self.depth):
+            x = self._layer(i, x, work.h[i], work.x[i], training=True)
+        logits = torch.baddbmm(self.biases[-1], x, self.weights[-1], out=work.logits)
+        log_p = torch.log_softmax(logits, 2, dtype=self.dtype)
+        loss = -log_p.gather(2, labels.unsqueeze(2)).squeeze(2).mean(1)
+        delta = torch.exp(log_p, out=log_p)
+        delta.scatter_add_(2, labels.unsqueeze(2), work.minus_one)
+        delta.div_(inputs.shape[1])
+
+        count, norms_at = self.depth + 1, 2 * (self.depth + 1)
+        kernels_at = norms_at + 2 * len(self.norms)
+        for i in range(self.depth, -1, -1):
+            below = work.x[i - 1] if i else inputs
+            weight_gradient = torch.bmm(below.transpose(1, 2), delta, out=work.weight_gradients[i])
+            bias_gradient = torch.sum(delta, 1, keepdim=True, out=work.bias_gradients[i])
+            if i:
+                lower = torch.bmm(delta, self.weights[i].transpose(1, 2), out=work.deltas[i % 2])
+                kernel = self.kernels[i - 1]
+                # A kernel's backward may use its output φ(h), so the constant shift is added back around it.
+                output = work.x[i - 1].add_(self.shift) if self.shift else work.x[i - 1]
+                kernel.backward(work.h[i - 1], output, lower, lower)
+                if on_delta is not None:
+                    on_delta(i, lower)
+                for offset, gradient in enumerate(kernel.gradients.values()):
+                    update(kernels_at + (i - 1) * len(kernel.gradients) + offset, gradient)
+                if self.norms:
+                    for offset, gradient in enumerate(self.norms[i - 1].backward(lower)):
+                        update(norms_at + 2 * (i - 1) + offset, gradient)
+                delta = lower
+            update(i, weight_gradient)
+            update(count + i, bias_gradient)
+        return loss
+
+    def evaluate(
+        self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy [R] and accuracy [R] (float64) in evaluation mode, each replica on its own samples.
+
+        Args:
+            inputs: R tensors [N, features]; labels: R tensors [N].
+            visit: called as ``visit(layer, h, x)`` with each hidden layer's pre-activations and activations [R, N, W].
+        """
+        logits = self.logits(inputs, visit)
+        target = torch.stack(list(labels))
+        log_p = F.log_softmax(logits, 2)
+        loss = -log_p.gather(2, target.unsqueeze(2)).squeeze(2).mean(1)
+        # float64: 0.7 of the samples must be 0.7, or a target of 0.7 would not be reached.
+        return loss, (logits.argmax(2) == target).double().mean(1)
+
+    def logits(self, inputs: Sequence[Tensor], visit: Visit | None = None) -> Tensor:
+        """Logits [R, N, classes] in evaluation mode for R tensors [N, features]."""
+        samples = inputs[0].shape[0]
+        h, x, spare = (
+            torch.empty(self.replicas, samples, self.width, dtype=self.dtype, device=self.device) for _ in range(3)
+        )
+        for replica, data in enumerate(inputs):  # replicas may share their samples: no copy of the inputs
+            torch.addmm(self.biases[0][replica], data, self.weights[0][replica], out=h[replica])
+        for i in range(self.depth):
+            if i:
+                torch.baddbmm(self.biases[i], x, self.weights[i], out=h)
+                x, spare = spare, x
+            self._activate(i, h, x, training=False)
+            if visit is not None:
+                visit(i + 1, h, x)
+        return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+    def _layer(self, i: int, below: Tensor, h: Tensor, x: Tensor, *, training: bool) -> Tensor:
+        torch.baddbmm(self.biases[i], below, self.weights[i], out=h)
+        return self._activate(i, h, x, training=training)
+
+    def _activate(self, i: int, h: Tensor, x: Tensor, *, training: bool) -> Tensor:
+        if self.norms:
+            self.norms[i].forward(h, training=training)
+        self.kernels[i].forward(h, x, training=training)
+        return x.sub_(self.shift) if self.shift else x
+
+
+class Workspace:
+    """The buffers of one training step for a batch of ``batch`` samples: nothing is allocated while training."""
+
+    def __init__(self, network: StackedMLP, batch: int):
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(network.replicas, *shape, dtype=network.dtype, device=network.device)
+
+        self.h = [empty(batch, network.width) for _ in range(network.depth)]
+        # Half the memory is half the traffic, where the activation allows it and no shift blurs φ(h).
+        over = [kernel.in_place and not network.shift for kernel in network.kernels]
+        self.x = [h if same else torch.empty_like(h) for h, same in zip(self.h, over, strict=True)]
+        self.deltas = [empty(batch, network.width) for _ in range(2)]
+        self.logits = empty(batch, network.classes)
+        self.minus_one = torch.full((network.replicas, batch, 1), -1.0, dtype=network.dtype, device=network.device)
+        # Layers of one shape share a gradient buffer: a gradient is used up before the next one is made.
+        shared = {weight.shape: torch.empty_like(weight) for weight in network.weights}
+        self.weight_gradients = [shared[weight.shape] for weight in network.weights]
+        shared = {bias.shape: torch.empty_like(bias) for bias in network.biases}
+        self.bias_gradients = [shared[bias.shape] for bias in network.biases]

@@ -1,0 +1,85 @@
+"""Batch normalisation of stacked pre-activations, its backward written out, and its noisy variant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from activation_study.core.seeds import generator
+
+EPS, MOMENTUM = 1e-5, 0.1
+NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
+"""Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""
+
+
+class BatchNorm:
+    """nn.BatchNorm1d for R replicas of one layer (Ioffe & Szegedy 2015): normalise over the batch, scale, shift.
+
+    With ``noisy``, each unit is then scaled and shifted at random, anew at every step and a little otherwise for each
+    sample: the distributions that the next layer sees are unstable by design (after Santurkar et al. 2018, section
+    2.2). Here a unit's shift is U(±0.5) and its scale 1 + U(±0.25), and a sample adds U(±0.1) to either: most of
+    the noise moves whole distributions, and little of it hides what tells samples apart. It is a pure function of
+    seed, layer and step, and absent in evaluation.
+    """
+
+    def __init__(
+        self,
+        replicas: int,
+        width: int,
+        *,
+        noisy: bool,
+        seeds: Sequence[int],
+        layer: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        shape, like = (replicas, 1, width), {"dtype": dtype, "device": device}
+        self.weight, self.bias = torch.ones(shape, **like), torch.zeros(shape, **like)
+        self.running_mean, self.running_var = torch.zeros(shape, **like), torch.ones(shape, **like)
+        self.noisy, self.seeds, self.layer, self.step = noisy, list(seeds), layer, 0
+
+    def draw(self, step: int) -> None:
+        """Fix the noise of this step."""
+        self.step = step
+
+    def forward(self, h: Tensor, *, training: bool) -> None:
+        """Normalise ``h`` [R, B, W] in place."""
+        if not training:
+            h.sub_(self.running_mean).mul_(self.weight * torch.rsqrt(self.running_var + EPS)).add_(self.bias)
+            return
+        samples = h.shape[1]
+        mean = h.mean(1, keepdim=True)
+        h.sub_(mean)
+        variance = h.square().mean(1, keepdim=True)
+        self.rstd = torch.rsqrt(variance + EPS)
+        self.normalised = h * self.rstd
+        torch.mul(self.normalised, self.weight, out=h)
+        h.add_(self.bias)
+        if self.noisy:
+            self.noise_scale, shift = self._noise(h)
+            h.mul_(self.noise_scale).add_(shift)
+        self.running_mean.lerp_(mean, MOMENTUM)
+        self.running_var.lerp_(variance * (samples / max(samples - 1, 1)), MOMENTUM)
+
+    def backward(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn ∂L/∂output into ∂L/∂input in place; returns the gradients of weight and bias [R, 1, W]."""
+        if self.noisy:
+            delta.mul_(self.noise_scale)
+        bias_gradient = delta.sum(1, keepdim=True)
+        weight_gradient = (delta * self.normalised).sum(1, keepdim=True)
+        samples = delta.shape[1]
+        delta.sub_(bias_gradient / samples).addcmul_(self.normalised, weight_gradient, value=-1 / samples)
+        delta.mul_(self.weight * self.rstd)
+        return weight_gradient, bias_gradient
+
+    def _noise(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        draws, half_range = [], torch.tensor([NOISE_SCALE, NOISE_SHIFT], dtype=torch.float64).view(2, 1, 1)
+        for seed in self.seeds:
+            source = generator(seed, "batch norm noise", self.layer, self.step)
+            unit = torch.rand(2, 1, h.shape[2], generator=source, dtype=torch.float64) * 2 - 1
+            sample = torch.rand(2, *h.shape[1:], generator=source, dtype=torch.float64) * 2 - 1
+            draws.append(half_range * unit + NOISE_SAMPLE * sample)
+        noise = torch.stack(draws).to(h.device, h.dtype)
+        return 1 + noise[:, 0], noise[:, 1]

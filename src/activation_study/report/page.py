@@ -1,0 +1,268 @@
+"""Tables → one HTML file, with the figures and tables beside it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from activation_study.core.errors import StudyError
+from activation_study.core.files import replacing
+from activation_study.core.text import one_line
+from activation_study.report.blocks import Figure, Section, identifiers, walk
+from activation_study.report.figures.theme import themed
+from activation_study.report.markup import policy, slug
+from activation_study.report.sections import (
+    answer,
+    centring,
+    chooser,
+    comparisons,
+    convergence,
+    cost,
+    data_size,
+    decay,
+    gaps,
+    gradients,
+    guide,
+    ledger,
+    noise,
+    portraits,
+    preactivations,
+    profiles,
+    provenance,
+    ranking,
+    rates,
+    regret,
+    trade_off,
+    unit_history,
+    units,
+    validity,
+)
+from activation_study.report.study_data import StudyData
+from activation_study.report.tables import Table, csv_text
+
+PARTS: Mapping[str, Mapping[ModuleType, str]] = {
+    "The answer": {
+        guide: "The article’s guide",
+        chooser: "What to use",
+        regret: "What a guide costs",
+        ledger: "The claims",
+    },
+    "How good, how fast": {
+        ranking: "Ranking",
+        comparisons: "Pair by pair",
+        convergence: "Convergence",
+        rates: "Learning rates",
+        cost: "Computing cost",
+        trade_off: "Accuracy against cost",
+    },
+    "Why": {
+        gradients: "Gradient flow",
+        decay: "Theory of gradients",
+        units: "Dead units",
+        unit_history: "Death and revival",
+        preactivations: "Pre-activations",
+        centring: "Zero-centring",
+    },
+    "Single questions": {noise: "Noise", data_size: "Training samples"},
+    "To look up": {portraits: "The activations", profiles: "One by one"},
+    "How far to trust it": {validity: "False alarms", gaps: "What is missing", provenance: "Provenance"},
+}
+"""The page's parts in reading order: their sections, by the names that the contents give them. Each module has
+`section(StudyData) -> Section | None`."""
+SECTIONS = tuple(module for part in PARTS.values() for module in part)
+LARGEST = 5_000_000
+LARGEST_SMALL = 1_500_000
+SMALL_STUDY = 40
+"""Runs up to which a study counts as small."""
+
+
+def build(
+    study: str,
+    tables: Path,
+    out: Path,
+    provenance: Mapping[str, Any],
+    *,
+    made_by: Mapping[str, Any] | None = None,
+    processes: int = 1,
+    now: datetime | None = None,
+) -> str:
+    """Write the report.
+
+    Args:
+        study: the study's name; `out`'s folder gets a folder of this name with figures/*.svg and tables/*.csv.
+        tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
+        out: the HTML file, written as a whole or not at all.
+        provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        made_by: the page's receipt, see ``receipts``.
+        processes: how many make sections at the same time.
+        now: the one timestamp in the page.
+
+    Returns:
+        One line with the file's size.
+
+    Raises:
+        StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
+    """
+    data = StudyData.read(study, Path(tables), provenance)
+    gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
+    first = _section_of(answer, data)
+    made = _made(data, processes)
+    sections = list(made.values())
+    _hold_to_slugs([first, *sections])
+    html = _render(data, first, sections, _contents(made), now or datetime.now(UTC), made_by)
+    out = Path(out)
+    _hold_to_size(html, data)
+    _write_beside(data, [first, *sections], out.parent / study)
+    _write(html, out)
+    return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
+
+
+_forked: list[StudyData] = []
+"""What a forked process makes sections from; empty in the process that forks."""
+
+
+def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
+    """The sections in which there is something to say, in reading order."""
+    if processes > 1 and sys.platform == "linux":  # elsewhere a fork is unsafe, and a fresh process costs what it saves
+        fork = multiprocessing.get_context("fork")
+        try:
+            with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
+                made = list(pool.map(_section, range(len(SECTIONS))))
+        except BrokenProcessPool:
+            raise StudyError(
+                "report: a process that made sections was killed, as a lack of memory does; give the same command "
+                "again, with --cores 1 if it happens again"
+            ) from None
+    else:
+        made = [_section_of(module, data) for module in SECTIONS]
+    return {module: section for module, section in zip(SECTIONS, made, strict=True) if section is not None}
+
+
+def _section(index: int) -> Section | None:
+    return _section_of(SECTIONS[index], _forked[0])
+
+
+def _section_of(module: ModuleType, data: StudyData) -> Section | None:
+    """What a section cannot cope with is one line, whoever made the tables; the error itself is its cause."""
+    try:
+        return module.section(data)
+    except (StudyError, MemoryError):
+        raise
+    except Exception as error:
+        name = module.__name__.rpartition(".")[2]
+        raise StudyError(
+            f"report: the section {name} cannot be made of these tables ({type(error).__name__}: "
+            f"{one_line(error, 200)}); if a study wrote them as they are, this is a fault of the program: tell us"
+        ) from error
+
+
+Contents = Mapping[str, Sequence[tuple[str, str]]]
+"""The page's parts, each with the ids and names of its sections."""
+
+
+def _contents(made: Mapping[ModuleType, Section]) -> Contents:
+    there = {part: [(made[one].id, name) for one, name in of.items() if one in made] for part, of in PARTS.items()}
+    there["The answer"].insert(0, ("answer", "In short"))
+    return {part: entries for part, entries in there.items() if entries}
+
+
+def _render(
+    data: StudyData,
+    first: Section,
+    sections: Sequence[Section],
+    contents: Contents,
+    now: datetime,
+    made_by: Mapping[str, Any] | None,
+) -> str:
+    package = PackageLoader("activation_study.report", "templates")
+    environment = Environment(
+        loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered([first, *sections]))
+    folder = resources.files("activation_study.report")
+    style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
+    script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
+    return environment.get_template("page.html.j2").render(
+        study=data.name,
+        first=first,
+        sections=sections,
+        contents=contents,
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy(script, style),
+        receipt=made_by and json.dumps(made_by, sort_keys=True),
+        summary=_summary(data),
+        built=now.strftime("%Y-%m-%d %H:%MZ"),
+        version=data.provenance.get("code", "unknown"),
+    )
+
+
+def _summary(data: StudyData) -> dict[str, Any]:
+    """What a program that reads the page finds in it."""
+    overall = data.overall.astype(object).where(data.overall.notna(), None)
+    return {"study": data.name, "provenance": dict(data.provenance), "overall": overall.to_dict("records")}
+
+
+def _numbered(sections: Sequence[Section]) -> dict[str, int]:
+    """Id of a figure or table → its number, counted apart and in reading order."""
+    numbers: dict[str, int] = {}
+    for kind in (Figure, Table):
+        blocks = [block for block in walk(sections) if isinstance(block, kind)]
+        numbers |= {block.id: number for number, block in enumerate(blocks, 1)}
+    return numbers
+
+
+def _hold_to_slugs(sections: Sequence[Section]) -> None:
+    """Every id, and every file's name, is made of slugs; no id stands there twice. Raises ValueError, for a bug."""
+    ids = identifiers(sections)
+    files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table)]
+    wrong = {one for one in ids if one != slug(one) or ids.count(one) > 1}
+    wrong |= {name for name in files if name.replace("_", "-") != slug(name)}
+    if wrong:
+        raise ValueError(f"ids or names of files that are not slugs, or stand there twice: {sorted(wrong)}")
+
+
+def _hold_to_size(html: str, data: StudyData) -> None:
+    size = len(html.encode())
+    runs = data.tables["runs"]["run"].nunique()
+    limit = LARGEST_SMALL if runs <= SMALL_STUDY else LARGEST
+    if size > limit:
+        raise StudyError(
+            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer "
+            "activations or datasets in "
+            "the core experiment make it smaller"
+        )
+
+
+def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) -> None:
+    """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV. Nothing older stays."""
+    contents: dict[Path, str] = {}
+    for block in walk(sections):
+        if isinstance(block, Figure):
+            contents[folder / "figures" / f"{block.id}.svg"] = block.svg
+        if isinstance(block, Figure | Table):
+            contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
+    for name in data.as_csv:
+        contents[folder / "tables" / f"{name}.csv"] = csv_text(data.tables[name])
+    for path, text in contents.items():
+        _write(text, path)
+    for old in {*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")} - set(contents):
+        old.unlink()
+
+
+def _write(text: str, path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,242 @@
+"""What the sections draw from: a study's tables, their summaries, and the overall comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from activation_study.analysis import replicas as summaries
+from activation_study.analysis.experiments import starting_decay
+from activation_study.analysis.inference import difference_test, holm, stratified_interval
+from activation_study.analysis.policies import policy_regret
+from activation_study.analysis.ranks import mean_ranks, score_table
+from activation_study.claims.verdicts import ALPHA, MIN_SEEDS
+from activation_study.core import checked_tables
+from activation_study.core.columns import TABLES
+from activation_study.core.errors import StudyError
+from activation_study.core.parquet import arrow_table
+
+CELL = ["dataset", "depth", "condition"]
+CellKey = tuple[str, int, str]
+"""The values of those three."""
+EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
+"""After the best activation, what figures emphasise: where the article starts and what it recommends."""
+
+LONGEST_CSV = 200_000
+"""Rows above which a table is there as Parquet only."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """A study's tables, cut to one experiment: the core, or the first where there is none of that name."""
+
+    name: str
+    tables: Mapping[str, pd.DataFrame]
+    provenance: Mapping[str, Any]
+    missing: Sequence[str] = field(default=())
+
+    @classmethod
+    def read(cls, name: str, folder: Path, provenance: Mapping[str, Any]) -> StudyData:
+        """Read `folder`/<table>.parquet. An absent table is taken as empty and listed in `missing`.
+
+        Raises:
+            StudyError: there is no runs table, so nothing to report on; or a table holds what no study writes.
+        """
+        tables, missing = {}, []
+        for table, columns in TABLES.items():
+            path = folder / f"{table}.parquet"
+            if path.exists():
+                tables[table] = checked_tables.read(table, path)
+            else:
+                missing.append(table)
+                tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
+        if "runs" in missing:
+            raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
+        checked_tables.hold_together(tables)
+        return cls(name, tables, provenance, tuple(missing))
+
+    @cached_property
+    def experiment(self) -> str:
+        names = self.tables["experiments"]["experiment"].tolist()
+        return "core" if "core" in names else (names[0] if names else "")
+
+    def _cut(self, table: str) -> pd.DataFrame:
+        rows = self.tables[table]
+        return summaries.of_experiment(rows, self.tables["experiments"], self.experiment) if self.experiment else rows
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        return self._cut("runs")
+
+    @cached_property
+    def evaluation(self) -> pd.DataFrame:
+        """The evaluation replicas that have data, with `condition`."""
+        runs = self.runs[(self.runs["role"] == "evaluation") & (self.runs["status"] != "no_data")]
+        return runs.merge(self.ranking[["run", "condition"]], on="run")
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        return summaries.ranking(self.runs)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        return summaries.learning_curves(self._cut("curves"), self.runs)
+
+    @cached_property
+    def gradients(self) -> pd.DataFrame:
+        """Hidden layers only: the output layer has no activation."""
+        flow = summaries.gradient_flow(self._cut("layers"), self.runs)
+        return flow[flow["layer"] <= flow["depth"]]
+
+    @cached_property
+    def decay(self) -> pd.DataFrame:
+        """Before training, the gradients of the networks of all experiments: measured, and by mean-field theory."""
+        tables = self.tables
+        runs = tables["runs"][tables["runs"]["activation"].isin(self.order)]
+        return starting_decay(tables["layers"], runs, tables["activations"], tables["portraits"], tables["datasets"])
+
+    @cached_property
+    def health(self) -> pd.DataFrame:
+        return summaries.unit_health(self._cut("layers"), self.runs)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        return summaries.learning_rate_sensitivity(self.runs)
+
+    @cached_property
+    def regret(self) -> pd.DataFrame:
+        """What following a policy costs, cell by cell."""
+        return policy_regret(self.runs, self.tables["cost"])
+
+    @cached_property
+    def cells(self) -> list[CellKey]:
+        """The dataset × depth × condition cells that have scores, in the order of the tables."""
+        return [tuple(row) for row in self.ranking[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False)]
+
+    @cached_property
+    def common(self) -> list[CellKey]:
+        """The cells in which every activation was to run, and some has scores; all cells where there is none such.
+
+        What was asked for decides it, not what came back: a run without data is still a run of its cell.
+        """
+        asked = self.runs.groupby(_without_activation(self.runs))["activation"].nunique()
+        rows = self.ranking[_without_activation(self.ranking).map(asked) == self.runs["activation"].nunique()]
+        common = set(rows[CELL].itertuples(index=False, name=None))
+        return [cell for cell in self.cells if cell in common] or self.cells
+
+    @cached_property
+    def seeds(self) -> int:
+        """Evaluation seeds of the run that has most."""
+        return int(self.ranking["n"].max()) if len(self.ranking) else 0
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.seeds >= MIN_SEEDS
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """`overall` of the common cells."""
+        common = pd.DataFrame(self.common, columns=CELL)
+        return overall(self.evaluation.merge(common.astype({"depth": self.evaluation["depth"].dtype}), on=CELL))
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Activations, best first; those without every cell last."""
+        return self.overall["activation"].tolist()
+
+    @cached_property
+    def emphasised(self) -> list[str]:
+        wanted = [*self.order[:1], *(name for name in EMPHASISED if name in self.order), *self.order]
+        return list(dict.fromkeys(wanted))[:5]
+
+    @cached_property
+    def deepest(self) -> list[CellKey]:
+        """Where gradients have furthest to go: each dataset's deepest cell of all activations, and of any."""
+        deepest = {
+            max((cell for cell in cells if (cell[0], cell[2]) == (dataset, condition)), key=lambda cell: cell[1])
+            for cells in (self.common, self.cells)
+            for dataset, _, condition in cells
+        }
+        return sorted(deepest)
+
+    @property
+    def as_csv(self) -> list[str]:
+        """The tables that are written as CSV beside the report: those that are there and not too long for it."""
+        return [name for name, table in self.tables.items() if name not in self.missing and len(table) <= LONGEST_CSV]
+
+
+def overall(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """One row per activation, best first: its test accuracy over all cells of equal weight, against the best's.
+
+    Columns activation, cells, of (cells in all), n (replicas), diverged, accuracy (_low, _high), mean_rank,
+    difference (from the best, ≤ 0; _low, _high), p (two-sided, stratified t, Holm over the others; NaN for the
+    best) and tied (p ≥ 0.05, or the best itself). An activation that lacks a cell comes last without a
+    comparison: a mean over other cells would be one of another quantity.
+    """
+    scores = score_table(evaluation, "test_accuracy", tuple(CELL)) if len(evaluation) else pd.DataFrame()
+    cells = scores.index.droplevel("replicate").unique() if len(scores) else []
+    arrays = {name: _by_cell(scores[name], cells) for name in scores}
+    complete = [name for name, values in arrays.items() if not np.isnan(values).all(axis=1).any()]
+    means = {name: float(np.nanmean(arrays[name], axis=1).mean()) for name in complete}
+    ordered = sorted(complete, key=lambda name: (-means[name], name))
+    incomplete = sorted(set(arrays) - set(complete))
+    differences = {name: arrays[name] - arrays[ordered[0]] for name in ordered}
+    p = {name: difference_test(differences[name], 0.0).p for name in ordered[1:]}
+    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
+    ranks = mean_ranks(scores[ordered]) if ordered else {}
+    rows = []
+    for name in [*ordered, *incomplete]:
+        replicas = evaluation[evaluation["activation"] == name]
+        row: dict[str, Any] = {
+            "activation": name,
+            "cells": int((~np.isnan(arrays[name]).all(axis=1)).sum()),
+            "of": len(cells),
+            "n": len(replicas),
+            "diverged": int((replicas["status"] == "diverged").sum()),
+            "mean_rank": ranks.get(name, np.nan),
+            **_estimate("accuracy", arrays[name] if name in means else None),
+            **_estimate("difference", differences.get(name)),
+            "p": adjusted.get(name, np.nan),
+        }
+        row["tied"] = name in means and not row["p"] < ALPHA
+        rows.append(row)
+    columns = ["activation", "cells", "of", "n", "diverged", "mean_rank", "accuracy", "difference", "p", "tied"]
+    return pd.DataFrame(rows, columns=None if rows else columns)
+
+
+def _by_cell(scores: pd.Series, cells: Sequence[Any]) -> np.ndarray:
+    """Scores as [cells, replicates], NaN where one is missing."""
+    return scores.unstack("replicate").reindex(cells).to_numpy(dtype=float)
+
+
+def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
+    if values is None:
+        return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
+    interval = stratified_interval(values)
+    if name == "accuracy":
+        interval = interval.within(0, 1)
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _without_activation(table: pd.DataFrame) -> pd.Series:
+    """What the runs that are compared with each other share of their ids: dataset and factors."""
+    parts = table["run"].str.split("/", n=2)
+    return parts.str[0] + "/" + parts.str[2]
+
+
+def cell_name(cell: CellKey) -> str:
+    """A cell in words: "digits, 20 layers"."""
+    dataset, depth, condition = cell
+    return f"{dataset}, {depth} layer{'s' * (depth != 1)}" + (f", {condition}" if condition else "")
+
+
+def in_cell(table: pd.DataFrame, cell: CellKey) -> pd.DataFrame:
+    """The rows of one dataset × depth × condition cell."""
+    dataset, depth, condition = cell
+    return table[(table["dataset"] == dataset) & (table["depth"] == depth) & (table["condition"] == condition)]

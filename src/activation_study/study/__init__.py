@@ -1,0 +1,1 @@
+"""What is asked: config, runs, and what made which result."""

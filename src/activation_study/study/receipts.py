@@ -1,0 +1,263 @@
+"""What made a result: every result file holds it, and the workflow compares it with the config before it uses the file.
+
+Snakemake notes the same in its own folder, which gets lost, or left behind when results are copied.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import html
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from activation_study.core import files, own_modules
+from activation_study.core.descriptions import activation as described_activation
+from activation_study.core.descriptions import dataset as described_dataset
+from activation_study.core.errors import StudyError
+from activation_study.core.text import plain, shown
+from activation_study.data import prepare
+from activation_study.study.code import STEPS, sources_digest
+
+if TYPE_CHECKING:
+    from activation_study.study.study import Study
+
+PAGE_HEAD = 4000
+"""Bytes of the page that are searched for its receipt."""
+_IN_PAGE = re.compile(r'<meta name="activation-study-receipt" content="([^"]*)">')
+Receipt = dict[str, Any]
+"""``params`` (plain values) and digests: ``code``, ``constants``, ``data``, ``files``, ``claims``, ``results``."""
+
+
+def of_activation(params: Mapping[str, Any]) -> Receipt:
+    """For ``Study.activation_params``."""
+    return {"params": params, "code": _code("activation", params["entry"])}
+
+
+def of_dataset(params: Mapping[str, Any], fingerprint: str) -> Receipt:
+    """For ``Study.dataset_params`` and the fingerprint of its files."""
+    return {"params": params, "code": _code("dataset"), "files": fingerprint}
+
+
+def of_cost(params: Mapping[str, Any], description: Mapping[str, Any]) -> Receipt:
+    """For ``Study.cost_params`` and the activation's description."""
+    return {"params": params, "code": _code("cost", params["entry"]), "constants": _constants(description)}
+
+
+def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: Mapping[str, Any]) -> Receipt:
+    """For ``Run.params``, the activation's description and the dataset's manifest."""
+    code = _code("train", params["settings"]["activation"])
+    return {"params": params, "code": code, "constants": _constants(description), "data": manifest["sha256"]}
+
+
+def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
+    """For the tables that ``collecting`` writes of runs and costs with these receipts, by their files."""
+    results = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+    return {"params": {"config": study.digest}, "code": _code("tables"), "results": results}
+
+
+def of_ledger(study: Study, tables: Receipt) -> Receipt:
+    """For the two tables of verdicts on tables with this receipt."""
+    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config["claims"]}
+    return _on(tables, "ledger") | {"claims": claims}
+
+
+def of_report(tables: Receipt) -> Receipt:
+    """For the page on tables with this receipt."""
+    return _on(tables, "report")
+
+
+def found(path: str | Path) -> Receipt:
+    """The receipt in a file, JSON, Parquet or HTML; empty where there is none, or none that can be read."""
+    receipt: Any = {}
+    try:
+        if Path(path).suffix == ".json":
+            receipt = files.read_json(path)[files.MADE_BY]
+        elif Path(path).suffix == ".html":
+            head = files.read_regular(path, PAGE_HEAD, part=True).decode(errors="replace")
+            receipt = json.loads(html.unescape(_IN_PAGE.search(head)[1]))
+        elif os.path.isfile(path):  # Arrow would wait for a pipe  # noqa: PTH113
+            import pyarrow.parquet as pq
+
+            receipt = json.loads((pq.read_schema(path).metadata or {})[files.MADE_BY.encode()])
+    except MemoryError:
+        raise
+    except Exception:  # Arrow has errors of many kinds for damaged files
+        return {}
+    return receipt if isinstance(receipt, dict) else {}
+
+
+def difference(path: str | Path, expected: Receipt) -> str | None:
+    """None if the file was made by what is expected; else, in a few words, what made it instead."""
+    receipt = found(path)
+    if all(receipt.get(key) == value for key, value in expected.items()):
+        return None
+    if not receipt:
+        return "nothing in it says what made it"
+    if receipt.get("params") != expected["params"]:
+        changes = list(_changes(receipt.get("params"), expected["params"], ()))
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        return f"made with {changes[0]}{more}"
+    return f"made with other {next(key for key in expected if receipt.get(key) != expected[key])}"
+
+
+def stale(study: Study) -> dict[str, str]:
+    """The result files that are there and were made by something else than now would make them.
+
+    What is made anew in any case (constants or data that are themselves stale or missing) is not compared any further:
+    Snakemake makes what follows from it.
+
+    Returns:
+        file → what made it, in the order in which results follow from each other.
+    """
+    wrong: dict[str, str] = {}
+    described: dict[str, Mapping[str, Any] | None] = {}
+    manifests: dict[str, Mapping[str, Any] | None] = {}
+
+    def fresh(path: str, expected: Receipt) -> bool:
+        if not os.path.exists(path):  # noqa: PTH110  # ten thousand times
+            return False
+        if (why := difference(path, expected)) is not None:
+            wrong[path] = why
+        return why is None
+
+    for name in study.activations():
+        path = study.activation_file(name)
+        if fresh(path, of_activation(study.activation_params(SimpleNamespace(activation=name)))):
+            described[name] = _read(described_activation, path, wrong)
+    for name in study.datasets():
+        path = study.dataset_file(name)
+        fingerprint = prepare.fingerprint(study.config["datasets"][name])
+        if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
+            manifests[name] = _read(described_dataset, path, wrong)
+    described, manifests = ({n: d for n, d in found.items() if d is not None} for found in (described, manifests))
+    made = _made(study, described, manifests)
+    there = [path for path, expected in made.items() if fresh(path, expected)]
+    if len(there) == len(study.costed()) + len(study.runs):
+        tables = of_tables(study, made)
+        fresh(study.table_file("runs"), tables)
+        fresh(study.table_file("ledger"), of_ledger(study, tables))
+        fresh(study.page, of_report(tables))
+    return wrong
+
+
+def _read(reader: Callable[[str], dict[str, Any]], path: str, wrong: dict[str, str]) -> dict[str, Any] | None:
+    """None, and a note among what is wrong, where the file is not what it should be."""
+    try:
+        return reader(path)
+    except (OSError, StudyError):
+        wrong[path] = "it is damaged"
+        return None
+
+
+def to_make_again(study: Study) -> dict[str, str]:
+    """``stale``, and what was refused or could not be had: it is tried at every call."""
+    return stale(study) | {path: status for path, (status, _) in _without(study).items()}
+
+
+def summary(again: Mapping[str, str]) -> str:
+    """One line about the stale files among them; "" where there is none."""
+    made = {path: why for path, why in again.items() if why not in ("unavailable", "refused")}
+    if not made:
+        return ""
+    first, why = next(iter(made.items()))
+    others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
+    return f"{plain(first)} ({plain(why)}){others} are of another config or other code: they are made again"
+
+
+def refused(study: Study) -> list[str]:
+    """Why activations and datasets were refused, a line each."""
+    return [message for status, message in _without(study).values() if status == "refused"]
+
+
+def _without(study: Study) -> dict[str, tuple[str, str]]:
+    """File → status and reason of every activation and dataset that has no results."""
+    places = {study.activation_file(name): described_activation for name in study.activations()}
+    places |= {study.dataset_file(name): described_dataset for name in study.datasets()}
+    found = {}
+    for path, reader in places.items():
+        with suppress(OSError, StudyError):  # not there yet, or damaged, which the job that reads it says
+            description = reader(path)
+            if description["status"] != "available":
+                found[path] = (description["status"], description["message"])
+    return found
+
+
+def checked(study: Study, inputs: Any) -> Receipt:
+    """The receipt of the tables to be made of these files.
+
+    What something else made is refused: it would stand on a page with this config's name.
+
+    Args:
+        study: the validated config.
+        inputs: with the paths of ``jobs``, ``cost``, ``activations`` and ``datasets``, in the config's order.
+
+    Raises:
+        StudyError: how many files something else made, the first of them, and what to do.
+    """
+    descriptions = {n: described_activation(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
+    manifests = {n: described_dataset(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
+    paths = dict(zip(map(study.cost_file, study.costed()), inputs.cost, strict=True))
+    paths |= dict(zip(map(study.run_file, study.runs.values()), inputs.jobs, strict=True))
+    made = _made(study, descriptions, manifests)
+    wrong = {name: why for name, expected in made.items() if (why := difference(paths[name], expected))}
+    if wrong:
+        first, why = next(iter(wrong.items()))
+        raise StudyError(
+            f"{study.results}: {len(wrong)} of {len(made)} results were not made by this config and code, the first "
+            f"{plain(first)} ({why}); give the same command again, and they are made again"
+        )
+    return of_tables(study, made)
+
+
+def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Receipt]:
+    """The receipts of the runs and costs whose activations are described and whose data are there, by their files."""
+    made = {}
+    for name in study.costed():
+        if name in descriptions:
+            params = study.cost_params(SimpleNamespace(activation=name))
+            made[study.cost_file(name)] = of_cost(params, descriptions[name])
+    for run in study.runs.values():
+        activation, dataset = run.factors["activation"], run.factors["dataset"]
+        if activation in descriptions and dataset in manifests:
+            made[study.run_file(run)] = of_run(run.params, descriptions[activation], manifests[dataset])
+    return made
+
+
+def _on(tables: Receipt, step: str) -> Receipt:
+    return {"params": tables.get("params"), "code": _code(step), "results": tables.get("results")}
+
+
+@functools.cache
+def _package(step: str) -> str:
+    return sources_digest(*STEPS[step])
+
+
+@functools.cache
+def _own(module: str) -> str:
+    return own_modules.digest({"module": module})
+
+
+def _code(step: str, entry: Mapping[str, Any] | None = None) -> str:
+    own = _own(entry["module"]) if entry and "module" in entry else ""
+    return hashlib.sha256(f"{_package(step)}{own}".encode()).hexdigest()
+
+
+def _constants(description: Mapping[str, Any]) -> str:
+    known = {key: description[key] for key in ("status", "constants")}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _changes(was: Any, now: Any, path: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(was, dict) and isinstance(now, Mapping):
+        for key in sorted({*was, *now}, key=str):
+            if was.get(key) != now.get(key):
+                yield from _changes(was.get(key), now.get(key), (*path, key))
+    else:
+        yield f"{plain('.'.join(map(str, path)), 60) or 'params'} {shown(was)}, now {shown(now)}"

@@ -1,0 +1,75 @@
+"""Training samples on the device, and the order in which each seed sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from activation_study.core.seeds import generator
+from activation_study.data.split import Split
+
+
+def batch_order(seed: int, samples: int, batch: int, first: int, steps: int) -> Tensor:
+    """Sample indices [steps, batch] of the batches of steps ``first`` … ``first + steps − 1``.
+
+    Epochs are fresh permutations, one after the other without a gap, so a batch may cross from one into the next
+    and every sample is seen equally often. A pure function of its arguments: any part of the order can be had
+    without the rest.
+    """
+    start, stop = first * batch, (first + steps) * batch
+    epochs = range(start // samples, (stop - 1) // samples + 1)
+    order = torch.cat([torch.randperm(samples, generator=generator(seed, "epoch", epoch)) for epoch in epochs])
+    offset = start - epochs[0] * samples
+    return order[offset : offset + stop - start].view(steps, batch)
+
+
+class TrainingPool:
+    """The training samples of some replicas, stored once for each distinct split.
+
+    Args:
+        splits: one per replica; replicas that share a split object share its memory.
+        seeds: one per replica; decides the order of the batches.
+    """
+
+    def __init__(
+        self,
+        splits: Sequence[Split],
+        seeds: Sequence[int],
+        batch: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ):
+        distinct = list({id(split): split for split in splits}.values())
+        starts, start = {}, 0
+        for split in distinct:
+            starts[id(split)] = start
+            start += len(split.train_y)
+        self.x = _joined([split.train_x for split in distinct]).to(device, dtype)
+        self.y = _joined([split.train_y for split in distinct]).to(device)
+        self.replicas = [
+            (seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)
+        ]
+        self.batch = batch
+        self.inputs = torch.empty(len(seeds), batch, self.x.shape[1], dtype=self.x.dtype, device=device)
+
+    def order(self, first: int, steps: int) -> Tensor:
+        """Indices into the pool [steps, R, B] for the steps ``first`` … ``first + steps − 1``."""
+        shared: dict[tuple[int, int], Tensor] = {}
+        rows = []
+        for seed, samples, start in self.replicas:
+            if (seed, samples) not in shared:
+                shared[seed, samples] = batch_order(seed, samples, self.batch, first, steps)
+            rows.append(shared[seed, samples] + start)
+        return torch.stack(rows, 1).to(self.x.device)
+
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs [R, B, D] (memory that the next call uses again) and labels [R, B] for indices [R, B]."""
+        flat = indices.reshape(-1)
+        torch.index_select(self.x, 0, flat, out=self.inputs.view(len(flat), -1))
+        return self.inputs, self.y.index_select(0, flat).view(indices.shape)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

@@ -1,0 +1,329 @@
+"""A chunk of replicas, trained together as one batched network, with the record of what happened to each."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from activation_study.data.split import Split
+from activation_study.networks.mlp import StackedMLP
+from activation_study.quantities import measuring
+from activation_study.quantities.measurements import Path
+from activation_study.quantities.probe import Probe
+from activation_study.training.batches import TrainingPool
+from activation_study.training.optimisers import Optimiser
+
+KEPT = ("curve", "layers", "measurements", "status", "diverged_step")  # of a record, in a checkpoint
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One network of a run: a seed and a learning rate, and what the seed decides."""
+
+    role: str
+    replicate: int
+    learning_rate: float
+    seed: int
+    split: Split = field(repr=False)
+
+
+@dataclass
+class Record:
+    """What one replica did. ``curve`` has (step, train loss, validation loss, validation accuracy) per evaluation.
+
+    ``measurements`` has (measurement, step, layer, dose, value).
+    """
+
+    replica: Replica
+    curve: list[tuple[int, float, float, float]] = field(default_factory=list)
+    layers: dict[int, dict[str, list[float]]] = field(default_factory=dict)
+    status: str = "finished"
+    diverged_step: int | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    measurements: list[tuple[str, int, int, float | None, float | None]] = field(default_factory=list)
+
+
+class Clock:
+    """Seconds by phase; a phase inside another one is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.replica_steps: dict[str, int] = {}
+
+    def charge(self, phase: str, since: float, replica_steps: int = 0) -> float:
+        """Add the time since ``since`` to the phase; returns the time now."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - since
+        self.replica_steps[phase] = self.replica_steps.get(phase, 0) + replica_steps
+        return now
+
+
+@dataclass
+class Plan:
+    """When to look: evaluation and probe steps, all replicas of a run alike."""
+
+    evaluations: Sequence[int]
+    probes: frozenset[int]
+    probe_samples: int
+    measure: frozenset[str] = frozenset()
+
+
+class Chunk:
+    """R replicas in training. ``train`` may be called again to go on from where it stopped.
+
+    Args:
+        network: holds one replica for each record.
+        records: of the replicas, in the network's order.
+    """
+
+    def __init__(
+        self,
+        network: StackedMLP,
+        records: list[Record],
+        factors: Mapping[str, Any],
+        plan: Plan,
+        clock: Clock,
+        step: int = 0,
+    ):
+        self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
+        self.members = list(records)  # with those that diverge, which ``records`` loses
+        self.rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
+        self.optimiser = Optimiser(factors["optimiser"], network.parameters, self.rates)
+        self.step = step
+        batch = int(factors["batch_size"])
+        self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
+        self._validation = self._samples("validation")
+        self._probe: Probe | None = None
+        self._path = Path(network.parameters) if "path" in plan.measure else None
+
+    @property
+    def _splits(self) -> list[Split]:
+        return [record.replica.split for record in self.records]
+
+    def _samples(self, part: str, at_most: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """One tensor per replica; replicas of one split share it."""
+        moved: dict[int, tuple[Tensor, Tensor]] = {}
+        for split in self._splits:
+            if id(split) not in moved:
+                x, y = getattr(split, f"{part}_x")[:at_most], getattr(split, f"{part}_y")[:at_most]
+                moved[id(split)] = x.to(self.network.device, self.network.dtype), y.to(self.network.device)
+        pairs = [moved[id(split)] for split in self._splits]
+        return [x for x, _ in pairs], [y for _, y in pairs]
+
+    def train(self, until: int, on_evaluation: Callable[[Chunk], None] = lambda chunk: None) -> None:
+        """Train to step ``until``, looking at the plan's steps. A replica that diverges is recorded and dropped."""
+        if self.step == 0 and self.records and not self.records[0].curve:
+            self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
+        stops = [step for step in self.plan.evaluations if self.step < step <= until]
+        for stop in stops:
+            if not self.records:
+                return
+            since = time.perf_counter()
+            loss = self._advance(stop - self.step)
+            alive = torch.isfinite(loss).tolist()  # waits for the device, so the time is the training's
+            self.clock.charge("training", since, len(self.records) * (stop - self.step))
+            self.step = stop
+            self._drop(alive)
+            if self.records:
+                self._look(loss[torch.tensor(alive, device=loss.device)])
+                on_evaluation(self)
+
+    def _advance(self, steps: int) -> Tensor:
+        """Train that many steps; the mean loss over them [R]."""
+        network, optimiser, total = self.network, self.optimiser, 0.0
+        for offset, indices in enumerate(self.pool.order(self.step, steps)):
+            inputs, labels = self.pool.gather(indices)
+            network.draw(self.step + offset)
+            optimiser.begin_step()
+            total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
+            if self._path is not None:
+                self._path.step(network.parameters)
+        return total / steps
+
+    def _look(self, train_loss: Tensor) -> None:
+        """Evaluate on the validation samples, and probe when it is time; drop what the evaluation shows to be lost."""
+        since = time.perf_counter()
+        if self.step in self.plan.probes:
+            loss, accuracy = self._measure()
+            phase = "probe"
+        else:
+            loss, accuracy = self.network.evaluate(*self._validation)
+            phase = "validation"
+        rows = zip(self.records, train_loss.tolist(), loss.tolist(), accuracy.tolist(), strict=True)
+        for record, *row in rows:
+            record.curve.append((self.step, *row))
+        since = self.clock.charge(phase, since)
+        if self.plan.measure:
+            probe, inputs = self._probe if self.step in self.plan.probes else None, self._validation[0]
+            self._note(measuring.while_training(self.plan.measure, self.network, self.rates, inputs, probe))
+            self.clock.charge("measurement", since)
+        alive = torch.isfinite(loss).tolist()
+        if not all(alive):
+            for record, fine in zip(self.records, alive, strict=True):
+                if not fine:
+                    record.curve.pop()
+                    record.layers.pop(self.step, None)
+                    record.measurements = [taken for taken in record.measurements if taken[1] != self.step]
+            self._drop(alive)
+
+    def _measure(self) -> tuple[Tensor, Tensor]:
+        if self._probe is None:
+            self._probe = self._new_probe()
+        loss, accuracy, metrics = self._probe.activations(self.network, *self._validation, first=self.step == 0)
+        columns = {name: values.tolist() for name, values in (metrics | self._probe.gradients(self.network)).items()}
+        for replica, record in enumerate(self.records):
+            record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
+        return loss, accuracy
+
+    def _note(self, taken: Iterable[measuring.Taken]) -> None:
+        for name, layer, dose, values in taken:
+            for record, value in zip(self.records, values.tolist(), strict=True):
+                known = value if math.isfinite(value) else None
+                record.measurements.append((name, self.step, layer, dose, known))
+
+    def _new_probe(self) -> Probe:
+        inputs, labels = self._samples("train", self.plan.probe_samples)
+        slope_max = float(self.network.constants["slope_max"])
+        return Probe(self.network, slope_max, torch.stack(inputs), torch.stack(labels))
+
+    def _drop(self, alive: Sequence[bool]) -> None:
+        """Go on without the diverged replicas; the step is that of the evaluation which noticed."""
+        if all(alive):
+            return
+        for record, fine in zip(self.records, alive, strict=True):
+            if not fine:
+                record.status, record.diverged_step = "diverged", self.step
+        self._keep([index for index, fine in enumerate(alive) if fine])
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        if not kept:
+            self.records = []
+            return
+        rest = joined([(self, kept)])
+        probe = self._probe.taken(kept, rest.network) if self._probe else None
+        path = self._path.taken(kept) if self._path else None
+        self.network, self.records, self.rates = rest.network, rest.records, rest.rates
+        self.optimiser, self.pool = rest.optimiser, rest.pool
+        self._validation, self._probe, self._path = rest._validation, probe, path
+
+    def state(self) -> dict[str, Any]:
+        """All that ``restore`` needs, as tensors and plain values."""
+        probe = [self._probe.born_dead, self._probe.dead_before] if self._probe else []
+        return {
+            "step": self.step,
+            "alive": [i for i, member in enumerate(self.members) if any(member is record for record in self.records)],
+            "network": self.network.parameters + self.network.buffers,
+            "optimiser": [state for states in self.optimiser.states for state in states],
+            "optimiser_step": self.optimiser.step,
+            "probe": probe,
+            "path": self._path.state() if self._path else [],
+            "records": [{name: copy.copy(getattr(r, name)) for name in KEPT} for r in self.members],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``, that of a chunk of the same replicas, as if nothing had happened in between.
+
+        Raises:
+            Exception: it is no such state; of its steps and records nothing has been taken on then.
+        """
+        self._check(state)
+        for record, values in zip(self.members, state["records"], strict=True):
+            vars(record).update(values)
+            record.curve = [tuple(point) for point in record.curve]
+            record.measurements = [tuple(taken) for taken in record.measurements]
+        if len(state["alive"]) < len(self.members):
+            self._keep(state["alive"])
+        self.step = state["step"]
+        if not self.records:
+            return
+        self.network.load(state["network"])
+        self.optimiser.load(state["optimiser"], state["optimiser_step"])
+        if state["path"]:
+            self._path.load(state["path"])
+        if state["probe"]:
+            self._probe = self._new_probe()
+            self._probe.born_dead, self._probe.dead_before = (mask.to(self.network.device) for mask in state["probe"])
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Whether a chunk of these replicas and this plan can have been at that step with those records."""
+        steps, step, alive = sorted({0, *self.plan.evaluations}), state["step"], state["alive"]
+        _need(type(step) is int and step in steps, "step")
+        _need(type(state["optimiser_step"]) is int and state["optimiser_step"] == step, "optimiser_step")
+        _need(all(type(i) is int for i in alive), "alive")
+        _need(alive == [i for i in range(len(self.members)) if i in alive], "alive")
+        for i, (_, values) in enumerate(zip(self.members, state["records"], strict=True)):
+            _need(set(values) == set(KEPT), "records")
+            ended = values["diverged_step"]
+            _need(values["status"] == ("finished" if i in alive else "diverged"), "status")
+            _need(ended is None if i in alive else type(ended) is int and ended in steps, "diverged_step")
+            seen = [look for look in steps if (look <= step if ended is None else look < ended)]
+            _need(_of_types(values["curve"], "int float float float"), "curve")
+            _need([point[0] for point in values["curve"]] == seen, "curve")
+            _need(_of_types(values["measurements"], "str int int float|NoneType float|NoneType"), "measurements")
+            _need(all(type(look) is int and look in seen for look in values["layers"]), "layers")
+            lists = [column for metrics in values["layers"].values() for column in metrics.values()]
+            _need(all(type(column) is list and {*map(type, column)} <= {float, bool} for column in lists), "layers")
+
+    def score(self) -> None:
+        """Final scores on the training (at most 1,000) and test samples, in evaluation mode."""
+        since = time.perf_counter()
+        for part, at_most in (("train", 1000), ("test", None)):
+            inputs, labels = self._samples(part, at_most)
+            total = torch.zeros(2, self.network.replicas, dtype=torch.float64)
+            samples = len(labels[0])
+            for start in range(0, samples, 1000):
+                piece = slice(start, start + 1000)
+                means = self.network.evaluate([x[piece] for x in inputs], [y[piece] for y in labels])
+                total += torch.stack([mean.double().cpu() for mean in means]) * len(labels[0][piece])
+            for record, loss, accuracy in zip(self.records, *(total / samples).tolist(), strict=True):
+                record.scores |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
+        since = self.clock.charge("validation", since)
+        if self.plan.measure:
+            inputs, labels = self._validation
+            self._note(measuring.at_the_end(self.plan.measure, self.network, inputs, labels, self._path))
+            self.clock.charge("measurement", since)
+
+
+def _need(fine: bool, what: str) -> None:
+    if not fine:
+        raise ValueError(f"its {what} cannot be")
+
+
+def _of_types(rows: Any, types: str) -> bool:
+    """Whether it is a list of rows of such values."""
+    kinds = [kind.split("|") for kind in types.split()]
+    return type(rows) is list and all(
+        type(row) in (tuple, list)
+        and len(row) == len(kinds)
+        and all(type(value).__name__ in kind for value, kind in zip(row, kinds, strict=True))
+        for row in rows
+    )
+
+
+def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:
+    """One chunk of the chosen replicas of some chunks that stand at the same step, each with its whole state."""
+    first = parts[0][0]
+    records = [chunk.records[i] for chunk, chosen in parts for i in chosen]
+    network = first.network.like([record.replica.seed for record in records])
+    network.load(_taken(parts, lambda chunk: chunk.network.parameters + chunk.network.buffers))
+    joint = Chunk(network, records, first.factors, first.plan, first.clock, step=first.step)
+    states = _taken(parts, lambda chunk: [state for states in chunk.optimiser.states for state in states])
+    joint.optimiser.load(states, first.optimiser.step)
+    return joint
+
+
+def _taken(parts: Sequence[tuple[Chunk, Sequence[int]]], tensors: Callable[[Chunk], list[Tensor]]) -> list[Tensor]:
+    """The chosen replicas' rows of each stacked tensor."""
+    rows = [
+        [tensor[torch.tensor(list(chosen), device=tensor.device)] for tensor in tensors(chunk)]
+        for chunk, chosen in parts
+        if chosen
+    ]
+    return [torch.cat(same) for same in zip(*rows, strict=True)]

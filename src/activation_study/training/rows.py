@@ -1,0 +1,133 @@
+"""What the replicas of a run did, as rows of the tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activation_study.core.columns import LAYER_METRICS
+from activation_study.quantities.probe import SAMPLES
+from activation_study.training.group import Clock, Record
+from activation_study.training.selection import record_area, record_time
+
+Rows = dict[str, list[dict[str, Any]]]
+SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rows of one run have in common: its params, each role's evaluation steps, the selected learning rate."""
+
+    params: Mapping[str, Any]
+    classes: int
+    evaluations: Mapping[str, Sequence[int]]
+    selected: float
+    parameters: int
+
+
+def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
+    """The rows of ``runs``, ``curves``, ``layers`` and ``measurements``."""
+    rows: Rows = {"runs": [], "curves": [], "layers": [], "measurements": []}
+    for record in records:
+        replica = record.replica
+        key = {
+            "run": outcome.params["id"],
+            "role": replica.role,
+            "replicate": replica.replicate,
+            "learning_rate": replica.learning_rate,
+        }
+        rows["runs"].append(key | _run_row(outcome, record))
+        names = ("step", "train_loss", "validation_loss", "validation_accuracy")
+        rows["curves"] += [key | dict(zip(names, point, strict=True)) for point in record.curve]
+        rows["layers"] += [key | row for row in _layer_rows(outcome, record)]
+        names = ("measurement", "step", "layer", "dose", "value")
+        rows["measurements"] += [key | dict(zip(names, taken, strict=True)) for taken in record.measurements]
+    return rows
+
+
+def timing_rows(run: str, clock: Clock, device: str) -> list[dict[str, Any]]:
+    """The rows of ``timings``: seconds and replica-steps of each phase."""
+    return [
+        {"run": run, "phase": phase, "seconds": seconds, "replica_steps": clock.replica_steps[phase], "device": device}
+        for phase, seconds in clock.seconds.items()
+    ]
+
+
+def no_data_rows(params: Mapping[str, Any]) -> Rows:
+    """The rows of a run whose dataset cannot be had: none, but one that says so."""
+    row = dict.fromkeys(SCORES) | {
+        "run": params["id"],
+        "role": "evaluation",
+        "replicate": 0,
+        "learning_rate": 0.0,
+        **params["factors"],
+        "selected": False,
+        "edge": False,
+        "status": "no_data",
+        "steps_done": 0,
+        "diverged_step": None,
+        "time_to_target": None,
+        "reached": None,
+        "target": params["settings"]["dataset"]["target"],
+        "horizon": params["factors"]["steps"],
+        "area_under_loss": None,
+        "parameters": 0,
+        "classes": 0,
+        "train_samples": 0,
+    }
+    return {"runs": [row], "curves": [], "layers": [], "measurements": [], "timings": []}
+
+
+def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
+    replica, settings = record.replica, outcome.params["settings"]
+    rates, target = settings["learning_rates"], settings["dataset"]["target"]
+    reached = record_time(record, target) if record.status != "pruned" else math.inf
+    return {
+        **outcome.params["factors"],
+        "selected": replica.learning_rate == outcome.selected,
+        "edge": len(rates) > 1 and outcome.selected in (rates[0], rates[-1]),
+        "status": record.status,
+        "steps_done": record.diverged_step if record.status == "diverged" else record.curve[-1][0],
+        "diverged_step": record.diverged_step,
+        **_scores(record, outcome.classes),
+        "time_to_target": reached if math.isfinite(reached) else None,
+        "reached": None if record.status == "pruned" else math.isfinite(reached),
+        "target": target,
+        "horizon": outcome.params["factors"]["steps"],
+        "area_under_loss": None
+        if record.status == "pruned"
+        else record_area(record, outcome.evaluations[replica.role], outcome.classes),
+        "parameters": outcome.parameters,
+        "classes": outcome.classes,
+        "train_samples": len(replica.split.train_y),
+    }
+
+
+def _scores(record: Record, classes: int) -> dict[str, float | None]:
+    """Final scores. A pruned replica has none; a diverged one has those of guessing, where a finished one has any."""
+    scores: dict[str, float | None] = dict.fromkeys(SCORES)
+    if record.status == "diverged":
+        parts = ("validation",) if record.replica.role == "tuning" else ("train", "validation", "test")
+        for part in parts:
+            scores |= {f"{part}_loss": math.log(classes), f"{part}_accuracy": 1 / classes}
+    elif record.status == "finished":
+        scores |= record.scores | {"validation_loss": record.curve[-1][2], "validation_accuracy": record.curve[-1][3]}
+    return scores
+
+
+def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
+    depth, width = outcome.params["factors"]["depth"], outcome.params["factors"]["width"]
+    for step, metrics in record.layers.items():
+        for layer in range(depth + 1):
+            hidden = layer < depth
+            # The output layer has weights, but neither an activation nor a pre-activation's gradient.
+            row = {name: metrics[name][layer] if layer < len(metrics[name]) else None for name in LAYER_METRICS}
+            row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None
+            yield row | {
+                "step": step,
+                "layer": layer + 1,
+                "units": width if hidden else outcome.classes,
+                "samples": min(SAMPLES, len(record.replica.split.validation_y)),
+            }
