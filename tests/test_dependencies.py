@@ -60,7 +60,7 @@ def test_training_depends_on_what_trains_and_not_on_what_reports():
 
 def test_paths_are_relative_to_the_project_that_is_worked_in(monkeypatch, tmp_path):
     monkeypatch.chdir(PACKAGE.parents[1])
-    assert sources("seeds") == ("src/activation_study/seeds.py",)
+    assert sources("seeds") == ("src/activation_study/core/seeds.py",)
     monkeypatch.chdir(tmp_path)
     assert sources("seeds") == (str(PACKAGE / "seeds.py"),)
 

@@ -18,10 +18,10 @@ from activation_study.analysis.policies import (
     with_time,
 )
 from activation_study.claims import file as claims_file
-from activation_study.cli.recommend import budget_text, compared_text
 from activation_study.guide import chooser
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.sentences import POLICIES, RULES, sentences
+from activation_study.guide.wording import budget_text, compared_text
 from planted import DATASETS, costs, planted
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")

@@ -38,7 +38,7 @@ class Session:
     def new(self, name: str) -> Project:
         """The project without results, configured."""
         project = Project.new(self.folder / name)
-        project.append("src/activation_study/checkpoints.py", ALWAYS)
+        project.append("src/activation_study/training/checkpoint.py", ALWAYS)
         project.configure(shared())
         return project
 

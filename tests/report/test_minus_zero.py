@@ -13,8 +13,7 @@ import pytest
 
 from activation_study.analysis.inference import Interval
 from activation_study.claims import ledger
-from activation_study.cli import recommend
-from activation_study.guide import chooser, sentences
+from activation_study.guide import chooser, sentences, wording
 from activation_study.report import words
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import log_steps, panels, plain_log, power_of_ten
@@ -47,8 +46,8 @@ FORMATTERS = {
     "columns": lambda x: " ".join(cells(x)),
     "percent of the page": words.percent,
     "bounds": lambda x: words.bounds(pd.Series({"x_low": x, "x_high": -x}), "x", signed=True),
-    "percent of the answer": recommend.percent,
-    "points of the answer": recommend.points,
+    "percent of the answer": wording.percent,
+    "points of the answer": wording.points,
     "the guide": lambda x: sentences._decimal(100 * x),
     "the ledger": lambda x: ledger._policy_verdict(pd.Series({"digits": x}), 0.01, "")["reason"],
     "the ledger on the page": lambda x: Scale("fraction").long(x, x),
@@ -122,9 +121,9 @@ def test_ticks_have_no_negative_zero():
         assert [one.get_major_formatter()(-0.0) for one in (axis.xaxis, axis.yaxis)] == ["0", "0"]
 
 
-SIGNED = ("advice", "chooser", "recommend", "claim_ledger", "claim_computations", *("report/" + "**/*",))
+SIGNED = ("guide/*", "claims/ledger", "claims/exact", "report/**/*")
 """Modules that print numbers which may be negative."""
-SIZES = ("report/build.py",)
+SIZES = ("report/page.py",)
 """Prints megabytes only."""
 
 

@@ -47,7 +47,7 @@ def _until(condition, seconds=300):
 @pytest.mark.slow
 def test_a_killed_study_goes_on(finished, project):
     runs = project / "results/smoke/runs"
-    project.append("src/activation_study/checkpoints.py", WAITING)
+    project.append("src/activation_study/training/checkpoint.py", WAITING)
     with (project / "first.log").open("w") as log:
         first = subprocess.Popen(
             project.command(),

@@ -87,8 +87,8 @@ def test_two_values_exchanged_are_another_run(project):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("src/activation_study/networks.py", {"train": 2} | SUMMARIES),
-        ("src/activation_study/sources.py", {"dataset": 1, "train": 2} | SUMMARIES),
+        ("src/activation_study/networks/mlp.py", {"train": 2} | SUMMARIES),
+        ("src/activation_study/data/public.py", {"dataset": 1, "train": 2} | SUMMARIES),
         ("src/activation_study/report/words.py", {"report": 1}),
         ("src/activation_study/report/style.css", {"report": 1}),
         ("scripts/make_report.py", {"report": 1}),

@@ -14,8 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from activation_study.analysis.inference import log_restricted_time, mean_test, stratified_interval, wilson
-from activation_study.claims.verdicts import ALPHA, MIN_CELLS
+from activation_study.analysis.inference import (
+    ALPHA,
+    MIN_CELLS,
+    log_restricted_time,
+    mean_test,
+    stratified_interval,
+    wilson,
+)
 
 GROUP = 10
 """Seeds in a comparison, as many as the default study's."""

@@ -23,6 +23,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from activation_study.core.errors import StudyError
 
+ALPHA = 0.05
+POWER = 0.8
+MIN_CELLS = 3
+MIN_SEEDS = 5
+CHANCE_MARGIN = 0.02
+"""Accuracy within this of 1/K is chance: more than a standard error of 360 test images, .016 for K = 10."""
+
 Alternative = Literal["greater", "less"]
 
 

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from activation_study.analysis.inference import log_restricted_time
-from activation_study.claims.verdicts import CHANCE_MARGIN
+from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
 from activation_study.core.columns import LAYER_METRICS, TABLES
 from activation_study.core.parquet import arrow_table
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target

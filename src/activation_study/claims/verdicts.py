@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from activation_study.analysis.inference import (
+    ALPHA,
+    CHANCE_MARGIN,
+    MIN_CELLS,
+    MIN_SEEDS,
+    POWER,
     Interval,
     Test,
     clustered_interval,
@@ -30,12 +35,6 @@ from activation_study.analysis.inference import (
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 
-ALPHA = 0.05
-POWER = 0.8
-MIN_CELLS = 3
-MIN_SEEDS = 5
-CHANCE_MARGIN = 0.02
-"""Accuracy within this of 1/K is chance: more than a standard error of 360 test images, .016 for K = 10."""
 MAX_SEEDS = 10_000
 HETEROGENEOUS = "heterogeneous"
 """The reason's first word where datasets differ in sign, which more seeds do not change."""

@@ -11,10 +11,10 @@ import pandas as pd
 from activation_study.core.checked_tables import hold_together, read_any
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
-from activation_study.guide.chooser import DEARER, NEAR, Evidence, Other, Recommendation, recommend
+from activation_study.guide.chooser import Evidence, recommend
+from activation_study.guide.wording import lines
 from activation_study.study.places import REFERENCE, RESULTS, candidates
 
-NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
 REQUIRED = {
     "runs": (*_IDENTITY, "train_samples", "status", "classes", "train_accuracy", "test_accuracy"),
@@ -82,92 +82,3 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
             tables[name] = pd.DataFrame(columns=list(COLUMNS[name]))
     hold_together(tables)
     return tables
-
-
-def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
-    """The answer in plain lines."""
-    said = [f"Use {answer.pick}.", *answer.notes, f"Evidence: {evidence_text(answer)}"]
-    near, open_ = beside(answer)
-    said.append(f"As good within a point: {listed(near)}." if near else "As good within a point: no other.")
-    if open_:
-        said.append(f"Undecided, as results scatter: {listed(open_)}.")
-    apart = [other for other in answer.others if other not in answer.runner_ups]
-    if apart:
-        said.append(
-            f"Told apart, and worse: {listed(apart[:3])}" + (f", and {len(apart) - 3} more." * (len(apart) > 3))
-        )
-    said.append(f"Budget: {budget_text(answer)}")
-    if answer.overfitting:
-        said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
-    said.append(f"Confidence: {confidence_text(answer)}")
-    cited = [f"{row} ({evidence.ledger.loc[row, 'verdict']})" for row in answer.rows]
-    none = "no row compares it" if len(evidence.ledger) else NO_ARTICLE
-    said.append(f"Ledger: {', '.join(cited) or f'{none}; the evidence is the scores above'}")
-    reach = f"multilayer perceptrons on {', '.join(answer.datasets)}"
-    said.append(f"Reach: {reach}; intervals are over seeds, and say nothing of other datasets.")
-    return [line if line.endswith((".", ")")) else f"{line}." for line in said]
-
-
-def evidence_text(answer: Recommendation) -> str:
-    """Test accuracy with its interval, and how many networks are behind it."""
-    means = ", ".join(f"{percent(value)} on {name}" for name, value in answer.datasets.items())
-    return (
-        f"mean test accuracy {percent(answer.accuracy.estimate)} (95% interval {percent(answer.accuracy.low)} to "
-        f"{percent(answer.accuracy.high)}): {means}; {answer.n} networks of {answer.tested_depth} layers on "
-        f"{samples_text(answer)} samples, {answer.cells} cells of at least {answer.seeds} seeds, "
-        f"{answer.diverged} diverged."
-    )
-
-
-def samples_text(answer: Recommendation) -> str:
-    """The numbers of training samples behind it."""
-    fewest, most = answer.tested_samples
-    return f"{fewest:,} to {most:,}" if fewest < most else f"{fewest:,}"
-
-
-def beside(answer: Recommendation) -> tuple[list[Other], list[Other]]:
-    """Those not told apart from the pick: as good within a point, and those that scatter too much to tell."""
-    near = [other for other in answer.runner_ups if other.difference.low >= -NEAR]
-    return near, [other for other in answer.runner_ups if other not in near]
-
-
-def listed(others: list[Other]) -> str:
-    """Names with the difference of test accuracy from the pick and its interval, in points."""
-    return ", ".join(
-        f"{other.name} {points(other.difference.estimate)} points ({points(other.difference.low)} to "
-        f"{points(other.difference.high)})"
-        for other in others
-    )
-
-
-def budget_text(answer: Recommendation) -> str:
-    if answer.budget == "low":
-        tenth = f"takes {100 * (DEARER - 1):.0f}% or more longer than ReLU's, or was not timed"
-        left = f"; left out, as a training step {tenth}: {', '.join(answer.excluded)}" if answer.excluded else ""
-        return f"low: tune {answer.pick} alone{left}."
-    names = [answer.pick, *(other.name for other in answer.worth_trying)]
-    if len(names) == 1:
-        return f"high: tune {answer.pick}; no other {'of those trained there ' * bool(answer.untried)}may be better."
-    return f"high: tune {', '.join(names)}, and keep what is best on validation."
-
-
-def confidence_text(answer: Recommendation) -> str:
-    """The confidence with what speaks for or against it."""
-    if not answer.failed:
-        return "high: tested as asked, within a point of the best on every dataset, and settled within a point."
-    return f"{answer.confidence}: {'; '.join(answer.failed)}."
-
-
-def compared_text(answer: Recommendation) -> str:
-    """What the pick was compared with, where that is not everything."""
-    if not answer.untried:
-        return "all others"
-    return f"the other {len(answer.others)} that were trained there"
-
-
-def percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:z.1f}%"
-
-
-def points(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:+z.1f}".replace("-", "−").replace("+0.0", "0.0")

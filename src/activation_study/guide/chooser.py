@@ -21,11 +21,18 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from activation_study.analysis.inference import Interval, difference_test, holm, stratified_interval
+from activation_study.analysis.inference import (
+    ALPHA,
+    MIN_CELLS,
+    MIN_SEEDS,
+    Interval,
+    difference_test,
+    holm,
+    stratified_interval,
+)
 from activation_study.analysis.policies import Budget, article_rows, cell_ids, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import of_experiment
-from activation_study.claims.verdicts import ALPHA, MIN_CELLS, MIN_SEEDS
 
 NEAR = 0.01
 """The difference of test accuracy that matters: a point, as in the claims."""

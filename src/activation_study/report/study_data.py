@@ -13,10 +13,9 @@ import pandas as pd
 
 from activation_study.analysis import replicas as summaries
 from activation_study.analysis.experiments import starting_decay
-from activation_study.analysis.inference import difference_test, holm, stratified_interval
+from activation_study.analysis.inference import ALPHA, MIN_SEEDS, difference_test, holm, stratified_interval
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.ranks import mean_ranks, score_table
-from activation_study.claims.verdicts import ALPHA, MIN_SEEDS
 from activation_study.core import checked_tables
 from activation_study.core.columns import TABLES
 from activation_study.core.errors import StudyError

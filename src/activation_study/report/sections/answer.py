@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
-from activation_study.claims.verdicts import MIN_SEEDS
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short

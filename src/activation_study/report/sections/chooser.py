@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.cli.recommend import (
+from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation, table
+from activation_study.guide.wording import (
     beside,
     budget_text,
     compared_text,
@@ -14,7 +15,6 @@ from activation_study.cli.recommend import (
     listed,
     samples_text,
 )
-from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation, table
 from activation_study.report.blocks import Facts, Paragraph, Section
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, text

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from activation_study.analysis.inference import ALPHA
 from activation_study.analysis.ranks import (
     mean_ranks,
     pairwise_wilcoxon,
@@ -16,7 +17,6 @@ from activation_study.analysis.ranks import (
     score_table,
     task_times,
 )
-from activation_study.claims.verdicts import ALPHA
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.claims.verdicts import ALPHA
+from activation_study.analysis.inference import ALPHA
 from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
 from activation_study.report.markup import slugs

@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
-from activation_study.claims.verdicts import ALPHA, MIN_CELLS
+from activation_study.analysis.inference import ALPHA, MIN_CELLS
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import INK, MUTED, SERIES, at_right, panels
