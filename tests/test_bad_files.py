@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from activation_study.activations.activation import from_entry
-from activation_study.data import prepare
+from activation_study.data import entries, prepare
 from refusal import refused
 
 # --- data ----------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_a_path_that_is_none(path, held, tmp_path):
     for source in ("npz", "folder"):
         entry = {"source": source, "path": path}
         refused(lambda entry=entry: prepare.load("mine", entry), [held], tmp_path)
-        prepare.fingerprint(entry)  # asked for while Snakemake plans: what is wrong is the job's to say
+        entries.fingerprint(entry)  # asked for while Snakemake plans: what is wrong is the job's to say
 
 
 def _socket(path):

@@ -104,7 +104,7 @@ def test_bad_curves_are_refused(call, message):
 
 
 def test_training_imports_no_pandas_with_it():
-    source = Path(curves.__file__).parents[1]
+    source = Path(curves.__file__).parents[2]
     code = "import sys, activation_study.quantities.curves; print({'pandas', 'scipy'} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)

@@ -13,8 +13,8 @@ import pytest
 from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.data import arrays as prepared
+from activation_study.data import entries, public
 from activation_study.data import prepare as datasets
-from activation_study.data import public
 from activation_study.data.arrays import DatasetUnavailable
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_dataset.py"
@@ -50,7 +50,7 @@ def outcome(read, *arguments) -> str:
     ],
 )
 def test_good_entries_pass(entry):
-    datasets.check_entry("mine", entry)
+    entries.check_entry("mine", entry)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_good_entries_pass(entry):
 )
 def test_bad_entries_name_their_key(entry, key):
     with pytest.raises(StudyError, match=rf"^{re.escape(key)}: ") as error:
-        datasets.check_entry("mine", entry)
+        entries.check_entry("mine", entry)
     assert "\n" not in str(error.value)
 
 
@@ -202,9 +202,9 @@ def test_arrays_of_another_manifest_are_noticed(prepare_again, tmp_path):
 
 def test_the_cache_can_be_moved(monkeypatch):
     monkeypatch.setenv("ACTIVATION_STUDY_CACHE", "/elsewhere")
-    assert datasets.default_cache() == Path("/elsewhere")
+    assert entries.default_cache() == Path("/elsewhere")
     monkeypatch.delenv("ACTIVATION_STUDY_CACHE")
-    assert datasets.default_cache() == Path.home() / ".cache" / "activation-study"
+    assert entries.default_cache() == Path.home() / ".cache" / "activation-study"
 
 
 def run_script(tmp_path: Path, path: Path) -> None:
@@ -238,16 +238,16 @@ def test_the_script_records_data_that_are_refused(tmp_path):
 def test_the_fingerprint_follows_the_files(tmp_path):
     file = tmp_path / "data.npz"
     entry = {"source": "npz", "path": str(file)}
-    absent = datasets.fingerprint(entry)
+    absent = entries.fingerprint(entry)
     file.write_bytes(b"one")
-    present = datasets.fingerprint(entry)
-    assert datasets.fingerprint(entry) == present != absent
+    present = entries.fingerprint(entry)
+    assert entries.fingerprint(entry) == present != absent
     file.write_bytes(b"other")
-    assert datasets.fingerprint(entry) != present
+    assert entries.fingerprint(entry) != present
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "a.png").write_bytes(b"a")
     folder = {"source": "folder", "path": str(tmp_path)}
-    before = datasets.fingerprint(folder)
+    before = entries.fingerprint(folder)
     (tmp_path / "cats" / "b.png").write_bytes(b"b")
-    assert datasets.fingerprint(folder) != before
-    assert datasets.fingerprint({"source": "digits"}) == ""
+    assert entries.fingerprint(folder) != before
+    assert entries.fingerprint({"source": "digits"}) == ""

@@ -362,7 +362,7 @@ def test_no_text_takes_long(text):
 def test_parsing_does_not_import_torch():
     code = "import sys; from activation_study.activations.expressions import parse; parse('tanh(x)');"
     code += "print('torch' in sys.modules)"
-    source = Path(expressions.__file__).parents[1]
+    source = Path(expressions.__file__).parents[2]
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(source)})
     assert shown.stdout.strip() == "False"

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from activation_study.core.errors import StudyError
-from activation_study.data import prepare, transforms
+from activation_study.data import entries, prepare, transforms
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import INPUT_TRANSFORMS, fit_transform, make_split
 
@@ -385,4 +385,4 @@ def test_minus_one_and_one_are_a_pair_of_classes(tmp_path):
 )
 def test_wrong_keys_of_an_npz(change, key):
     with pytest.raises(StudyError, match=rf"^datasets\.t\.{key}: "):
-        prepare.check_entry("t", {"source": "npz", "path": "a.npz"} | change)
+        entries.check_entry("t", {"source": "npz", "path": "a.npz"} | change)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from activation_study.data import identity, prepare
+from activation_study.data import entries, identity
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def known(path: Path, cache: Path | None = None) -> str:
     source = "folder" if path.is_dir() else "npz"
-    return prepare.fingerprint({"source": source, "path": str(path)}, cache or path.parent / "cache")
+    return entries.fingerprint({"source": source, "path": str(path)}, cache or path.parent / "cache")
 
 
 def later(path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from activation_study.core.errors import StudyError
 from activation_study.data import arrays as prepared
-from activation_study.data import local, prepare
+from activation_study.data import entries, local, prepare
 
 
 def outcome(read, *arguments) -> str:
@@ -225,24 +225,24 @@ def test_sizes_are_bounded_as_they_are_kept(tmp_path, monkeypatch, kind, each, n
 
 
 def test_the_memory_that_preparing_needs_follows_the_files(tmp_path, images):
-    base = prepare.PREPARING_MB
+    base = entries.PREPARING_MB
     np.savez(tmp_path / "small.npz", x=X, y=Y)
     np.savez(tmp_path / "large.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
     np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((1000, 3000)), y=np.zeros(1000, int))
 
     def needed(name: str, **more) -> int:
-        return prepare.mem_mb({"source": "npz", "path": str(tmp_path / name)} | more)
+        return entries.mem_mb({"source": "npz", "path": str(tmp_path / name)} | more)
 
     assert needed("small.npz") <= base + 1
     assert needed("large.npz") == needed("packed.npz") == pytest.approx(base + 2 * 24 + 12, abs=2)
     (tmp_path / "junk.npz").write_bytes(b"junk")
     for name in ("missing.npz", "junk.npz", "x" * 300, "a\0b"):
         assert needed(name) == base
-    assert prepare.mem_mb({"source": "npz", "path": "~no-such-user/a.npz"}) == base
+    assert entries.mem_mb({"source": "npz", "path": "~no-such-user/a.npz"}) == base
     folder = {"source": "folder", "path": str(images)}
-    assert prepare.mem_mb(folder) <= base + 1
-    assert prepare.mem_mb(folder | {"size": 1000, "mode": "RGB"}) == base + 12
-    assert prepare.mem_mb({"source": "digits"}) == 4000
+    assert entries.mem_mb(folder) <= base + 1
+    assert entries.mem_mb(folder | {"size": 1000, "mode": "RGB"}) == base + 12
+    assert entries.mem_mb({"source": "digits"}) == 4000
 
 
 @pytest.mark.slow
@@ -252,17 +252,17 @@ def test_preparing_takes_no_more_memory_than_it_says(tmp_path):
     source = np.random.default_rng(0).normal(size=(10_000, 2000))
     np.savez(tmp_path / "a.npz", x=np.asfortranarray(source), y=np.arange(10_000) % 2)
     code = (
-        "import sys; from pathlib import Path; from activation_study.data import prepare as datasets\n"
+        "import sys; from pathlib import Path; from activation_study.data import entries, prepare\n"
         "entry = {'source': 'npz', 'path': sys.argv[1] + '/a.npz'}\n"
-        "datasets.prepare('m', entry, Path(sys.argv[1], 'd.npz'), Path(sys.argv[1], 'd.json'))\n"
+        "prepare.prepare('m', entry, Path(sys.argv[1], 'd.npz'), Path(sys.argv[1], 'd.json'))\n"
         "peak = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]\n"
-        "print(int(peak) / 1024, datasets.mem_mb(entry))\n"
+        "print(int(peak) / 1024, entries.mem_mb(entry))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[2])}
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     used, declared = map(float, done.stdout.split())
-    assert used - 150 < declared - prepare.PREPARING_MB
+    assert used - 150 < declared - entries.PREPARING_MB
 
 
 @pytest.mark.parametrize("shape", ["(100000000, 1000)", "(-6, -4)", "(6, 5)", "(6,", "(6.0, 4)"])

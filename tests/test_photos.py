@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from activation_study.core.errors import StudyError
-from activation_study.data import photos, prepare
+from activation_study.data import entries, photos, prepare
 
 
 def picture(path: Path, pixels, **options) -> None:
@@ -179,7 +179,7 @@ def test_deep_pixels_are_refused_in_any_case(tmp_path, mode):
 )
 def test_wrong_sizes_and_modes(change, key):
     with pytest.raises(StudyError, match=rf"^datasets\.t\.{key}: "):
-        prepare.check_entry("t", {"source": "folder", "path": "x"} | change)
+        entries.check_entry("t", {"source": "folder", "path": "x"} | change)
 
 
 # --- what is not opened ----------------------------------------------------------------------------------
@@ -240,8 +240,8 @@ def test_odd_files_get_one_line(two, kind):
     with pytest.raises(StudyError, match=words) as error:
         prepare.load("pics", entry)
     assert str(error.value).isprintable()
-    assert prepare.fingerprint(entry) != ""
-    assert prepare.mem_mb(entry) >= prepare.PREPARING_MB
+    assert entries.fingerprint(entry) != ""
+    assert entries.mem_mb(entry) >= entries.PREPARING_MB
 
 
 def test_a_folder_of_a_name_that_is_not_utf8(tmp_path):
@@ -265,4 +265,4 @@ def test_a_lack_of_permission_gets_one_line(two, monkeypatch, method):
     monkeypatch.setattr(Path, method, denied)
     with pytest.raises(StudyError, match=r"^datasets\.pics\.path: .*Permission denied"):
         load(two)
-    assert prepare.fingerprint({"source": "folder", "path": str(two)}) != ""
+    assert entries.fingerprint({"source": "folder", "path": str(two)}) != ""

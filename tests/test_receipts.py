@@ -13,7 +13,7 @@ import pytest
 import small
 from activation_study.core import columns, files, parquet
 from activation_study.core.errors import StudyError
-from activation_study.data import prepare
+from activation_study.data import entries, prepare
 from activation_study.jobs import collect, job
 from activation_study.study import receipts
 from activation_study.study.study import Study
@@ -46,7 +46,7 @@ def _made(study):
         job.describe_activation(params, study.activation_file(name))
     for name in study.datasets():
         params = study.dataset_params(SimpleNamespace(dataset=name))
-        made_by = receipts.of_dataset(params, prepare.fingerprint(study.config["datasets"][name]))
+        made_by = receipts.of_dataset(params, entries.fingerprint(study.config["datasets"][name]))
         arrays = study.dataset_file(name).replace("json", "npz")
         prepare.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
     for run in study.runs.values():

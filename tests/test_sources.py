@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from activation_study.core.errors import StudyError
-from activation_study.data import prepare, public
+from activation_study.data import downloads, prepare, public
 from activation_study.data.arrays import DatasetUnavailable
 
 FASHION = {"source": "torchvision", "class": "FashionMNIST"}
@@ -139,11 +139,11 @@ def fashion(mnist_like, monkeypatch, tmp_path):
     """A tiny Fashion-MNIST whose checksums are the ones expected, and no source that works."""
     x, y, files = mnist_like
     monkeypatch.setattr(
-        public,
+        downloads,
         "FASHION_MNIST_SHA256",
         {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    monkeypatch.setattr(public, "SYSTEM_FASHION_MNIST", tmp_path / "system")
+    monkeypatch.setattr(downloads, "SYSTEM_FASHION_MNIST", tmp_path / "system")
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", ["http://127.0.0.1:1/"])
     _put_on_path(monkeypatch, tmp_path, "#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n")
     return x, y, files
@@ -186,7 +186,7 @@ def test_a_damaged_cache_is_noticed_and_repaired(fashion, tmp_path, damage):
 
 
 def test_a_gzip_bomb_is_cut_short(fashion, tmp_path, monkeypatch):
-    monkeypatch.setattr(public, "FASHION_MNIST_BYTES", 1000)
+    monkeypatch.setattr(downloads, "FASHION_MNIST_BYTES", 1000)
     write_gz(tmp_path / "system", fashion[2] | {"train-images-idx3-ubyte": bytes(10**7)})
     with pytest.raises(DatasetUnavailable, match="train-images-idx3-ubyte has SHA-256"):
         prepare.load("f", FASHION, tmp_path / "cache")
@@ -241,8 +241,8 @@ def test_no_source_gives_one_line_that_names_them_all(fashion, tmp_path):
 
 def test_a_server_that_never_answers_costs_seconds(fashion, tmp_path, monkeypatch):
     """One connection, given up after NETWORK_TIMEOUT; how long that took is not asked, as the machine may be busy."""
-    assert public.NETWORK_TIMEOUT <= 30
-    monkeypatch.setattr(public, "NETWORK_TIMEOUT", 0.3)
+    assert downloads.NETWORK_TIMEOUT <= 30
+    monkeypatch.setattr(downloads, "NETWORK_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [address])
@@ -255,7 +255,7 @@ def test_a_server_that_never_answers_costs_seconds(fashion, tmp_path, monkeypatc
     assert socket.getdefaulttimeout() is None
 
 
-@pytest.mark.skipif(not public.SYSTEM_FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(not downloads.SYSTEM_FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
 def test_the_real_fashion_mnist_has_the_published_checksums(tmp_path):
     arrays = prepare.load("f", FASHION, tmp_path)
     assert arrays.x.shape == (70_000, 784)

@@ -322,7 +322,7 @@ def test_another_process_makes_the_same_split_without_the_heavy_libraries(tmp_pa
         "                 input_transform='gaussianised').digest)\n"
         "print({'torchvision', 'sklearn', 'pandas', 'PIL', 'mnist1d'} & set(sys.modules))\n"
     )
-    source = str(Path(prepare.__file__).parents[1])
+    source = str(Path(prepare.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": source, "PYTHONHASHSEED": "123", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, *map(str, files)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

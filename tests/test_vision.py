@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from activation_study.core.errors import StudyError
-from activation_study.data import prepare, public, vision
+from activation_study.data import entries, prepare, public, vision
 from activation_study.data.arrays import DatasetUnavailable
 
 EXAMPLES = {"EMNIST": {"split": "letters"}}
@@ -29,7 +29,7 @@ EXAMPLES = {"EMNIST": {"split": "letters"}}
 
 
 def examine(class_name: str, **more) -> None:
-    prepare.examine("t", {"source": "torchvision", "class": class_name, "target": 0.5} | more)
+    entries.examine("t", {"source": "torchvision", "class": class_name, "target": 0.5} | more)
 
 
 def in_torchvision() -> dict[str, type]:
@@ -128,18 +128,18 @@ def test_a_missing_package_is_said_before_training(monkeypatch):
 def test_folders_and_unusable_classes_are_refused_without_torchvision():
     for name in (*vision.FOLDERS, *vision.UNUSABLE):
         with pytest.raises(StudyError, match=r"^datasets\.t\.class: "):
-            prepare.check_entry("t", {"source": "torchvision", "class": name, "root": "x"})
+            entries.check_entry("t", {"source": "torchvision", "class": name, "root": "x"})
 
 
 def test_other_sources_are_examined_without_torch():
     code = (
-        "import sys; from activation_study.data import prepare as datasets\n"
+        "import sys; from activation_study.data import entries\n"
         "for entry in ({'source': 'digits'}, {'source': 'npz', 'path': 'a.npz'},\n"
         "              {'source': 'torchvision', 'class': 'FashionMNIST'}):\n"
-        "    datasets.examine('d', entry); datasets.fingerprint(entry); datasets.mem_mb(entry)\n"
+        "    entries.examine('d', entry); entries.fingerprint(entry); entries.mem_mb(entry)\n"
         "print([m for m in ('torch', 'torchvision', 'PIL', 'unittest.mock') if m in sys.modules])"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(prepare.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

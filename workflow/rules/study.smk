@@ -1,7 +1,7 @@
 import os
 import sys
 
-from activation_study.data import prepare
+from activation_study.data import entries
 from activation_study.jobs import console, progress
 from activation_study.study import receipts
 from activation_study.study.config import merged
@@ -26,7 +26,7 @@ try:
     AGAIN = {}
     if workflow.is_main_process:
         for name in STUDY.datasets():
-            prepare.examine(name, STUDY.config["datasets"][name])
+            entries.examine(name, STUDY.config["datasets"][name])
         AGAIN = receipts.to_make_again(STUDY)
 except StudyError as error:
     sys.exit(f"error: {error}")

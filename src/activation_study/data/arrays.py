@@ -8,7 +8,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,22 @@ from activation_study.core.text import one_line, plain
 
 class DatasetUnavailable(StudyError):
     """The data cannot be had now, through no fault of the configuration: the rest of the study can go on."""
+
+
+MAX_BYTES = 4 * 2**30  # data stay in memory; whatever declares more than this is refused before it is read
+
+
+class Raw(NamedTuple):
+    """Samples as a source gives them.
+
+    x: [N, ...] numbers; y: [N] integer labels; official_test: [N] bool, or None where the source has no test
+    set of its own; source: one line for the report.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    official_test: np.ndarray | None
+    source: str
 
 
 @dataclass(frozen=True)

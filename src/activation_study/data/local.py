@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from activation_study.core.errors import StudyError
-from activation_study.core.text import plain
+from activation_study.core.text import one_line, plain
 from activation_study.data import identity, photos
-from activation_study.data.public import MAX_BYTES, Raw, one_line
+from activation_study.data.arrays import MAX_BYTES, Raw
 
 PACKED_MOST = 100
 """Times that an array may be larger than its place in the archive, if it is larger than UNPACKED_FREE."""

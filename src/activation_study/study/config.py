@@ -18,7 +18,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
 from activation_study.core.yaml_schemas import listed
-from activation_study.data import prepare
+from activation_study.data import entries as data_entries
 
 __all__ = ["ROOT", "factor_defaults", "family", "merged", "read", "repeats", "schema", "validated"]
 
@@ -101,7 +101,7 @@ def validated(config: Mapping[str, Any]) -> dict[str, Any]:
         config["activations"][name] = entry = entries.completed(name, entry)
         entries.check(name, entry, allow_modules=config["allow_modules"])
     for name, entry in config["datasets"].items():
-        prepare.check_entry(name, entry)
+        data_entries.check_entry(name, entry)
     for optimiser, rates in config["learning_rates"].items():
         if sorted(set(rates)) != rates:
             raise StudyError(f"learning_rates.{optimiser}: {shown(rates)} must increase strictly")

@@ -22,7 +22,7 @@ from activation_study.core.descriptions import activation as described_activatio
 from activation_study.core.descriptions import dataset as described_dataset
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
-from activation_study.data import prepare
+from activation_study.data import entries
 from activation_study.study.code import STEPS, sources_digest
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def stale(study: Study) -> dict[str, str]:
             described[name] = _read(described_activation, path, wrong)
     for name in study.datasets():
         path = study.dataset_file(name)
-        fingerprint = prepare.fingerprint(study.config["datasets"][name])
+        fingerprint = entries.fingerprint(study.config["datasets"][name])
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = _read(described_dataset, path, wrong)
     described, manifests = ({n: d for n, d in found.items() if d is not None} for found in (described, manifests))

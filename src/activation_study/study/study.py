@@ -19,7 +19,7 @@ from activation_study.activations import entries
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
-from activation_study.data import prepare
+from activation_study.data import entries as data_entries
 from activation_study.study import code
 from activation_study.study.config import factor_defaults, merged, repeats, validated
 
@@ -199,11 +199,11 @@ class Study:
 
     def dataset_fingerprint(self, wildcards: Any) -> str:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
-        return prepare.fingerprint(self.config["datasets"][wildcards.dataset])
+        return data_entries.fingerprint(self.config["datasets"][wildcards.dataset])
 
     def dataset_mem_mb(self, wildcards: Any) -> int:
         """Memory that preparing the dataset needs at most, in MB, by what its files declare."""
-        return prepare.mem_mb(self.config["datasets"][wildcards.dataset])
+        return data_entries.mem_mb(self.config["datasets"][wildcards.dataset])
 
     def activation_params(self, wildcards: Any) -> dict[str, Any]:
         name = wildcards.activation
