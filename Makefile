@@ -61,6 +61,7 @@ lint: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m snakemake --lint
 
 faults: env

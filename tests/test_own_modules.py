@@ -83,12 +83,16 @@ def test_a_circle_of_imports_ends(here):
 
 
 def test_installed_packages_are_not_followed():
-    """But a package that lies elsewhere, as one's own does, is."""
     (package, loader) = own_modules.files({"module": "yaml.loader:Loader"})
     assert (package.name, loader.name) == ("__init__.py", "loader.py")
-    own = {file.name for file in own_modules.files({"module": "activation_study.text:shown"})}
-    assert own == {"__init__.py", "text.py"}
-    assert "errors.py" in {file.name for file in own_modules.files({"module": "activation_study.files:replacing"})}
+
+
+def test_the_study_s_own_code_counts_by_itself(here):
+    """A comment in it would else train the runs of its activations again."""
+    _write(here, own_a="from activation_study.core import text\nimport own_b", own_b="")
+    assert _names("own_a:Mine", here) == ["own_a.py", "own_b.py"]
+    assert own_modules.files({"module": "activation_study.activations:PaperRReLU"}) == []
+    assert own_modules.digest({"module": "activation_study.activations:PaperRReLU"}) == ""
 
 
 @pytest.mark.parametrize("name", ["random", "json", "math", "torch", "numpy"])

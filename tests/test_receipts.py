@@ -15,7 +15,7 @@ from activation_study.core import columns, files, parquet
 from activation_study.core.errors import StudyError
 from activation_study.data import entries, prepare
 from activation_study.jobs import collect, job
-from activation_study.study import receipts
+from activation_study.study import code, receipts
 from activation_study.study.study import Study
 
 PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
@@ -122,8 +122,8 @@ def test_another_definition_makes_the_activation_stale_and_no_other(results):
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["activation", "dataset", "train", "tables"])
 def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
-    package = receipts._package
-    monkeypatch.setattr(receipts, "_package", lambda asked: package(asked) + ("!" if asked == step else ""))
+    real = code.digest
+    monkeypatch.setattr(code, "digest", lambda asked: real(asked) + ("!" if asked == step else ""))
     study = _study()
     expected = {
         "activation": {study.activation_file(name) for name in study.activations()},

@@ -7,7 +7,6 @@ rule ledger:
         measurements=rules.tables.output.measurements,
         cost=rules.tables.output.cost,
         claims=STUDY.config["claims"],
-        code=sources(*STEPS["ledger"]),
         again=again,
     output:
         ledger=f"{STUDY.results}/tables/ledger.parquet",
@@ -19,6 +18,7 @@ rule ledger:
     resources:
         mem_mb=4000,
     params:
+        code=code.digest("ledger"),
         config=STUDY.digest,
     script:
         "../../scripts/judge_claims.py"

@@ -1,7 +1,6 @@
 rule cost:
     input:
         constants=rules.activation.output[0],
-        code=sources(*STEPS["cost"]),
         again=again,
         own=STUDY.activation_sources,
     output:
@@ -15,6 +14,7 @@ rule cost:
     resources:
         mem_mb=STUDY.cost_mem_mb(),
     params:
+        code=code.digest("cost"),
         cost=STUDY.cost_params,
     script:
         "../../scripts/measure_cost.py"

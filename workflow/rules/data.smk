@@ -6,7 +6,6 @@ wildcard_constraints:
 
 rule dataset:
     input:
-        code=sources(*STEPS["dataset"]),
         again=again,
     output:
         arrays=f"{STUDY.results}/data/{{dataset}}.npz",
@@ -18,6 +17,7 @@ rule dataset:
     resources:
         mem_mb=STUDY.dataset_mem_mb,
     params:
+        code=code.digest("dataset"),
         dataset=STUDY.dataset_params,
         fingerprint=STUDY.dataset_fingerprint,
     script:
@@ -26,7 +26,6 @@ rule dataset:
 
 rule activation:
     input:
-        code=sources(*STEPS["activation"]),
         again=again,
         own=STUDY.activation_sources,
     output:
@@ -40,6 +39,7 @@ rule activation:
     resources:
         mem_mb=1500,
     params:
+        code=code.digest("activation"),
         activation=STUDY.activation_params,
     script:
         "../../scripts/describe_activation.py"

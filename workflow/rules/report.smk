@@ -2,7 +2,6 @@ rule report:
     input:
         rules.tables.output,
         ledger=rules.ledger.output,
-        code=sources(*STEPS["report"]),
         again=again,
         assets=STUDY.report_assets(),
     output:
@@ -23,6 +22,7 @@ rule report:
     resources:
         mem_mb=4000,
     params:
+        code=code.digest("report"),
         report=STUDY.report_params,
     script:
         "../../scripts/make_report.py"

@@ -3,9 +3,8 @@ import sys
 
 from activation_study.data import entries
 from activation_study.jobs import console, progress
-from activation_study.study import receipts
+from activation_study.study import code, receipts
 from activation_study.study.config import merged
-from activation_study.study.code import STEPS, sources, sources_digest
 from activation_study.core.errors import StudyError
 from activation_study.study.study import Study
 

@@ -11,7 +11,6 @@ rule tables:
             f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()
         ),
         datasets=collect(f"{STUDY.results}/data/{{dataset}}.json", dataset=STUDY.datasets()),
-        code=sources(*STEPS["tables"]),
         again=again,
     output:
         runs=f"{STUDY.results}/tables/runs.parquet",
@@ -34,6 +33,7 @@ rule tables:
     resources:
         mem_mb=4000,
     params:
+        code=code.digest("tables"),
         config=STUDY.digest,
     script:
         "../../scripts/collect_tables.py"

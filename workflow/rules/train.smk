@@ -1,6 +1,3 @@
-TRAINING_CODE = sources_digest(*STEPS["train"])
-
-
 rule train:
     input:
         arrays=rules.dataset.output.arrays,
@@ -25,7 +22,6 @@ rule train:
         gpu=STUDY.gpus,
     params:
         run=STUDY.run_params,
-        # Not as inputs: whenever a job ends, Snakemake looks at every input of all that wait.
-        code=TRAINING_CODE,
+        code=code.digest("train"),
     script:
         "../../scripts/train.py"

@@ -27,7 +27,8 @@ from activation_study.core.text import one_line, plain, shown
 def files(entry: Mapping[str, Any]) -> list[Path]:
     """The Python file behind a ``module`` entry, and those of one's own that it imports; none for the other kinds.
 
-    Of what Python or the installed packages bring, the file itself counts, not what that imports.
+    Of what Python or the installed packages bring, the file itself counts, not what that imports; nothing of this
+    package, as its code counts by its steps.
 
     Raises:
         StudyError: one of the names is also that of a module of Python's or of an installed package.
@@ -40,6 +41,8 @@ def files(entry: Mapping[str, Any]) -> list[Path]:
     while waiting:
         module = waiting.pop()
         top = module.partition(".")[0]
+        if top == __name__.partition(".")[0]:
+            continue
         if top not in ours:
             spec = _find(top)
             ours[top] = spec is not None and not _installed(spec)

@@ -1,4 +1,8 @@
-"""Which files of this package a step's result depends on, so that editing one of them reruns the step."""
+"""Which code a step's result depends on, as a digest: a change of what it computes makes the result again.
+
+What is hashed is the syntax tree of the modules that do the work and of all that they import: no comment, docstring or
+layout counts. Of the tables it is the columns' names and types, not what they are said to mean.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,66 @@ import ast
 import functools
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
+
+from activation_study.core.columns import TABLES
 
 PACKAGE = Path(__file__).resolve().parents[1]
+APART = {"core.columns", "data.downloads"}
+"""Modules that do not count: the tables' columns do by themselves, and downloads are held to their checksums."""
+
+
+class Step(NamedTuple):
+    """The modules that do the work of a rule, and the tables that it writes."""
+
+    modules: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+
+
 STEPS = {
-    "activation": ("activations.portrait",),
-    "dataset": ("data.prepare",),
-    "train": ("training.run", "training.device"),
-    "cost": ("cost.measure",),
-    "tables": ("jobs.collect",),
-    "ledger": ("jobs.judge",),
-    "report": ("report.page",),
+    "activation": Step(("activations.portrait",)),
+    "dataset": Step(("data.prepare",)),
+    "train": Step(("training.run", "training.device"), ("runs", "curves", "layers", "measurements", "timings", "jobs")),
+    "cost": Step(("cost.measure",), ("cost",)),
+    "tables": Step(("jobs.collect",), ("experiments", "activations", "portraits", "datasets", "gaps")),
+    "ledger": Step(("jobs.judge",), ("ledger", "ledger_cells")),
+    "report": Step(("report.page",)),
 }
-"""The modules that do the work of each rule."""
 
 
-def sources(*modules: str) -> tuple[str, ...]:
-    """The files of these modules of the package and of all that they import from it, sorted.
+@functools.cache
+def digest(step: str) -> str:
+    """SHA-256 of the code of a rule and of the form of its tables."""
+    modules, tables = STEPS[step]
+    found = hashlib.sha256()
+    for module in modules_of(*modules):
+        found.update(f"{module}\n{meaning(_file(module).read_text(encoding='utf-8'))}\n".encode())
+    for table in tables:
+        found.update(repr((table, [(name, column.type) for name, column in TABLES[table].items()])).encode())
+    return found.hexdigest()
 
-    Imports are read from the source, wherever they stand; nothing is run.
-    """
-    return tuple(relative(file) for file in sorted({file for module in modules for file in _closure(module)}))
+
+def modules_of(*modules: str) -> tuple[str, ...]:
+    """These modules of the package and all that they import from it wherever that stands, but those apart; sorted."""
+    import grimp  # takes a while
+
+    graph = grimp.build_graph(PACKAGE.name, cache_dir=None)
+    whole = [f"{PACKAGE.name}.{module}" for module in modules]
+    found = {*whole}.union(*map(graph.find_upstream_modules, whole))
+    return tuple(sorted({name.partition(".")[2] for name in found} - APART))
+
+
+def meaning(source: str) -> str:
+    """The source without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def relative(file: str | Path) -> str:
@@ -34,38 +78,6 @@ def relative(file: str | Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-@functools.cache
-def _closure(module: str) -> tuple[Path, ...]:
-    found: set[Path] = set()
-    waiting = [_file(module)]
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += _imported(file)
-    return tuple(sorted(found))
-
-
-def sources_digest(*modules: str) -> str:
-    """SHA-256 over those files, names and contents."""
-    digest = hashlib.sha256()
-    for file in sorted({file for module in modules for file in _closure(module)}):
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def _file(module: str) -> Path:
     path = PACKAGE.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _imported(file: Path) -> list[Path]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
-            inside = node.module.split(".")[1:]
-            names += [".".join(inside)] * bool(inside) + [".".join([*inside, alias.name]) for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names += [a.name.partition(".")[2] for a in node.names if a.name.startswith(f"{PACKAGE.name}.")]
-    return [_file(name) for name in names if _file(name).exists()]  # a name may be a function, not a module

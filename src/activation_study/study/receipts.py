@@ -23,7 +23,7 @@ from activation_study.core.descriptions import dataset as described_dataset
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.data import entries
-from activation_study.study.code import STEPS, sources_digest
+from activation_study.study import code
 
 if TYPE_CHECKING:
     from activation_study.study.study import Study
@@ -52,8 +52,8 @@ def of_cost(params: Mapping[str, Any], description: Mapping[str, Any]) -> Receip
 
 def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: Mapping[str, Any]) -> Receipt:
     """For ``Run.params``, the activation's description and the dataset's manifest."""
-    code = _code("train", params["settings"]["activation"])
-    return {"params": params, "code": code, "constants": _constants(description), "data": manifest["sha256"]}
+    made_by = {"params": params, "code": _code("train", params["settings"]["activation"])}
+    return made_by | {"constants": _constants(description), "data": manifest["sha256"]}
 
 
 def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
@@ -235,18 +235,13 @@ def _on(tables: Receipt, step: str) -> Receipt:
 
 
 @functools.cache
-def _package(step: str) -> str:
-    return sources_digest(*STEPS[step])
-
-
-@functools.cache
 def _own(module: str) -> str:
     return own_modules.digest({"module": module})
 
 
 def _code(step: str, entry: Mapping[str, Any] | None = None) -> str:
     own = _own(entry["module"]) if entry and "module" in entry else ""
-    return hashlib.sha256(f"{_package(step)}{own}".encode()).hexdigest()
+    return hashlib.sha256(f"{code.digest(step)}{own}".encode()).hexdigest()
 
 
 def _constants(description: Mapping[str, Any]) -> str:
