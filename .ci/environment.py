@@ -18,7 +18,7 @@ HEAD = """\
 #
 # Python is conda's. The packages are PyPI's, in the versions of requirements.lock and with its hashes, without which
 # pip takes none, so that both ways give the same numbers: conda's builds of them come later and link other libraries.
-# `make lock` writes this file; tests/test_environment.py holds the two together.
+# `make lock` writes this file; tests/project/test_environment.py holds the two together.
 name: activation_study
 channels:
   - conda-forge

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import checks
 import pandas as pd
 
 from activation_study.report.figures.theme import SERIES, VARIABLES
-from browser import checks
 
 HEAVIEST = 4_000
 """Elements of a figure, beyond which it should have been rasterised."""

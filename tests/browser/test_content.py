@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import checks
+import content_checks
 import pandas as pd
 import pytest
-
-from browser import checks, content_checks
-from browser.checks import Visit, planted
+from checks import Visit, planted
 
 pytestmark = pytest.mark.browser
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from browser.checks import Visit, planted
+from checks import Visit, planted
 
 pytestmark = pytest.mark.browser
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import checks
 import pytest
-
-from browser import checks
-from browser.checks import Visit, planted
+from checks import Visit, planted
 
 pytestmark = pytest.mark.browser
 

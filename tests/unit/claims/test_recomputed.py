@@ -1,0 +1,243 @@
+"""Rows of the ledger once more, in plain pandas and scipy: none of the study's statistics is used here.
+
+Each recomputation takes the tables and returns one number per cell and replicate, positive as claimed; the tests,
+Holm's correction and the verdict follow from those. It serves for made-up tables as for a real study's.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import made_up_tables
+from scipy import stats
+
+from activation_study.claims import file as claims_file
+from activation_study.claims.ledger import evaluate
+from activation_study.study.config import ROOT
+from activation_study.study.study import Study
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frozen_garbage")]
+CELL = ["dataset", "depth"]
+SEED = [*CELL, "replicate"]
+
+
+def of(t, experiment, role="evaluation", **factors):
+    """The experiment's replicas with these factors, by cell and replicate."""
+    runs = t["runs"].merge(t["experiments"].query("experiment == @experiment"), on="run")
+    runs = runs[(runs["role"] == role) & ~runs["status"].isin(["no_data", "pruned"])]
+    for name, value in factors.items():
+        runs = runs[runs[name] == value]
+    return runs.set_index(SEED)
+
+
+def log_time(runs):
+    return np.log(runs["time_to_target"].fillna(np.inf).clip(1, runs["horizon"]))
+
+
+def probed(t, runs, table="layers"):
+    """The rows of a table that belong to these replicas, hidden layers only."""
+    rows = runs.reset_index()[["run", *SEED]].merge(t[table].query("role == 'evaluation'"), on=["run", "replicate"])
+    return rows[rows["layer"] <= rows["depth"]]
+
+
+def mean_decay(t, runs):
+    rows = probed(t, runs)
+    rows = rows[~rows["gradient_zero"].eq(True).groupby([rows[k] for k in (*SEED, "step")]).transform("all")]
+    rows["y"] = rows["gradient_norm_log10"].mask(rows["gradient_zero"] == True, -45)  # noqa: E712
+    rows = rows.dropna(subset="y")
+    return rows.groupby([*SEED, "step"]).apply(lambda g: np.polyfit(g["layer"], g["y"], 1)[0]).groupby(SEED).mean()
+
+
+def slope_over(doses, values):
+    """Change of the least-squares line from the first dose to the last, per replica."""
+    table = pd.concat(values, axis=1, keys=doses).dropna()
+    return pd.Series(np.polyfit(doses, table.T, 1)[0] * (max(doses) - min(doses)), table.index)
+
+
+def c01_1(t):
+    shifts, names = [0, 0.5, 1, 2], ["relu", "tanh", "elu"]
+    runs = {(s, a): of(t, "input_shift", activation=a, input_shift=s) for s in shifts for a in names}
+    return slope_over(shifts, [sum(log_time(runs[s, a]) for a in names) / 3 for s in shifts])
+
+
+def c02(t):
+    runs = of(t, "input_distribution")
+    runs["gap"] = runs["train_accuracy"] - runs["test_accuracy"]
+    gap = runs.groupby([*SEED, "input_transform"])["gap"].mean().unstack()
+    return gap["heavy_tailed"] - gap["gaussianised"]
+
+
+def c09(t):
+    runs = of(t, "saturated_start").reset_index()
+    rows = runs.merge(t["measurements"].query("measurement == 'saturation'"), on=["run", "replicate"], how="left")
+    rows = rows.sort_values("step")
+
+    def left(g):
+        s, v = g["step"].to_numpy(), g["value"].to_numpy()
+        first = np.flatnonzero(v <= 0.5)
+        if not len(first) or g["status"].iloc[0] == "diverged":
+            return math.log(g["horizon"].iloc[0])
+        i = first[0]
+        return math.log(max(1, s[i] if i == 0 else np.interp(0.5, v[[i, i - 1]], s[[i, i - 1]])))
+
+    time = rows.groupby([*SEED, "initial_bias", "activation"]).apply(left).unstack().mean(axis=1, skipna=False)
+    time = time.unstack()
+    return slope_over([0, 2, 2, 4, 4, 6, 6], [time[b] for b in (0, -2, 2, -4, 4, -6, 6)])
+
+
+def c10_2(t):
+    return mean_decay(t, of(t, "plain_sgd", activation="relu"))
+
+
+def c12_1(t):
+    rows = of(t, "slope_sweep").reset_index().merge(t["measurements"], on=["run", "replicate"])
+    rows = rows[rows["measurement"] == "noise_gain"].assign(log=lambda r: np.log(r["value"]))
+    gain = rows.groupby([*SEED, "activation"])["log"].mean().unstack()
+    doses = {"leaky_0": 0, "leaky_relu": 0.01, "leaky_0_1": 0.1, "very_leaky_relu": 0.1818, "leaky_11_48": 0.2292,
+             "leaky_0_25": 0.25, "leaky_0_5": 0.5, "identity": 1}  # fmt: skip
+    return slope_over(list(doses.values()), [gain[name] for name in doses])
+
+
+def c16_1(t):
+    biases = [0, -0.15, -0.3, -0.45]
+    rows = [probed(t, of(t, "negative_bias", activation="relu", initial_bias=bias)) for bias in biases]
+    last = [r[r["step"] == r.groupby(SEED)["step"].transform("max")].groupby(SEED)["dead"].mean() for r in rows]
+    return slope_over([0, 1, 2, 3], last)
+
+
+def c19_1(t):
+    time = [log_time(of(t, "zig_zag", activation="relu", centred=centred)) for centred in (False, True)]
+    return (time[0] - time[1]).dropna()
+
+
+def c27(t):
+    a, b = (of(t, "core", activation=name)["test_accuracy"] for name in ("very_leaky_relu", "leaky_relu"))
+    return (a - b).dropna()
+
+
+def c28_1(t):
+    def plateau(runs):
+        rows = probed(t | {"curves": t["curves"].assign(layer=0)}, runs, "curves").dropna(subset="train_loss")
+        rows = rows.sort_values("step")
+        rows["below"] = rows["train_loss"] < 0.9 * math.log(10)
+        before = rows[~rows.groupby(SEED)["below"].cummax()].groupby(SEED)[["step", "train_loss"]].last()
+        after = rows[rows["below"]].groupby(SEED)[["step", "train_loss"]].first()
+        share = (before["train_loss"] - 0.9 * math.log(10)) / (before["train_loss"] - after["train_loss"])
+        step = before["step"] + share * (after["step"] - before["step"])
+        return np.log(step.mask(runs["status"] == "diverged").fillna(np.inf).clip(1, runs["horizon"]))
+
+    runs = [of(t, "slope_noise", activation=name) for name in ("leaky_0_5", "rrelu_narrow", "rrelu_article")]
+    return -slope_over([0, 0.5, 1], [plateau(r) for r in runs])
+
+
+def c34(t):
+    runs = of(t, "convergence")
+    runs["loss"] = np.log(runs["train_loss"].clip(lower=1e-7))
+    loss = runs.groupby([*SEED, "activation"])["loss"].mean().unstack()
+    return (loss["very_leaky_relu"] + loss["leaky_0_25"]) / 2 - loss["relu"]
+
+
+def c35_2(t):
+    runs = t["runs"].merge(t["experiments"].query("experiment == 'stability'"), on="run").query("role == 'tuning'")
+    stop = runs[runs["status"] != "diverged"].groupby("run")["steps_done"].min().rename("step").reset_index()
+    key = ["run", "replicate", "learning_rate", "step"]
+    points = t["curves"].query("role == 'tuning'")[[*key, "validation_accuracy"]]
+    runs = runs.drop(columns="validation_accuracy").merge(stop, on="run").merge(points, on=key, how="left")
+    best = runs["run"].map(runs[runs["selected"] == True].groupby("run")["learning_rate"].first())  # noqa: E712
+    chance = (runs["validation_accuracy"] <= 0.12) & (runs["learning_rate"] > best)
+    runs["lost"] = chance | (runs["status"] == "diverged")
+    lost = runs.groupby([*SEED, "activation"])["lost"].mean().unstack()
+    return (lost["relu"] - lost["elu"]).dropna()
+
+
+def c38(t):
+    runs = of(t, "batch_norm").query("normalisation != 'noisy_batch'")
+    accuracy = runs.set_index(["normalisation", "activation"], append=True)["test_accuracy"].unstack()
+    lead = (accuracy[["tanh", "relu", "leaky_relu", "elu"]].mean(axis=1) - accuracy["sigmoid"]).unstack()
+    return (lead["none"] - lead["batch"]).dropna()
+
+
+ROWS = {
+    "C01.1": (c01_1, 0.0953), "C02": (c02, 0.01), "C09": (c09, 2.3026), "C10.2": (c10_2, 0.05),
+    "C12.1": (c12_1, 0.0953), "C16.1": (c16_1, 0.05), "C19.1": (c19_1, 0.0953), "C27": (c27, 0.01),
+    "C28.1": (c28_1, 0.0953), "C34": (c34, 0.0953), "C35.2": (c35_2, 0.05), "C38": (c38, 0.01),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Made-up tables, and their ledger."""
+    tables = made_up_tables(Study.from_file(ROOT / "config.yaml"))
+    return tables, evaluate(claims_file.read(), tables).rows.set_index("row")
+
+
+def stratified(values):
+    """Mean over cells, its standard error and Satterthwaite's degrees of freedom."""
+    cells = values.groupby(CELL)
+    parts, n = cells.var() / cells.count(), cells.count()
+    return cells.mean().mean(), parts.sum() ** 0.5 / len(n), parts.sum() ** 2 / (parts**2 / (n - 1)).sum()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_recomputed(study, name):
+    tables, ledger = study
+    recompute, smallest = ROWS[name]
+    row, values = ledger.loc[name], recompute(tables).dropna()
+    estimate, se, df = stratified(values)
+    assert row["smallest"] == smallest
+    assert (row["n"], row["cells"]) == (len(values), len(values.groupby(CELL)))
+    assert row["estimate"] == pytest.approx(estimate, rel=1e-9, abs=1e-12)
+    half = stats.t.ppf(0.975, df) * se
+    assert (row["low"], row["high"]) == pytest.approx((estimate - half, estimate + half), rel=1e-9, abs=1e-12)
+    if row["type"] == "equivalence":
+        p = max(stats.t.sf((estimate + smallest) / se, df), stats.t.cdf((estimate - smallest) / se, df))
+    else:
+        p = stats.t.sf(estimate / se, df)
+    assert row["p_superior_raw"] == pytest.approx(p, rel=1e-6, abs=1e-12)
+    assert row["superiority_probability"] == pytest.approx(((np.sign(values) + 1) / 2).groupby(CELL).mean().mean())
+
+
+def test_cost_recomputed(study):
+    tables, ledger = study
+    cost = tables["cost"].query("quantity == 'step' and activation == 'elu'")
+    se = np.log(cost["ratio_high"] / cost["ratio_low"]) / (2 * stats.norm.ppf(0.975))
+    estimate, total = np.log(cost["ratio_to_relu"]).mean(), math.sqrt((se**2).sum()) / 3
+    df = (se**2).sum() ** 2 / (se**4 / 19).sum()
+    row = ledger.loc["C36.1"]
+    assert row["estimate"] == pytest.approx(estimate)
+    assert row["p_superior_raw"] == pytest.approx(stats.t.sf(estimate / total, df), rel=1e-6)
+
+
+def test_policy_recomputed(study):
+    tables, ledger = study
+    regrets = []
+    for cell, runs in of(tables, "core", "tuning").query("selected").groupby(CELL):
+        best = runs.groupby("activation")["validation_accuracy"].mean().idxmax()
+        test = of(tables, "core").sort_index().loc[cell].groupby("activation")["test_accuracy"].mean()
+        regrets.append(test[best] - test["relu"])
+    assert ledger.loc["G1", "estimate"] == pytest.approx(np.mean(regrets))
+
+
+def test_holm_and_verdicts_recomputed(study):
+    """Holm's correction step by step over the whole family, then every verdict from the printed columns."""
+    ledger = study[1]
+    family = ledger[ledger["type"].isin(["difference", "equivalence", "trend", "threshold"])]
+    assert len(family) == 31
+    ordered, running = family["p_superior_raw"].fillna(1).sort_values(), 0.0
+    for place, (name, p) in enumerate(ordered.items()):
+        running = min(1.0, max(running, (len(ordered) - place) * p))
+        assert family.loc[name, "p_superior"] == pytest.approx(running)
+    for name, row in family.iterrows():
+        expected = (
+            ["inconclusive"] if row["informative_cells"] < 3
+            else ["reversed"] if row["p_reversed"] < 0.05
+            else ["negligible"] if row["p_negligible"] < 0.05
+            else ["supported", "inconclusive"] if row["p_superior"] < 0.05
+            else ["inconclusive"]
+        )  # fmt: skip
+        assert row["verdict"] in expected, name
+        if row["verdict"] == "supported" and row["type"] != "equivalence":
+            assert row["estimate"] >= row["smallest"], name
+        if row["verdict"] == "inconclusive" and expected == ["supported", "inconclusive"]:
+            assert row["estimate"] < row["smallest"] or "heterogeneous" in row["reason"], name

@@ -1,0 +1,48 @@
+"""The report of the whole default study, on invented numbers: small enough, and with every figure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import whole_study
+from synthetic import PROVENANCE
+
+from activation_study.report import page as building
+from activation_study.report.page import build
+
+FIGURES = (
+    "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
+    "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time", "centredness",
+    "centring", "noise", "data-size", "portraits", "validity",
+)  # fmt: skip
+"""By their ids; those with a hyphen at the end there are several of."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = whole_study.write(tmp_path_factory.mktemp("tables"))
+    out = tmp_path_factory.mktemp("reports") / "default.html"
+    build("default", folder, out, PROVENANCE)
+    return out
+
+
+def test_it_is_small(built: Path):
+    assert built.stat().st_size < building.LARGEST
+
+
+def test_every_figure_is_there(built: Path):
+    found = re.findall(r'<figure id="figure-([^"]+)"', built.read_text(encoding="utf-8"))
+    lacking = [one for one in FIGURES if not any(id == one or (one[-1] == "-" and id.startswith(one)) for id in found)]
+    assert lacking == []
+
+
+def test_every_section_and_activation_has_an_address(built: Path):
+    html = built.read_text(encoding="utf-8")
+    linked = re.findall(r'<a href="#([^"]+)"', html[html.index("<nav") : html.index("</nav>")])
+    assert len(linked) >= 22
+    names = {*linked, "activation-relu", "activation-rrelu-paper", "activation-leaky-0-25"}
+    assert {name for name in names if f'<section id="{name}"' not in html} == set()

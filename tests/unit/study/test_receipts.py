@@ -1,0 +1,237 @@
+"""Results are judged by what made them."""
+
+import html
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import small
+
+from activation_study.core import columns, files, parquet
+from activation_study.core.errors import StudyError
+from activation_study.data import entries, prepare
+from activation_study.jobs import collect, job
+from activation_study.study import code, receipts
+from activation_study.study.study import Study
+
+PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
+
+
+class Named(dict):
+    __getattr__ = dict.__getitem__
+
+
+def _study(**changes):
+    core = small.CONFIG["experiments"]["core"] | {"activation": ["relu", "tanh"]}
+    data = {"blobs": {"source": "digits", "target": 0.6}}
+    return Study.from_config(
+        small.config(**{"experiments": {"core": core}, "datasets": data, "cost": {"measure": False}} | changes)
+    )
+
+
+def _inputs(study):
+    parts = {name: [study.run_file(run).replace("jobs", name) for run in study.runs.values()] for name in PARTS}
+    described = [study.activation_file(name) for name in study.activations()]
+    return Named(parts, cost=[], activations=described, datasets=[study.dataset_file(n) for n in study.datasets()])
+
+
+def _made(study):
+    """The study's results up to its tables, in the working directory, as the workflow's scripts make them."""
+    for name in study.activations():
+        params = study.activation_params(SimpleNamespace(activation=name))
+        job.describe_activation(params, study.activation_file(name))
+    for name in study.datasets():
+        params = study.dataset_params(SimpleNamespace(dataset=name))
+        made_by = receipts.of_dataset(params, entries.fingerprint(study.config["datasets"][name]))
+        arrays = study.dataset_file(name).replace("json", "npz")
+        prepare.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
+    for run in study.runs.values():
+        outputs = Named({name: study.run_file(run).replace("jobs", name) for name in PARTS})
+        manifest = study.dataset_file(run.factors["dataset"])
+        constants = study.activation_file(run.factors["activation"])
+        inputs = Named(constants=constants, manifest=manifest, arrays=manifest.replace("json", "npz"))
+        job.train(run.params, inputs, outputs, lambda line: None)
+    _collected(study)
+
+
+def _collected(study):
+    outputs = Named({name: study.table_file(name) for name in columns.TABLES}, dictionary=f"{study.results}/README.md")
+    collect.collect_tables(study, _inputs(study), outputs)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _made(_study())
+        yield folder
+
+
+@pytest.fixture
+def results(made, tmp_path, monkeypatch):
+    """A copy of the results, in the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_what_this_config_made_is_fresh(results):
+    assert receipts.stale(_study()) == {}
+    assert receipts.summary(receipts.to_make_again(_study())) == ""
+    _collected(_study())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": {"tuning": 2, "evaluation": 3}}, "settings.evaluation_seeds 2, now 3"),
+        ({"learning_rates": {"momentum": [0.01, 0.03, 0.1]}}, "settings.learning_rates [0.003, 0.03, 0.1], now [0.01"),
+        ({"training": {"probe_samples": 33}}, "settings.probe_samples 32, now 33"),
+        ({"datasets": {"blobs": {"source": "digits", "target": 0.7}}}, "settings.dataset.target 0.6, now 0.7"),
+    ],
+)
+def test_runs_of_another_config_are_named_and_never_collected(results, changes, said):
+    study = _study(**changes)
+    stale = receipts.stale(study)
+    assert [path for path in stale if "/runs/" in path] == [study.run_file(run) for run in study.runs.values()]
+    assert study.table_file("runs") not in stale  # it is made again because they are
+    assert said in next(iter(stale.values()))
+    assert said in receipts.summary(stale)
+    before = {path: Path(path).read_bytes() for path in (study.table_file("runs"), study.table_file("jobs"))}
+    with pytest.raises(StudyError) as caught:
+        _collected(study)
+    assert "2 of 2 results were not made by this config and code" in str(caught.value)
+    assert said in str(caught.value)
+    assert {path: Path(path).read_bytes() for path in before} == before
+
+
+@pytest.mark.slow
+def test_another_definition_makes_the_activation_stale_and_no_other(results):
+    study = _study(activations={"tanh": {"class": "Hardtanh"}})
+    stale = receipts.stale(study)
+    assert set(stale) == {study.activation_file("tanh")}
+    assert stale[study.activation_file("tanh")] == "made with entry.class 'Tanh', now 'Hardtanh'"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["activation", "dataset", "train", "tables"])
+def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
+    real = code.digest
+    monkeypatch.setattr(code, "digest", lambda asked: real(asked) + ("!" if asked == step else ""))
+    study = _study()
+    expected = {
+        "activation": {study.activation_file(name) for name in study.activations()},
+        "dataset": {study.dataset_file("blobs")},
+        "train": {study.run_file(run) for run in study.runs.values()},
+        "tables": {study.table_file("runs")},
+    }
+    stale = receipts.stale(study)
+    assert set(stale) == expected[step]
+    assert set(stale.values()) == {"made with other code"}
+
+
+@pytest.mark.slow
+def test_constants_and_data_of_another_origin_make_runs_stale(results):
+    """Files that carry the right receipt but hold other content, as after copying by hand."""
+    study = _study()
+    constants = files.read_json(study.activation_file("relu"))["constants"]
+    for path, key, value, word in (
+        (study.activation_file("relu"), "constants", constants | {"gain": 1.0}, "constants"),
+        (study.dataset_file("blobs"), "sha256", "0" * 64, "data"),
+    ):
+        whole = files.read_json(path)
+        files.write_json(whole | {key: value}, path)
+        stale = receipts.stale(study)
+        runs = [run for run in study.runs.values() if word == "data" or run.factors["activation"] == "relu"]
+        assert stale == {study.run_file(run): f"made with other {word}" for run in runs}
+        with pytest.raises(StudyError, match=rf"made with other {word}"):
+            _collected(study)
+        files.write_json(whole, path)
+
+
+@pytest.mark.slow
+def test_files_without_a_receipt_are_stale(results):
+    study = _study()
+    (run, _) = study.runs.values()
+    parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run))
+    assert receipts.stale(study) == {study.run_file(run): "nothing in it says what made it"}
+    for content in (b"", b"no table", b"\xff" * 100):
+        Path(study.run_file(run)).write_bytes(content)
+        assert set(receipts.stale(study)) == {study.run_file(run)}
+
+
+@pytest.mark.slow
+def test_a_receipt_changes_no_table(results):
+    study = _study()
+    (run, _) = study.runs.values()
+    table = parquet.read("jobs", study.run_file(run))
+    assert files.MADE_BY.encode() not in table.schema.metadata
+    noted = json.loads(pq.read_schema(study.run_file(run)).metadata[files.MADE_BY.encode()])
+    assert noted["params"] == run.params
+    assert table["code"].to_pylist() == [noted["code"]]
+    assert isinstance(table, pa.Table)
+
+
+@pytest.mark.slow
+def test_what_was_refused_is_tried_again_and_said(results):
+    study = _study(activations={"tanh": {"class": "SiLU", "inplace": True}})
+    job.describe_activation(study.activation_params(SimpleNamespace(activation="tanh")), study.activation_file("tanh"))
+    assert receipts.to_make_again(study)[study.activation_file("tanh")] == "refused"
+    (line,) = receipts.refused(study)
+    assert line.startswith("activations.tanh: SiLU(inplace=True) is not an activation")
+    assert "tanh" not in receipts.summary({study.activation_file("tanh"): "refused"})
+
+
+def test_the_code_of_ones_own_activation_is_in_the_receipt(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "own_for_receipts.py"
+
+    def code(text, entry):
+        file.write_text(text, encoding="utf-8")
+        receipts._own.cache_clear()
+        params = {"settings": {"activation": entry}}
+        return receipts.of_run(params, {"status": "", "constants": {}}, {"sha256": ""})["code"]
+
+    own, relu = {"module": "own_for_receipts:Mine"}, {"class": "ReLU"}
+    assert code("x = 1", own) == code("x = 1", own) != code("x = 2", own)
+    assert code("x = 1", relu) == code("x = 2", relu) != code("x = 1", own)
+
+
+def _page(study, receipt):
+    page = Path(study.page)
+    page.parent.mkdir(exist_ok=True)
+    text = html.escape(json.dumps(receipt))
+    page.write_text(f'<!doctype html>\n<meta name="activation-study-receipt" content="{text}">', encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_page_on_other_tables_is_stale(results):
+    study = _study()
+    right = receipts.of_report(receipts.found(study.table_file("runs")))
+    _page(study, right)
+    assert receipts.stale(study) == {}
+    for key in ("params", "code", "results"):
+        _page(study, right | {key: "another"})
+        assert set(receipts.stale(study)) == {study.page}
+    Path(study.page).write_text("<title>An older page</title>", encoding="utf-8")
+    assert receipts.stale(study) == {study.page: "nothing in it says what made it"}
+
+
+@pytest.mark.slow
+def test_tables_of_runs_that_were_made_again_are_stale(results):
+    """As after a copy that gave the old tables a newer time than the runs."""
+    study = _study()
+    whole = files.read_json(study.dataset_file("blobs"))
+    files.write_json(whole | {"sha256": "0" * 64}, study.dataset_file("blobs"))
+    for run in study.runs.values():
+        receipt = receipts.found(study.run_file(run)) | {"data": "0" * 64}
+        parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run), receipt)
+    assert receipts.stale(study) == {study.table_file("runs"): "made with other results"}
+    _collected(study)
+    assert receipts.stale(study) == {}
