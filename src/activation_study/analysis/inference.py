@@ -6,10 +6,10 @@ missing; nothing here claims anything about new datasets.
 
 What a nominal 95% covers was simulated, and is again in tests/unit/analysis/test_inference.py. Over three cells with
 normal noise as 1 : 2 : 3, at 3, 5 and 10 seeds: the t interval here 95.9%, 95.3% and 95.1%; the percentile bootstrap,
-which is not used, 81%, 88% and 92%. That holds at a given learning rate and for noise that is about normal. How the rate was chosen
-is not in the interval: of an activation tuned on three seeds, whose neighbouring rates differ by the noise of one seed,
-it covers 84% with ten. Nor is what is rare: where one network in a hundred diverges and falls by forty times the noise
-of the others, it covers 59%.
+which is not used, 81%, 88% and 92%. That holds at a given learning rate and for noise that is about normal. How the
+rate was chosen is not in the interval: of an activation tuned on three seeds, whose neighbouring rates differ by the
+noise of one seed, it covers 84% with ten. Nor is what is rare: where one network in a hundred diverges and falls by
+forty times the noise of the others, it covers 59%.
 """
 
 from dataclasses import dataclass, replace

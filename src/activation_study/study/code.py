@@ -12,6 +12,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import grimp
+
 from activation_study.core.columns import TABLES
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -43,7 +45,7 @@ def digest(step: str) -> str:
     modules, tables = STEPS[step]
     found = hashlib.sha256()
     for module in modules_of(*modules):
-        found.update(f"{module}\n{meaning(_file(module).read_text(encoding='utf-8'))}\n".encode())
+        found.update(f"{module}\n{_meaning_of(_file(module))}\n".encode())
     for table in tables:
         found.update(repr((table, [(name, column.type) for name, column in TABLES[table].items()])).encode())
     return found.hexdigest()
@@ -51,12 +53,20 @@ def digest(step: str) -> str:
 
 def modules_of(*modules: str) -> tuple[str, ...]:
     """These modules of the package and all that they import from it wherever that stands, but those apart; sorted."""
-    import grimp  # takes a while
-
-    graph = grimp.build_graph(PACKAGE.name, cache_dir=None)
+    graph = _imports(PACKAGE.name)
     whole = [f"{PACKAGE.name}.{module}" for module in modules]
     found = {*whole}.union(*map(graph.find_upstream_modules, whole))
     return tuple(sorted({name.partition(".")[2] for name in found} - APART))
+
+
+@functools.cache
+def _imports(package: str) -> grimp.ImportGraph:
+    return grimp.build_graph(package, cache_dir=None)
+
+
+@functools.cache
+def _meaning_of(file: Path) -> str:
+    return meaning(file.read_text(encoding="utf-8"))
 
 
 def meaning(source: str) -> str:
