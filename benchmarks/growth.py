@@ -16,18 +16,18 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import data
-import document
 import matplotlib
 import psutil
-import run
-import study_side
 import torch
-import workers
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+import data
+import document
+import run
+import study_side
+import workers
 from activation_study.training import device
 
 BASE = {"depth": 20, "width": 64, "batch": 128, "replicas": study_side.REPLICAS}

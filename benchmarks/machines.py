@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import document
 import pandas as pd
-import rounding
 
+import document
+import rounding
 from activation_study.cli.verify import OPPOSITE
 from activation_study.core.checked_tables import read_any
 

@@ -13,10 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-import document
-import study_side
 import torch
 
+import document
+import study_side
 from activation_study.activations import activation as activations
 from activation_study.activations import theory
 from activation_study.data import prepare

@@ -14,12 +14,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-import document
 import numpy as np
 import pandas as pd
+
+import document
 import pruning
 import study_side
-
 from activation_study.study.study import Study
 
 OLDEST = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}

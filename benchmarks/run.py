@@ -20,12 +20,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 import data
 import document
-import psutil
 import snakemake_side
 import study_side
-import torch
 import workers
 
 SUMMARY = document.BENCH / "summary.json"

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
+
 import document
 import run
-import torch
 import workers
-
 from activation_study.training.group import Chunk
 
 ROUNDS = 7

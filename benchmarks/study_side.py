@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import data
 import torch
 
+import data
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
 from activation_study.networks.mlp import StackedMLP

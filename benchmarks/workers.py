@@ -181,9 +181,10 @@ def _step_parts(**shape: Any) -> Work:
 @functools.cache
 def _loop(kind: str, depth: int, width: int, batch: int, activation: str, root: str) -> Work:
     """An epoch and its evaluation of one network: the ``usual`` loop, the ``fair`` one, or that one ``tuned``."""
+    from torch import nn
+
     import baselines
     import data
-    from torch import nn
 
     model = baselines.mlp(depth, width, getattr(nn, activation))
     tuned = kind == "tuned"

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from checks import Visit
-from synthetic import PROVENANCE, SMALL, write_tables
 
 from activation_study.report.page import build
+from checks import Visit
+from synthetic import PROVENANCE, SMALL, write_tables
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import checks
 import pandas as pd
 
+import checks
 from activation_study.report.figures.theme import SERIES, VARIABLES
 
 HEAVIEST = 4_000

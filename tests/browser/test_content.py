@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import checks
-import content_checks
 import pandas as pd
 import pytest
+
+import checks
+import content_checks
 from checks import Visit, planted
 
 pytestmark = pytest.mark.browser

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import checks
 import pytest
+
+import checks
 from checks import Visit, planted
 
 pytestmark = pytest.mark.browser

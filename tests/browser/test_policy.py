@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from checks import POLICY, Visit, unguarded
-from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 from activation_study.core import columns as schemas
 from activation_study.core import parquet
 from activation_study.report.page import build
+from checks import POLICY, Visit, unguarded
+from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 pytestmark = pytest.mark.browser
 

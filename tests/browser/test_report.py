@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import checks
 import pandas as pd
 import pytest
-from checks import Visit, planted
-from synthetic import PROVENANCE, Shape, write_tables
 
+import checks
 from activation_study.analysis import replicas
 from activation_study.report.page import build
 from activation_study.report.study_data import StudyData
+from checks import Visit, planted
+from synthetic import PROVENANCE, Shape, write_tables
 
 pytestmark = pytest.mark.browser
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
 from project import Call, Project
 
 # A stage is there while a process runs this script, and its logs or files fit.

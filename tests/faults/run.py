@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import disks
 import pyarrow.parquet as pq
 from kills import ALWAYS, SCRIPTS, Killed
+
 from project import Project, shared
 
 TABLES = "results/smoke/tables"

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+
 from kinds import KINDS, outcome
 
 ROUND = 200

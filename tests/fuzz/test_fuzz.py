@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from kinds import CLAIMS, CONFIG, KINDS, outcome, read_claims, read_config
 
 EXAMPLES = {"configs": 400, "claims": 250, "expressions": 150, "npz": 400, "images": 200, "tables": 200}

@@ -3,24 +3,24 @@
 import json
 from itertools import pairwise
 
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
 import baselines
 import data
 import document
 import growth
 import machines
-import pandas as pd
 import pruning
-import pytest
 import rounding
 import run as bench
 import snakemake_side
 import step_profile
 import study_side
-import torch
 import workers
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from activation_study.data.arrays import Arrays
 from activation_study.quantities.curves import probe_steps
 

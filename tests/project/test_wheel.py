@@ -13,8 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import small
 import yaml
+
+import small
 from planted import planted
 from synthetic import PROVENANCE, SMALL, write_tables
 

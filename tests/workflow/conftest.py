@@ -1,6 +1,7 @@
 """One finished study for all tests; each derives its own from a copy."""
 
 import pytest
+
 from project import Project, shared
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from project import smoke
 
 pytestmark = pytest.mark.slow

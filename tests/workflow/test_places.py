@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from project import ROOT, SNAKEMAKE, Call, Project, smoke
 
 pytestmark = pytest.mark.slow

@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+
 from project import Call, shared, smoke
 
 pytestmark = pytest.mark.slow

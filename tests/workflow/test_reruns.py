@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+
 from project import TABLES, shared, smoke
 
 pytestmark = pytest.mark.slow

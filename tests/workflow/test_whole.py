@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from project import Project, shared
 
 pytestmark = pytest.mark.slow

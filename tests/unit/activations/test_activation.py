@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from formulas import TABLE
 from torch import nn
 
 from activation_study.activations.activation import PaperRReLU, from_entry, slope_distribution
 from activation_study.core.errors import StudyError
+from formulas import TABLE
 
 
 @pytest.mark.parametrize("name", TABLE)

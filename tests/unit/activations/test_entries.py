@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-import small
 from torch import nn
 
+import small
 from activation_study.activations import entries, examination, portrait
 from activation_study.activations.activation import from_entry
 from activation_study.core.errors import StudyError

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-import small
 import torch
 
+import small
 from activation_study.activations import portrait
 from activation_study.activations.activation import DRAWS, from_entry
 from activation_study.activations.expressions import parse

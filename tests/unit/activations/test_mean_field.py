@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from formulas import TABLE
 from torch import nn
 
 from activation_study.activations import mean_field, theory
 from activation_study.activations.activation import from_entry
 from activation_study.networks.initialisation import scales
+from formulas import TABLE
 
 
 def graph(activation) -> pd.DataFrame:

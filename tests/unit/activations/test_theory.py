@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from formulas import TABLE
 from scipy import integrate, special, stats
 
 from activation_study.activations import poles, theory
 from activation_study.activations.activation import from_entry
 from activation_study.core.errors import StudyError
+from formulas import TABLE
 
 # name -> E φ, g₂, χ at g₂, edge of chaos (σ_w², σ_b²), to three decimals or as many as printed
 PRINTED = {

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from made_up import made_up_tables
 
 from activation_study.analysis.policies import ARTICLE, article_rows, by_dataset, conditional_regret, policy_regret
 from activation_study.analysis.replicas import of_experiment
@@ -22,6 +21,7 @@ from activation_study.guide.sentences import POLICIES, Sentence, sentences
 from activation_study.jobs.judge import as_tables
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from made_up import made_up_tables
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 

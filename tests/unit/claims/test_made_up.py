@@ -2,11 +2,11 @@
 
 import pyarrow as pa
 import pytest
-from made_up import made_up_tables
 
 from activation_study.core import parquet
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from made_up import made_up_tables
 
 pytestmark = pytest.mark.slow
 

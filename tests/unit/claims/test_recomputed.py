@@ -9,13 +9,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import made_up_tables
 from scipy import stats
 
 from activation_study.claims import file as claims_file
 from activation_study.claims.ledger import evaluate
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from made_up import made_up_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frozen_garbage")]
 CELL = ["dataset", "depth"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from planted import planted
 
 from activation_study.__main__ import main
 from activation_study.cli import recommend
+from planted import planted
 
 
 @pytest.fixture(scope="module")

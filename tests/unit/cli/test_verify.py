@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted import planted
 
 from activation_study.__main__ import main
 from activation_study.cli import verify
 from activation_study.core.errors import StudyError
+from planted import planted
 
 RUNS = planted(lambda dataset, activation, depth: 0.8 + 0.02 * len(activation) - 0.001 * depth)["runs"]
 RUNS = RUNS.assign(learning_rate=0.1)

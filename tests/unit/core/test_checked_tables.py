@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import PROVENANCE, Shape, _whole, write_tables
 
 from activation_study.__main__ import main
 from activation_study.core import checked_tables, parquet
@@ -21,6 +20,7 @@ from activation_study.core.columns import KEYS, NAME, RUN, TABLES
 from activation_study.core.errors import StudyError
 from activation_study.report.page import build
 from activation_study.report.study_data import StudyData
+from synthetic import PROVENANCE, Shape, _whole, write_tables
 
 SHAPE = Shape(("relu", "elu"), ("digits", "mnist1d"), (2, 5), seeds=5)
 LONG = "n" * 500

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from small import config
 
 from activation_study.activations.activation import from_entry
 from activation_study.activations.portrait import description
@@ -11,6 +10,7 @@ from activation_study.core import descriptions, files
 from activation_study.core.errors import StudyError
 from activation_study.study import receipts
 from activation_study.study.study import Study
+from small import config
 
 MANIFEST = {"status": "available", "message": "", "source": "s", "sha256": "0" * 64, "samples": 3, "features": 2}
 MANIFEST |= {"classes": 2, "official_test": False}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from refusal import refused
 
 from activation_study.claims import file as claims_file
 from activation_study.core.errors import StudyError
 from activation_study.core.yaml_files import Loader, PythonLoader, parsed
 from activation_study.study.config import ROOT, read
 from activation_study.study.study import Study
+from refusal import refused
 
 SMALL = "study: small\nactivations: {relu: {class: ReLU}}\ndatasets: {digits: {source: digits, target: 0.9}}\n"
 CORE = "experiments: {core: {depth: 2, activation: relu}}\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from planted import DATASETS, costs, planted
 
 from activation_study.analysis.policies import (
     ARTICLE,
@@ -23,6 +22,7 @@ from activation_study.guide import chooser
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.sentences import POLICIES, RULES, sentences
 from activation_study.guide.wording import budget_text, compared_text
+from planted import DATASETS, costs, planted
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 

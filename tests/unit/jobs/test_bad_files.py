@@ -9,10 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from refusal import refused
 
 from activation_study.activations.activation import from_entry
 from activation_study.data import entries, prepare
+from refusal import refused
 
 # --- data ----------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-import small
 
+import small
 from activation_study.jobs import console
 from activation_study.study.study import Study
 

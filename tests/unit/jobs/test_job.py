@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import small
 import torch
 
+import small
 from activation_study.core import columns, parquet
 from activation_study.core.errors import StudyError
 from activation_study.data import arrays as prepared

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import small
 
+import small
 from activation_study.core import files
 from activation_study.core.errors import StudyError, lacks_memory
 from activation_study.jobs import job

@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import small
 import torch
 from scipy.stats import mannwhitneyu
 from torch import nn
 
+import small
 from activation_study.data.split import make_split
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.group import Chunk, Clock, Plan, Record, Replica

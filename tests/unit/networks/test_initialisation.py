@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from scipy import stats
-from small import CONSTANTS
 from torch import nn
 
 from activation_study.core.errors import StudyError
 from activation_study.networks.initialisation import initial_parameters, scales
+from small import CONSTANTS
 
 FACTORS = {"initialisation": "gain", "initial_bias": 0.0, "centred": False}
 DIMS = [20, 300, 300, 10]

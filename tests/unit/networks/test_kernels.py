@@ -3,33 +3,25 @@
 import numpy as np
 import pytest
 import torch
-from formulas import TABLE
-from own_activations import LearnedSwish
 from scipy import stats
-from torch import nn
 
 from activation_study.activations.activation import from_entry, slope_distribution
 from activation_study.networks import kernels
 from activation_study.networks.kernels import layer_kernel
+from formulas import TABLE
+from own_activations import LearnedSwish
 
 ENTRIES = {name: entry for name, (entry, _, _) in TABLE.items()} | {
     "prelu_per_unit": {"class": "PReLU", "num_parameters": "width"},
     "learned_swish": {"module": "own_activations:LearnedSwish", "beta": 1.3},
     "hardswish": {"class": "Hardswish"},
-    "own_relu": {"module": "test_kernels:OddReLU"},
+    "own_relu": {"module": "own_activations:OddReLU"},
     "dropout": {"class": "Dropout", "p": 0.25},
 }
 LEARNABLE = ["prelu", "prelu_per_unit", "learned_swish"]
 STOCHASTIC = ["rrelu", "rrelu_article", "rrelu_paper", "dropout"]
 RANDOM_SLOPES = STOCHASTIC[:3]
 FIXED = [name for name in ENTRIES if name not in STOCHASTIC]
-
-
-class OddReLU(nn.ReLU):
-    """A subclass of a torch.nn class that is not what its base is."""
-
-    def forward(self, x):
-        return super().forward(x) - 0.1 * x
 
 
 def kernel(name, replicas=3, width=7, dtype=torch.float64, seeds=None, layer=2):
@@ -249,17 +241,8 @@ def test_replicas_of_one_seed_share_their_noise():
 
 @pytest.mark.slow
 def test_random_initial_parameters_come_from_the_replicas_seed():
-    own = "test_kernels:RandomStart"
+    own = "own_activations:RandomStart"
     a, b = kernel(own, seeds=[1, 2]), kernel(own, seeds=[2, 1])
     assert torch.equal(a.parameters["slope"], b.parameters["slope"].flip(0))
     assert a.parameters["slope"][0] != a.parameters["slope"][1]
     assert a.parameters["slope"][0] != kernel(own, seeds=[1], layer=3).parameters["slope"][0]
-
-
-class RandomStart(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.slope = nn.Parameter(torch.rand(()))
-
-    def forward(self, x):
-        return torch.where(x > 0, x, self.slope * x)

@@ -4,11 +4,11 @@ import functools
 
 import pytest
 import torch
-from reference import sequential, train
-from stacks import CLASSES, ENTRIES, FEATURES, batches, stacked
 from torch import nn
 
 from activation_study.training.optimisers import Optimiser
+from reference import sequential, train
+from stacks import CLASSES, ENTRIES, FEATURES, batches, stacked
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 

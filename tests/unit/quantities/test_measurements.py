@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import sequential
-from stacks import CLASSES, FEATURES, stacked
 from torch import nn
 
 from activation_study.quantities import measurements
 from activation_study.quantities.measurements import Path
 from activation_study.training.optimisers import Optimiser
+from reference import sequential
+from stacks import CLASSES, FEATURES, stacked
 
 NAMES = ["relu", "sigmoid", "prelu", "own"]
 

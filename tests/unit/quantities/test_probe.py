@@ -6,15 +6,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from reference import sequential
 from scipy import integrate, special, stats
-from stacks import CLASSES, FEATURES, stacked
 from torch import nn
 
 from activation_study.core.columns import LAYER_METRICS
 from activation_study.networks.mlp import StackedMLP
 from activation_study.quantities import probe as probes
 from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, GradientView, LayerView, Probe
+from reference import sequential
+from stacks import CLASSES, FEATURES, stacked
 
 # φ, φ′ and the largest |φ′|, in numpy.
 FUNCTIONS = {

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from synthetic import PROVENANCE, SMALL, write_tables
 
 from activation_study.report.page import build
+from synthetic import PROVENANCE, SMALL, write_tables
 
 
 @pytest.fixture(scope="session")

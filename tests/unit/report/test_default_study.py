@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-import whole_study
-from synthetic import PROVENANCE
 
+import whole_study
 from activation_study.report import page as building
 from activation_study.report.page import build
+from synthetic import PROVENANCE
 
 FIGURES = (
     "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import PROVENANCE, SMALL, synthetic_rows
 
 from activation_study.report.blocks import Figure, Section, walk
 from activation_study.report.sections import (
@@ -26,6 +25,7 @@ from activation_study.report.sections import (
 )
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table
+from synthetic import PROVENANCE, SMALL, synthetic_rows
 
 pytestmark = pytest.mark.slow
 MODULES = (centring, comparisons, data_size, decay, noise, preactivations, profiles, trade_off, unit_history)

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 from activation_study.report.blocks import Figure, Items, walk
 from activation_study.report.sections import chooser, guide, regret
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table
+from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 THREE = Shape(("relu", "leaky_relu", "elu", "prelu", "rrelu"), ("a", "b", "c"), (5, 20), 5, unavailable=())
 SECTIONS = (guide, chooser, regret)

@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 from activation_study.core import parquet as stored
 from activation_study.report import markup
@@ -22,9 +21,10 @@ from activation_study.report.sections import guide, ledger, profiles
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import csv_text, download
 from activation_study.study import receipts
+from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 SOURCES = sorted(Path(building.__file__).parent.rglob("*.py"))
-MAKERS = {"markup.py": 0, "svg.py": 1, "build.py": 2}
+MAKERS = {"markup.py": 0, "svg.py": 1, "page.py": 2}
 """Files that may call something Markup that is not a constant, and how often: an SVG that ElementTree wrote, and the
 page's own style sheet and script."""
 HOSTILE = '"><img src=x onerror=alert(1)>'

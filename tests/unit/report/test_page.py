@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import PROVENANCE, Shape, write_tables
 
 from activation_study.core.errors import StudyError
 from activation_study.core.parquet import arrow_table, write_parquet
@@ -18,6 +17,7 @@ from activation_study.report import page as building
 from activation_study.report import study_data
 from activation_study.report.page import build
 from activation_study.report.sections import provenance
+from synthetic import PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())
 PARTIAL = ("curves", "layers", "timings", "cost", "activations", "portraits", "datasets", "experiments")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import PROVENANCE, Shape, write_tables
 
 from activation_study.report import blocks
 from activation_study.report.blocks import Figure, walk
@@ -17,6 +16,7 @@ from activation_study.report.page import SECTIONS
 from activation_study.report.sections import answer, gradients, rates, units
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Download, Table
+from synthetic import PROVENANCE, Shape, write_tables
 
 COUNTS = {"n", "seeds", "pairs", "networks", "reached_raw"}
 """Columns that say how many values an interval rests on."""

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 
 from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.report.study_data import CELL, StudyData, overall
+from synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 
 
 def _replicas(scores: dict[str, np.ndarray]) -> pd.DataFrame:

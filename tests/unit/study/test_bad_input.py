@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-import small
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refusal import refused
 
+import small
 from activation_study.activations.expressions import parse
 from activation_study.claims import file as claims_file
 from activation_study.core.errors import StudyError
 from activation_study.study.config import ROOT, read
 from activation_study.study.study import Study
+from refusal import refused
 
 # --- the config, as text: what YAML makes of it --------------------------------------------------------------
 

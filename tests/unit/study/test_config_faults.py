@@ -7,11 +7,11 @@ import json
 import math
 
 import pytest
-import small
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import small
 from activation_study.core.errors import StudyError
 from activation_study.study.study import Study
 

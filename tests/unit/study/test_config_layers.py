@@ -1,9 +1,9 @@
 """A config in layers: files over files, and the command line over them all."""
 
 import pytest
-import small
 import yaml
 
+import small
 from activation_study.core.errors import StudyError
 from activation_study.study.config import merged, validated
 

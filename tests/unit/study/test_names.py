@@ -3,17 +3,17 @@
 import time
 
 import pytest
-import small
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from refusal import refused
 from snakemake.io import PeriodicityDetector
 
+import small
 from activation_study.claims import file as claims_file
 from activation_study.core.errors import StudyError
 from activation_study.study.config import family, repeats
 from activation_study.study.study import MAX_NETWORKS, MAX_RUNS, Study
+from refusal import refused
 
 DETECTOR = PeriodicityDetector()
 PIECES = st.builds(lambda piece, times, head: head + piece * times, st.text("ab_", max_size=4), st.integers(15, 25),

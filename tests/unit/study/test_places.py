@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from planted import planted
 
 from activation_study.__main__ import main
 from activation_study.cli import recommend
 from activation_study.jobs import provenance
 from activation_study.study import places
+from planted import planted
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import small
 
+import small
 from activation_study.core import columns, files, parquet
 from activation_study.core.errors import StudyError
 from activation_study.data import entries, prepare

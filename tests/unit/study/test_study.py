@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-import small
 import yaml
 
+import small
 from activation_study.core.errors import StudyError
 from activation_study.study.config import ROOT, factor_defaults, schema
 from activation_study.study.study import Study

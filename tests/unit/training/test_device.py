@@ -2,10 +2,10 @@
 
 import os
 
-import products
 import pytest
 import torch
 
+import products
 from activation_study.core.errors import StudyError
 from activation_study.training import device as devices
 

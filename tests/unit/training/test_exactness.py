@@ -6,14 +6,14 @@ draws noise, the reference is given the same draws; that they have the law they 
 
 import pytest
 import torch
-from reference import Shifted, optimiser, sequential
-from stacks import ENTRIES, FACTORS
 from torch import nn
 
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.optimisers import Optimiser
+from reference import Shifted, optimiser, sequential
+from stacks import ENTRIES, FACTORS
 
 NOISY = {
     "rrelu": {"class": "RReLU"},

@@ -3,9 +3,9 @@
 import copy
 
 import pytest
-import small
 import torch
 
+import small
 from activation_study.data.split import make_split
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.group import Chunk, Clock, Plan, Record, Replica, joined

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-import small
 
+import small
 from activation_study.activations import examination
 from activation_study.core import parquet
 from activation_study.core.errors import StudyError

@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 import pytest
-import small
 import torch
-from reference import optimiser
 from torch import nn
 
+import small
 from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.core.seeds import seed_of
@@ -18,6 +17,7 @@ from activation_study.training import checkpoint as checkpoints
 from activation_study.training import run as training
 from activation_study.training.batches import batch_order
 from activation_study.training.checkpoint import Checkpoint
+from reference import optimiser
 
 CLASSES = 3
 TARGET = 0.7  # which some replicas reach exactly, and float32 would miss

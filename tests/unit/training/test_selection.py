@@ -3,8 +3,8 @@
 import math
 
 import pytest
-import small
 
+import small
 from activation_study.training.group import Record, Replica
 from activation_study.training.selection import ranked, record_area, record_time
 
