@@ -1,7 +1,7 @@
 """Which code a step's result depends on, as a digest: a change of what it computes makes the result again.
 
 What is hashed is the syntax tree of the modules that do the work and of all that they import: no comment, docstring or
-layout counts. Of the tables it is the columns' names and types, not what they are said to mean.
+layout counts.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from typing import NamedTuple
 
 import grimp
 
-from activation_study.core.columns import TABLES
+from activation_study.core.columns import SCHEMA_VERSION, TABLES
 
 PACKAGE = Path(__file__).resolve().parents[1]
-APART = {"core.columns", "data.downloads"}
-"""Modules that do not count: the tables' columns do by themselves, and downloads are held to their checksums."""
+COLUMNS, DOWNLOADS = "core.columns", "data.downloads"
+"""Of the first, a step that takes long knows the form of its tables alone; what the second fetches has a checksum."""
 
 
 class Step(NamedTuple):
-    """The modules that do the work of a rule, and the tables that it writes."""
+    """The modules that do the work of a rule, and the tables whose columns' names and types it knows.
+
+    A rule without such tables rests on all that is said of columns, as the data dictionary does.
+    """
 
     modules: tuple[str, ...]
     tables: tuple[str, ...] = ()
@@ -30,11 +33,11 @@ class Step(NamedTuple):
 
 STEPS = {
     "activation": Step(("activations.portrait",)),
-    "dataset": Step(("data.prepare",)),
+    "dataset": Step(("data.prepare",), ("activations", "datasets")),
     "train": Step(("training.run", "training.device"), ("runs", "curves", "layers", "measurements", "timings", "jobs")),
     "cost": Step(("cost.measure",), ("cost",)),
-    "tables": Step(("jobs.collect",), ("experiments", "activations", "portraits", "datasets", "gaps")),
-    "ledger": Step(("jobs.judge",), ("ledger", "ledger_cells")),
+    "tables": Step(("jobs.collect",)),
+    "ledger": Step(("jobs.judge",)),
     "report": Step(("report.page",)),
 }
 
@@ -42,21 +45,27 @@ STEPS = {
 @functools.cache
 def digest(step: str) -> str:
     """SHA-256 of the code of a rule and of the form of its tables."""
-    modules, tables = STEPS[step]
     found = hashlib.sha256()
-    for module in modules_of(*modules):
+    for module in modules_of(step):
         found.update(f"{module}\n{_meaning_of(_file(module))}\n".encode())
-    for table in tables:
-        found.update(repr((table, [(name, column.type) for name, column in TABLES[table].items()])).encode())
+    for table in STEPS[step].tables:
+        form = [(name, column.type) for name, column in TABLES[table].items()]
+        found.update(repr((SCHEMA_VERSION, table, form)).encode())
     return found.hexdigest()
 
 
-def modules_of(*modules: str) -> tuple[str, ...]:
-    """These modules of the package and all that they import from it wherever that stands, but those apart; sorted."""
-    graph = _imports(PACKAGE.name)
+def modules_of(step: str) -> tuple[str, ...]:
+    """The modules whose code counts for a rule: those that do its work, and all that they import; sorted."""
+    modules, tables = STEPS[step]
+    apart = {DOWNLOADS, COLUMNS} if tables else {DOWNLOADS}
+    return tuple(sorted(imported(*modules) - apart))
+
+
+def imported(*modules: str) -> set[str]:
+    """These modules of the package and all that they import from it, wherever that stands."""
     whole = [f"{PACKAGE.name}.{module}" for module in modules]
-    found = {*whole}.union(*map(graph.find_upstream_modules, whole))
-    return tuple(sorted({name.partition(".")[2] for name in found} - APART))
+    found = {*whole}.union(*map(_imports(PACKAGE.name).find_upstream_modules, whole))
+    return {name.partition(".")[2] for name in found}
 
 
 @functools.cache

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from activation_study.study import code
-from activation_study.study.code import PACKAGE, STEPS, meaning, modules_of, relative
+from activation_study.study.code import PACKAGE, STEPS, imported, meaning, modules_of, relative
 
+SAID = {"tables", "ledger", "report"}
+"""They print what columns mean, or may."""
+WRITTEN = SAID | {"dataset", "train", "cost"}
 STEP = """import json
 from activation_study.study.code import STEPS, digest
 print(json.dumps({step: digest(step) for step in STEPS}))"""
@@ -27,11 +30,11 @@ def test_whatever_is_imported_counts(module):
     done = subprocess.run([sys.executable, "-c", found], env=environment, capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if (PACKAGE / name.replace(".", "/")).with_suffix(".py").exists()}
     assert len(loaded) >= 3
-    assert loaded - code.APART <= set(modules_of(module))
+    assert loaded <= imported(module)
 
 
 def test_training_depends_on_what_trains_and_not_on_what_reports():
-    names = set(modules_of(*STEPS["train"].modules))
+    names = set(modules_of("train"))
     assert {"training.run", "training.group", "networks.mlp", "quantities.probe", "data.split", "core.seeds"} <= names
     assert {"activations.activation", "training.rows", "training.optimisers", "core.errors"} <= names
     others = ("report", "analysis", "claims", "guide", "study", "jobs", "cli", "cost")
@@ -41,8 +44,8 @@ def test_training_depends_on_what_trains_and_not_on_what_reports():
 
 @pytest.mark.slow
 def test_only_the_report_depends_on_the_report():
-    for step, (modules, _) in STEPS.items():
-        assert any(name.startswith("report") for name in modules_of(*modules)) == (step == "report")
+    for step in STEPS:
+        assert any(name.startswith("report") for name in modules_of(step)) == (step == "report")
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +67,15 @@ def digests(package: Path) -> dict[str, str]:
         pytest.param("networks/mlp.py", "\nimport torch\n", "\n# said\nimport torch\n", set(), id="comment"),
         pytest.param("networks/mlp.py", '"""', '"""Of ', set(), id="docstring"),
         pytest.param("training/batches.py", "\n\n\n", "\n\n\n\n", set(), id="layout"),
-        pytest.param("core/columns.py", "learning rate", "rate of learning", set(), id="what a column means"),
+        pytest.param("core/columns.py", "learning rate", "rate of learning", SAID, id="what a column means"),
         pytest.param("data/downloads.py", "NETWORK_TIMEOUT = 20.0", "NETWORK_TIMEOUT = 30.0", set(), id="a time-out"),
         pytest.param("training/optimisers.py", "0.9", "0.8", {"train"}, id="a number"),
         pytest.param("analysis/inference.py", "ALPHA = 0.05", "ALPHA = 0.01", {"ledger", "report"}, id="a level"),
         pytest.param("data/public.py", "42", "43", {"dataset"}, id="a seed of data"),
-        pytest.param("core/columns.py", '"depth": Column("int"', '"depth": Column("float"', {"train"}, id="a type"),
+        pytest.param(
+            "core/columns.py", '"depth": Column("int"', '"depth": Column("float"', SAID | {"train"}, id="a type"
+        ),
+        pytest.param("core/columns.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3", WRITTEN, id="the version"),
         pytest.param("report/words.py", '("no", "one"', '("none", "one"', {"report"}, id="a word of the page"),
     ],
 )
@@ -115,6 +121,6 @@ def test_every_way_of_importing_is_followed(tmp_path, monkeypatch):
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(code, "PACKAGE", folder)
-    assert modules_of("alone") == ("alone",)
-    assert modules_of("b") == ("b", "deep.inner")
-    assert modules_of("a") == modules_of("d") == ("a", "b", "c", "d", "deep.inner")
+    assert imported("alone") == {"alone"}
+    assert imported("b") == {"b", "deep.inner"}
+    assert imported("a") == imported("d") == {"a", "b", "c", "d", "deep.inner"}
