@@ -1,4 +1,4 @@
-"""What a study's single experiments show: DataFrame → DataFrame, descriptive, as `summaries` is for the core.
+"""What a study's single experiments show: DataFrame → DataFrame, descriptive, as `replicas` is for the core.
 
 Every function takes the Parquet tables as they are, in part or whole; a run without data is a gap. What belongs
 together is told by the runs' factors, never by an experiment's name: a run and its twin differ in one factor of their

@@ -332,7 +332,7 @@ def cost_effect(
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Regret of the policy in each cell: test accuracy of the activation that is best on tuning seeds, minus its own.
 
-    A step of the article's is what `guidelines.policy_regret` follows, with the same costs, so that the ledger and the
+    A step of the article's is what `policies.policy_regret` follows, with the same costs, so that the ledger and the
     page's regrets have one set of numbers. Stages are tried in turn, the next while the best validation accuracy so
     far is below the dataset's target.
     """

@@ -27,7 +27,7 @@ NO_GRADIENT = -45.0
 PLATEAU = 0.9
 """Share of ln K, the loss of guessing, below which the plateau at the start is left."""
 COST = "log_cost_ratio"
-"""The one metric that is no value per replica: see `claim_ledger.cost_effect`."""
+"""The one metric that is no value per replica: see `ledger.cost_effect`."""
 
 Options = Mapping[str, Any]
 

@@ -45,7 +45,7 @@ def activation(path: str | Path) -> dict[str, Any]:
 
 
 def dataset(path: str | Path) -> dict[str, Any]:
-    """The manifest of a data set, as `datasets.prepare` writes it.
+    """The manifest of a data set, as `prepare.prepare` writes it.
 
     Raises:
         StudyError: the file is damaged, or is not a manifest.

@@ -42,7 +42,7 @@ class Arrays:
     """A data set in memory.
 
     x: [N, D] uint8 or float32, raw feature values, where need be moved and scaled so that float32 holds them
-    (`features.stored`); y: [N] int64, 0 … classes − 1; official_test: [N] bool, or None where the source has no
+    (`transforms.stored`); y: [N] int64, 0 … classes − 1; official_test: [N] bool, or None where the source has no
     test set of its own; sha256: of the contents, whatever the source; scale: whether inputs are standardised by
     one mean and deviation ("global") or each feature by its own ("per_feature"); note: what a reader of the
     results should know about the data, or "".

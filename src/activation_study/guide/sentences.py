@@ -142,7 +142,7 @@ POLICIES = (
     ("then_another", "G2.3", "second_low", "going on to Leaky ReLU instead"),
     ("with_time", "G3", "third", "comparing what the third step names"),
 )
-"""(step, ledger row, the key in `guidelines.ARTICLE`, in words) of the article's policies."""
+"""(step, ledger row, the key in `policies.ARTICLE`, in words) of the article's policies."""
 
 
 def sentences(ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFrame) -> list[Sentence]:
@@ -150,7 +150,7 @@ def sentences(ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFra
 
     Args:
         ledger: the table `ledger`; the rows of the file that says `article: true` are read.
-        by_dataset, regret: as `guidelines.by_dataset` and `guidelines.policy_regret` give them.
+        by_dataset, regret: as `policies.by_dataset` and `policies.policy_regret` give them.
     """
     rows = article_rows(ledger)
     said = [_policy(rows, by_dataset, regret, *policy) for policy in POLICIES]

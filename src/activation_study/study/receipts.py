@@ -57,7 +57,7 @@ def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: 
 
 
 def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
-    """For the tables that ``collecting`` writes of runs and costs with these receipts, by their files."""
+    """For the tables that ``collect`` writes of runs and costs with these receipts, by their files."""
     results = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
     return {"params": {"config": study.digest}, "code": _code("tables"), "results": results}
 
