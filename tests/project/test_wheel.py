@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = """
 import json, sys
 from pathlib import Path
-from activation_study.report.build import build
+from activation_study.report.page import build
 build("small", Path(sys.argv[1]), Path("page.html"), json.loads(sys.argv[2]))
 """
 CHECK = "import sys; from activation_study.study.study import Study; print(len(Study.from_file(sys.argv[1]).runs))"

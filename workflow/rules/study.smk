@@ -54,7 +54,7 @@ config.update(settings)
 
 onstart:
     try:
-        progress.claim(STUDY)
+        progress.lock_results(STUDY)
     except StudyError as error:
         sys.exit(f"error: {error}")
     # With a limit of jobs per second Snakemake's scheduler sets a timer whenever it has looked at the waiting jobs, and

@@ -8,14 +8,13 @@ network counts, at chance and never at the target. Intervals (`_low`, `_high`) a
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from activation_study.activations import mean_field
 from activation_study.analysis.inference import log_restricted_time, stratified_interval
-from activation_study.analysis.replicas import mean_with_interval
+from activation_study.analysis.replicas import evaluated, mean_with_interval
+from activation_study.core.runs import without
 
 PLAIN = {
     "normalisation": "none",
@@ -27,16 +26,6 @@ PLAIN = {
 """The factors under which the mean-field prediction is of these networks."""
 NETWORK = ["dataset", "activation", "depth", "width", "initialisation", "seed_stream"]
 """What the initial weights depend on."""
-
-
-def without(run: str, factor: str) -> str:
-    """A run's id without one factor: that of its twin at the factor's default."""
-    return re.sub(rf",{factor}=[^,]*", "", run)
-
-
-def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
-    """The evaluation networks that have data."""
-    return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
 
 
 def scores(runs: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from typing import Literal
 import pandas as pd
 
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.runs import cell_of
 
 Budget = Literal["low", "high"]
 Stages = Sequence[Sequence[str]]
@@ -167,7 +168,7 @@ def spent(names: Sequence[str], costs: Mapping[str, float]) -> float:
 def cells_of(runs: pd.DataFrame) -> list[Cell]:
     """The cells of one experiment's replicas; those without a score are left out."""
     runs = runs[~runs["status"].isin(["no_data", "pruned"])]
-    runs = runs.assign(cell=cell_ids(runs["run"]))
+    runs = runs.assign(cell=runs["run"].map(cell_of))
     chance = 1 / runs["classes"]
     for column in ("validation_accuracy", "test_accuracy"):
         runs[column] = runs[column].mask(runs["status"] == "diverged", chance)
@@ -197,12 +198,6 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
             )
         )
     return cells
-
-
-def cell_ids(run: pd.Series) -> pd.Series:
-    """Ids of runs without the activation: what runs that are compared with each other share."""
-    parts = run.str.split("/", n=2)
-    return parts.str[0] + "/" + parts.str[2]
 
 
 def step_costs(cost: pd.DataFrame, width: float) -> pd.DataFrame:

@@ -8,7 +8,6 @@ counts, at chance and at a loss of ln K. Intervals (`_low`, `_high`) are 95% t i
 one seed.
 """
 
-import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pandas as pd
 
 from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
 from activation_study.core.columns import TABLES
+from activation_study.core.runs import RunId, cell_of
 from activation_study.quantities.curves import LOSS_FLOOR
 
 HEALTH_METRICS = (
@@ -51,12 +51,12 @@ def ranking(runs: pd.DataFrame) -> pd.DataFrame:
     reach), restricted_time (mean of min(T, H) in steps), area_under_loss (mean, _low, _high), target,
     horizon, chance, parameters and train_samples.
     """
-    evaluation = _evaluation(runs)
+    evaluation = evaluated(runs)
     rows = [{"run": run, **_score(group)} for run, group in evaluation.groupby("run", sort=False)]
     if not rows:
         return _with_identity(pd.DataFrame({"run": evaluation["run"]}), runs)
     scores = _with_identity(pd.DataFrame(rows), runs)
-    condition = scores["run"].map(_condition_key)
+    condition = scores["run"].map(cell_of)
     scores["rank"] = scores.groupby(condition)["test_accuracy"].rank(ascending=False, method="min")
     return scores.sort_values(["dataset", "depth", "condition", "rank"], ignore_index=True)
 
@@ -68,7 +68,7 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     capped at ln K) and train_loss (median of the mini-batch losses). `diverged` counts the replicas that have
     diverged by this step; from there on they are at chance and ln K, so that no mean is over survivors.
     """
-    replicas = _evaluation(runs)[["run", "replicate", "status", "diverged_step", "classes"]]
+    replicas = evaluated(runs)[["run", "replicate", "status", "diverged_step", "classes"]]
     points = curves[curves["role"] == "evaluation"]
     full = points[["run", "step"]].drop_duplicates().merge(replicas, on="run")
     measured = ["train_loss", "validation_loss", "validation_accuracy"]
@@ -232,12 +232,13 @@ def _slopes(probes: pd.DataFrame, column: str) -> pd.Series:
     return (sums["n"] * sums["xy"] - sums["x"] * sums["y"]) / spread.where(spread > 0)
 
 
-def _evaluation(runs: pd.DataFrame) -> pd.DataFrame:
+def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
+    """The evaluation networks that have data."""
     return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
 
 
 def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    evaluation = _evaluation(runs)
+    evaluation = evaluated(runs)
     diverged = (evaluation["status"] == "diverged").groupby(evaluation["run"]).sum()
     return table.assign(diverged=table["run"].map(diverged).fillna(0).astype(int))
 
@@ -245,8 +246,8 @@ def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """`table` with each run's identity in front."""
     identity = runs.drop_duplicates("run")
-    moved = {run: moved_factors(run) for run in identity["run"]}
-    candidates = sorted({name for factors in moved.values() for name in factors})
+    moved = {run: RunId.read(run).factors for run in identity["run"]}
+    candidates = sorted({name for factors in moved.values() for name in factors if name != "depth"})
     varying = [name for name in candidates if identity[name].astype(str).nunique() > 1]
     # A budget that only follows the depth is no condition of its own: deeper networks may be given fewer steps.
     told = [name for name in varying if name != "steps" or (identity.groupby("depth")["steps"].nunique() > 1).any()]
@@ -256,17 +257,3 @@ def _with_identity(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         ]
     )
     return identity[["run", "dataset", "activation", "depth", "condition", *varying]].merge(table, on="run")
-
-
-def moved_factors(run: str) -> dict[str, str]:
-    """The factors of a run's id that are not at their default, but for the depth, which is always there."""
-    factors = re.split(r",(?=\w+=)", run.split("/", 2)[2])
-    moved = dict(factor.split("=", 1) for factor in factors)
-    moved.pop("depth", None)
-    return moved
-
-
-def _condition_key(run: str) -> str:
-    """A run's id without its activation: what the runs that are ranked together share."""
-    dataset, _, factors = run.split("/", 2)
-    return f"{dataset}/{factors}"

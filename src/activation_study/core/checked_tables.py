@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from activation_study.core import parquet
-from activation_study.core.columns import KEYS, RUN, TABLES, Column
+from activation_study.core.columns import KEYS, TABLES, Column
 from activation_study.core.errors import StudyError
+from activation_study.core.runs import RunId
 from activation_study.core.text import plain, shown
 
 _KINDS = {
@@ -150,8 +151,9 @@ def _check_runs(table: pa.Table) -> None:
     if not set(parts) <= set(table.column_names):
         return
     for row in table.select(list(parts)).group_by(list(parts)).aggregate([]).to_pylist():
-        dataset, activation, depth = RUN.fullmatch(row["run"]).group(1, 2, 3)
-        if (dataset, activation, int(depth)) != (row["dataset"], row["activation"], row["depth"]):
+        run = RunId.read(row["run"])
+        said = run.dataset, run.activation, int(run.factors["depth"])
+        if said != tuple(row[part] for part in parts[1:]):
             raise StudyError(
                 f"column run: {shown(row['run'], 100)} is not a run of dataset {row['dataset']}, activation "
                 f"{row['activation']} and depth {row['depth']:g}"

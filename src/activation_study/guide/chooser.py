@@ -30,9 +30,10 @@ from activation_study.analysis.inference import (
     holm,
     stratified_interval,
 )
-from activation_study.analysis.policies import Budget, article_rows, cell_ids, step_costs
+from activation_study.analysis.policies import Budget, article_rows, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.runs import cell_of
 
 NEAR = 0.01
 """The difference of test accuracy that matters: a point, as in the claims."""
@@ -69,7 +70,7 @@ class Evidence:
         runs = tables["runs"]
         scored = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
         scored = scored.assign(
-            cell=cell_ids(scored["run"]),
+            cell=scored["run"].map(cell_of),
             test_accuracy=scored["test_accuracy"].mask(scored["status"] == "diverged", 1 / scored["classes"]),
             samples_asked=scored["train_size"].astype(float),
         )

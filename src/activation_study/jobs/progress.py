@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
 
 if TYPE_CHECKING:
     from activation_study.study.study import Study
+
+_HELD: list[FileLock] = []
+"""A lock that nobody knows of any more is given back."""
 
 
 def check_place(checkout: str | Path) -> None:
@@ -30,7 +34,7 @@ def check_place(checkout: str | Path) -> None:
         )
 
 
-def claim(study: Study) -> None:
+def lock_results(study: Study) -> None:
     """Keep the study's results folder for this process until it ends, however it ends.
 
     Snakemake's own lock outlives a killed process, and the next call would stop at it.
@@ -39,16 +43,16 @@ def claim(study: Study) -> None:
         StudyError: another process works on this study, or the folder cannot be written.
     """
     results = Path(study.results)
+    lock = FileLock(results / ".lock", blocking=False)
     try:
         results.mkdir(parents=True, exist_ok=True)
-        file = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)  # never closed: the lock ends with the process
+        lock.acquire()
+    except Timeout:
+        raise StudyError(f"{plain(results)}: another call works on this study; wait for its end or stop it") from None
     except OSError as error:
         line = f"{plain(results)}: cannot be written ({error.strerror}); the study keeps its results there"
         raise StudyError(line) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StudyError(f"{plain(results)}: another call works on this study; wait for its end or stop it") from None
+    _HELD.append(lock)
 
 
 class Pace:

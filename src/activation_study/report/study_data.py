@@ -20,6 +20,7 @@ from activation_study.core import checked_tables
 from activation_study.core.columns import TABLES
 from activation_study.core.errors import StudyError
 from activation_study.core.parquet import arrow_table
+from activation_study.core.runs import cell_of
 
 CELL = ["dataset", "depth", "condition"]
 CellKey = tuple[str, int, str]
@@ -124,8 +125,8 @@ class StudyData:
 
         What was asked for decides it, not what came back: a run without data is still a run of its cell.
         """
-        asked = self.runs.groupby(_without_activation(self.runs))["activation"].nunique()
-        rows = self.ranking[_without_activation(self.ranking).map(asked) == self.runs["activation"].nunique()]
+        asked = self.runs.groupby(self.runs["run"].map(cell_of))["activation"].nunique()
+        rows = self.ranking[self.ranking["run"].map(cell_of).map(asked) == self.runs["activation"].nunique()]
         common = set(rows[CELL].itertuples(index=False, name=None))
         return [cell for cell in self.cells if cell in common] or self.cells
 
@@ -221,12 +222,6 @@ def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
     if name == "accuracy":
         interval = interval.within(0, 1)
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _without_activation(table: pd.DataFrame) -> pd.Series:
-    """What the runs that are compared with each other share of their ids: dataset and factors."""
-    parts = table["run"].str.split("/", n=2)
-    return parts.str[0] + "/" + parts.str[2]
 
 
 def cell_name(cell: CellKey) -> str:

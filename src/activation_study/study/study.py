@@ -18,6 +18,7 @@ from typing import Any
 from activation_study.activations import entries
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
+from activation_study.core.runs import RunId
 from activation_study.core.text import plain, shown
 from activation_study.data import entries as data_entries
 from activation_study.study import code
@@ -43,19 +44,16 @@ class Run:
     settings: Mapping[str, Any]
 
     @functools.cached_property
+    def _id(self) -> RunId:
+        return RunId.of(self.factors, factor_defaults())
+
+    @property
     def condition(self) -> str:
-        """Readable and stable: the depth, then only what differs from the default."""
-        factors = self.factors
-        others = [
-            (name, value)
-            for name, default in factor_defaults().items()
-            if default is not ... and (value := factors[name]) != default
-        ]
-        return ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors["depth"]), *sorted(others)])
+        return self._id.condition
 
     @property
     def id(self) -> str:
-        return f"{self.factors['dataset']}/{self.factors['activation']}/{self.condition}"
+        return str(self._id)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -344,13 +342,6 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
                 f"experiments: the folders of two runs, {shown(other)} and {shown(condition)}, differ in case only, "
                 "and are one folder on many disks; one needs another seed_stream"
             )
-
-
-def _text(value: Any) -> str:
-    """Short, and another text for every other value."""
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return value if isinstance(value, str) else str(value).lower()
 
 
 def _plain(value: Any) -> Any:

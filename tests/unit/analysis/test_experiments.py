@@ -42,11 +42,6 @@ def probes(run: str, values: dict[tuple[int, int, int], dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_a_twin_lacks_one_factor():
-    assert summaries.without("d/a/centred=true,depth=5", "width") == "d/a/centred=true,depth=5"
-    assert summaries.without("d/a/depth=5,centred=true,steps=9", "centred") == "d/a/depth=5,steps=9"
-
-
 def test_scores_are_means_with_t_intervals_and_count_what_failed():
     rows = networks("relu", [0.9, 0.8, 0.1])
     rows[2] |= {"status": "diverged", "reached": False, "time_to_target": np.nan}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.analysis.experiments import scores, unit_balance, without
-from activation_study.analysis.replicas import moved_factors
+from activation_study.analysis.experiments import scores, unit_balance
+from activation_study.core.runs import RunId
 from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, StudyData, cell_name
@@ -76,10 +74,8 @@ def _others(data: StudyData) -> pd.DataFrame:
 
 def _condition(run: str) -> str:
     """The factors that are not at their default, in words: "5 layers, initial_bias −1"."""
-    depth = re.search(r"depth=(\d+)", run)[1]
-    for factor in BUDGET:
-        run = without(run, factor)
-    return ", ".join([f"{depth} layers", *(f"{factor} {value}" for factor, value in moved_factors(run).items())])
+    factors = RunId.read(run).without(*BUDGET).factors
+    return ", ".join([f"{factors.pop('depth')} layers", *(f"{name} {value}" for name, value in factors.items())])
 
 
 def _one(data: StudyData, name: str, ident: str, core: pd.DataFrame, others: pd.DataFrame) -> Section:

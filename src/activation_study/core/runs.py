@@ -1,0 +1,66 @@
+"""A run's id, ``dataset/activation/depth=5,factor=value``: made and read here alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class RunId(NamedTuple):
+    """`condition` names the depth, then the factors that differ from their default, sorted; so an id is readable and
+    stays what it is when a factor is added."""
+
+    dataset: str
+    activation: str
+    condition: str
+
+    @classmethod
+    def of(cls, factors: Mapping[str, Any], defaults: Mapping[str, Any]) -> RunId:
+        """The id of a run; a default is ``...`` for a factor that has none."""
+        moved = sorted(
+            (name, factors[name])
+            for name, default in defaults.items()
+            if default is not ... and factors[name] != default
+        )
+        told = ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors["depth"]), *moved])
+        return cls(factors["dataset"], factors["activation"], told)
+
+    @classmethod
+    def read(cls, text: str) -> RunId:
+        return cls(*text.split("/", 2))
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @property
+    def factors(self) -> dict[str, str]:
+        """The depth and the factors that are not at their default, as text."""
+        return dict(factor.split("=", 1) for factor in re.split(r",(?=\w+=)", self.condition))
+
+    @property
+    def cell(self) -> str:
+        """What the runs that are compared with each other share: the id without the activation."""
+        return f"{self.dataset}/{self.condition}"
+
+    def without(self, *names: str) -> RunId:
+        """That of its twin, where these factors are at their default."""
+        kept = (f"{name}={value}" for name, value in self.factors.items() if name not in names)
+        return self._replace(condition=",".join(kept))
+
+
+def cell_of(run: str) -> str:
+    """See `RunId.cell`."""
+    return RunId.read(run).cell
+
+
+def without(run: str, *names: str) -> str:
+    """See `RunId.without`."""
+    return str(RunId.read(run).without(*names))
+
+
+def _text(value: Any) -> str:
+    """Short, and another text for every other value."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return value if isinstance(value, str) else str(value).lower()
