@@ -20,6 +20,7 @@ from activation_study.study.code import STEPS, digest
 print(json.dumps({step: digest(step) for step in STEPS}))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [module for step in STEPS.values() for module in step.modules])
 def test_whatever_is_imported_counts(module):
     found = (
