@@ -62,3 +62,13 @@ TABLE = {
         lambda x: np.where(x > -1, 1.0, 0.0),
     ),
 }
+
+# φ, φ′ and the largest |φ′|, in numpy.
+FUNCTIONS = {
+    "identity": (lambda h: h, np.ones_like, 1.0),
+    "relu": (lambda h: np.maximum(h, 0), lambda h: (h > 0) * 1.0, 1.0),
+    "leaky": (lambda h: np.where(h > 0, h, 0.01 * h), lambda h: np.where(h > 0, 1.0, 0.01), 1.0),
+    "tanh": (np.tanh, lambda h: 1 / np.cosh(np.clip(h, -300, 300)) ** 2, 1.0),
+    "sigmoid": (special.expit, lambda h: special.expit(h) * special.expit(-h), 0.25),
+    "softplus": (lambda h: np.logaddexp(h, 0), special.expit, 1.0),
+}

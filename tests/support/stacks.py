@@ -48,3 +48,23 @@ def batches(replicas, steps=STEPS, seed=0):
     for _ in range(steps):
         inputs = torch.randn(replicas, BATCH, FEATURES, generator=source, dtype=torch.float64)
         yield inputs, torch.randint(CLASSES, (replicas, BATCH), generator=source)
+
+
+def samples_of(replicas=3, samples=40, seed=3, dtype=torch.float64):
+    source = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(replicas, samples, FEATURES, generator=source, dtype=torch.float64).to(dtype)
+    return inputs, torch.randint(CLASSES, (replicas, samples), generator=source)
+
+
+def unsettled(name="relu", **more):
+    """In a state other than that of initialisation."""
+    network = stacked(name, **more)
+    source = torch.Generator().manual_seed(1)
+    for bias in network.biases:
+        bias += torch.randn(bias.shape, generator=source) / 5
+    for norm in network.norms:
+        norm.weight.uniform_(0.5, 2, generator=source)
+        norm.bias.uniform_(-1, 1, generator=source)
+        norm.running_mean.uniform_(-1, 1, generator=source)
+        norm.running_var.uniform_(0.5, 2, generator=source)
+    return network

@@ -1,7 +1,6 @@
 """Every measurement against numpy or autograd on one network at a time, and against closed forms."""
 
 import copy
-import math
 
 import numpy as np
 import pytest
@@ -9,32 +8,10 @@ import torch
 from torch import nn
 
 from activation_study.quantities import measurements
-from activation_study.quantities.measurements import Path
-from activation_study.training.optimisers import Optimiser
 from reference import sequential
-from stacks import CLASSES, FEATURES, stacked
+from stacks import CLASSES, FEATURES, samples_of, stacked, unsettled
 
 NAMES = ["relu", "sigmoid", "prelu", "own"]
-
-
-def _samples(replicas=3, samples=40, seed=3, dtype=torch.float64):
-    source = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(replicas, samples, FEATURES, generator=source, dtype=torch.float64).to(dtype)
-    return inputs, torch.randint(CLASSES, (replicas, samples), generator=source)
-
-
-def _network(name="relu", **more):
-    """In a state other than that of initialisation."""
-    network = stacked(name, **more)
-    source = torch.Generator().manual_seed(1)
-    for bias in network.biases:
-        bias += torch.randn(bias.shape, generator=source) / 5
-    for norm in network.norms:
-        norm.weight.uniform_(0.5, 2, generator=source)
-        norm.bias.uniform_(-1, 1, generator=source)
-        norm.running_mean.uniform_(-1, 1, generator=source)
-        norm.running_var.uniform_(0.5, 2, generator=source)
-    return network
 
 
 def _models(network):
@@ -68,7 +45,7 @@ def _variance(x):
 
 
 def test_noise_belongs_to_the_seed():
-    inputs, _ = _samples(dtype=torch.float32)
+    inputs, _ = samples_of(dtype=torch.float32)
     noise = measurements.noise_like(inputs, [7, 8, 7])
     assert noise[0] is noise[2], "one draw for both learning rates of a seed"
     assert not torch.equal(noise[0], noise[1])
@@ -84,8 +61,8 @@ def test_noise_belongs_to_the_seed():
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_accuracy_and_gain(name, normalisation, dtype):
-    network = _network(name, dtype=dtype, normalisation=normalisation)
-    inputs, labels = _samples(dtype=dtype)
+    network = unsettled(name, dtype=dtype, normalisation=normalisation)
+    inputs, labels = samples_of(dtype=dtype)
     noise, before = measurements.noise_like(inputs, network.seeds), _copies(network)
     gains = measurements.noise_gain(network, list(inputs), noise, 0.1)
     assert gains.shape == (3, network.depth)
@@ -110,7 +87,7 @@ def test_noise_gain_of_linear_layers_in_closed_form():
     rotation, _ = torch.linalg.qr(torch.randn(2, FEATURES, FEATURES, dtype=torch.float64))
     for weight in network.weights[:-1]:
         weight.copy_(3 * rotation)
-    inputs, _ = _samples(replicas=2)
+    inputs, _ = samples_of(replicas=2)
     noise = measurements.noise_like(inputs, network.seeds)
     np.testing.assert_allclose(measurements.noise_gain(network, list(inputs), noise, 0.1), 1, rtol=1e-10)
     network.weights[0].zero_()[:, 0, 0] = 1
@@ -122,9 +99,9 @@ def test_noise_gain_of_linear_layers_in_closed_form():
 
 
 def test_noise_gain_where_there_is_none():
-    network = _network("relu")
+    network = unsettled("relu")
     network.biases[1][0] -= 1000.0
-    inputs, _ = _samples()
+    inputs, _ = samples_of()
     noise = measurements.noise_like(inputs, network.seeds)
     gains = measurements.noise_gain(network, list(inputs), noise, 0.1)
     assert gains.isnan().tolist() == [[False, True, True], [False] * 3, [False] * 3]
@@ -146,7 +123,7 @@ def _selectivity(x, labels):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_selectivity(dtype):
     x = torch.randn(3, 60, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
-    _, labels = _samples(samples=60)
+    _, labels = samples_of(samples=60)
     labels[1, labels[1] == 2] = 0  # replica 1 lacks a class, and its largest mean may be anyone's
     x[2, :, 4:] = 0.3
     found = measurements.selectivity(x, labels, CLASSES)
@@ -189,8 +166,8 @@ def _covariate_shift(model, inputs, labels, rate, layer):
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_covariate_shift(name, normalisation):
-    network = _network(name, normalisation=normalisation, depth=4)
-    inputs, labels = _samples()
+    network = unsettled(name, normalisation=normalisation, depth=4)
+    inputs, labels = samples_of()
     rates, before = torch.tensor([0.001, 0.1, 1.0]), _copies(network)
     found = measurements.covariate_shift(network, inputs, labels, rates, [4, 2, 1, 3])
     assert _unchanged(network, before)
@@ -207,8 +184,8 @@ def test_covariate_shift(name, normalisation):
 
 
 def test_covariate_shift_freezes_the_noise():
-    network = _network("relu", normalisation="noisy_batch")
-    inputs, labels = _samples()
+    network = unsettled("relu", normalisation="noisy_batch")
+    inputs, labels = samples_of()
     still = measurements.covariate_shift(network, inputs, labels, torch.zeros(3), [2, 3])
     assert all((values == 0).all() for values in still.values()), "no step, no shift"
     rates = torch.full((3,), 0.01)
@@ -218,9 +195,9 @@ def test_covariate_shift_freezes_the_noise():
 
 
 def test_covariate_shift_of_a_layer_without_gradient():
-    network = _network("relu")
+    network = unsettled("relu")
     network.biases[2][1] -= 1000.0
-    shift = measurements.covariate_shift(network, *_samples(), torch.ones(3), [2])[2]
+    shift = measurements.covariate_shift(network, *samples_of(), torch.ones(3), [2])[2]
     assert shift.isnan().tolist() == [False, True, False]
 
 
@@ -233,8 +210,8 @@ def _agreement(signs):
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_sign_agreements(name, normalisation):
-    network = _network(name, normalisation=normalisation)
-    inputs, labels = _samples()
+    network = unsettled(name, normalisation=normalisation)
+    inputs, labels = samples_of()
     before = _copies(network)
     found = measurements.sign_agreements(network, inputs, labels, (3, 8, 40, 64))
     assert list(found) == [3, 8, 40], "64 samples are not there"
@@ -250,7 +227,7 @@ def test_sign_agreements(name, normalisation):
 
 
 def test_one_sample_leaves_no_gradient_below_batch_norm():
-    found = measurements.sign_agreements(_network("relu", normalisation="batch"), *_samples(), (1,))
+    found = measurements.sign_agreements(unsettled("relu", normalisation="batch"), *samples_of(), (1,))
     assert all(values.isnan().all() for values in found[1])
 
 
@@ -264,17 +241,17 @@ def test_sign_agreement_in_closed_form():
 
 
 def test_one_sample_of_a_relu_layer_is_unanimous_neuron_by_neuron():
-    network = _network("relu", width=64)
-    neuron, layer = measurements.sign_agreements(network, *_samples(), (1,))[1]
+    network = unsettled("relu", width=64)
+    neuron, layer = measurements.sign_agreements(network, *samples_of(), (1,))[1]
     assert (neuron[:, 1:] == 1).all()
     assert (layer[:, 1:] < 1).all(), "neurons differ in the sign of their δ"
 
 
 @pytest.mark.parametrize(("name", "slope_max"), [("sigmoid", 0.25), ("relu", 1.0), ("tanh", 1.0)])
 def test_saturation(name, slope_max):
-    network = _network(name, normalisation="batch", dtype=torch.float32)
+    network = unsettled(name, normalisation="batch", dtype=torch.float32)
     network.norms[0].weight.mul_(4)
-    inputs, _ = _samples(samples=200, dtype=torch.float32)
+    inputs, _ = samples_of(samples=200, dtype=torch.float32)
     found = measurements.saturation(network, list(inputs), slope_max)
     for replica, model in enumerate(_models(network)):
         x, flat = inputs[replica, :128].double(), []
@@ -289,101 +266,22 @@ def test_saturation(name, slope_max):
 
 
 def test_saturation_of_networks_that_are_dead_or_never_flat():
-    dead, folded = _network("relu"), _network("prelu")
+    dead, folded = unsettled("relu"), unsettled("prelu")
     for bias in dead.biases:
         bias[0] -= 1000.0
     for kernel in folded.kernels:
         kernel.parameters["weight"].fill_(-1)  # φ is |h|
-    inputs, _ = _samples()
+    inputs, _ = samples_of()
     assert measurements.saturation(dead, list(inputs), 1.0)[0] == 1
     assert measurements.saturation(folded, list(inputs), 1.0).tolist() == [0, 0, 0]
 
 
-def _walked(points):
-    """points: [steps + 1][R, P]."""
-    path = Path([points[0]])
-    for point in points[1:]:
-        path.step([point])
-    return path
-
-
-def test_a_straight_line_and_a_circle():
-    line = [torch.tensor([[1.0, 2.0], [0.5, 0.0]], dtype=torch.float64) * t for t in range(6)]
-    path = _walked(line)
-    np.testing.assert_allclose(path.tortuosity(), 1, rtol=1e-12)
-    np.testing.assert_allclose(path.step_cosine(), 1, rtol=1e-12)
-    angles = [math.pi * k / 50 for k in range(51)]  # half a circle
-    path = _walked([torch.tensor([[math.cos(a), math.sin(a)]], dtype=torch.float64) for a in angles])
-    assert path.tortuosity().item() == pytest.approx(50 * math.sin(math.pi / 100))
-    assert path.step_cosine().item() == pytest.approx(math.cos(math.pi / 50))
-
-
-def test_paths_that_rest_turn_back_or_close():
-    places = torch.tensor([[0, 0, 0, 0], [0, 1, 1, 1], [0, 2, 1, 2], [0, 1, 2, 3], [0, 0, 2, 3]]).double()
-    path = _walked(list(places.unsqueeze(2)))  # at rest; there and back; a pause between two steps; one at the end
-    np.testing.assert_array_equal(path.tortuosity(), [np.nan, np.inf, 1, 1])
-    np.testing.assert_array_equal(path.step_cosine(), [np.nan, 1 / 3, np.nan, 1])
-    assert _walked(list(places[:2].unsqueeze(2))).step_cosine().isnan().all(), "one step has no next one"
-
-
-@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
-def test_the_path_of_a_training(dtype, rtol):
-    """Against the stored way of each network, with a break and a replica that leaves."""
-    network = _network("prelu", normalisation="batch", dtype=dtype)
-    rule = Optimiser("momentum", network.parameters, torch.tensor([0.01, 0.1, 0.3]))
-    path, whole = Path(network.parameters), Path(network.parameters)
-    inputs, labels = _samples(dtype=dtype)
-
-    def here():
-        return np.concatenate([p.double().flatten(1).numpy() for p in network.parameters], 1)
-
-    way = [here()]
-    for step in range(12):
-        rule.begin_step()
-        network.loss_and_gradients(inputs, labels, rule.update)
-        way.append(here())
-        whole.step(network.parameters)
-        path.step(network.parameters)
-        if step == 5:
-            saved = [tensor.clone() for tensor in path.state()]
-            path = Path(network.parameters)
-            path.load(saved)
-    way = np.stack(way)
-    assert way.shape[2] == network.parameter_count
-    updates = np.diff(way, axis=0)
-    norms = np.linalg.norm(updates, axis=2)
-    cosines = (updates[1:] * updates[:-1]).sum(2) / norms[1:] / norms[:-1]
-    np.testing.assert_allclose(path.step_cosine(), cosines.mean(0), rtol=rtol)
-    want = norms.sum(0) / np.linalg.norm(way[-1] - way[0], axis=1)
-    np.testing.assert_allclose(path.tortuosity(), want, rtol=rtol)
-    for mine, theirs in zip(path.state(), whole.state(), strict=True):
-        assert torch.equal(mine, theirs)
-
-    rest = path.taken([2, 0])
-    moved = [p[[2, 0]] + 0.1 for p in network.parameters]
-    rest.step(moved)
-    path.step([p + 0.1 for p in network.parameters])
-    assert torch.equal(rest.tortuosity(), path.tortuosity()[[2, 0]])
-    assert torch.equal(rest.step_cosine(), path.step_cosine()[[2, 0]])
-    assert not torch.equal(whole.tortuosity(), path.tortuosity()), "paths share no memory"
-
-
-def test_a_replica_that_is_lost_does_not_touch_the_paths_of_others():
-    points = list(torch.randn(5, 2, 7, generator=torch.Generator().manual_seed(0)))
-    fine = _walked(points)
-    points[3][1] = torch.nan
-    found = _walked(points)
-    assert torch.equal(found.tortuosity()[0], fine.tortuosity()[0])
-    assert torch.equal(found.step_cosine()[0], fine.step_cosine()[0])
-    assert found.tortuosity()[1].isnan()
-
-
 def test_replicas_do_not_depend_on_each_others_places():
     order = [2, 0, 1]
-    network = _network("tanh", normalisation="batch")
+    network = unsettled("tanh", normalisation="batch")
     turned = network.like([network.seeds[i] for i in order])
     turned.load([tensor[order] for tensor in network.parameters + network.buffers])
-    inputs, labels = _samples()
+    inputs, labels = samples_of()
     rates = torch.tensor([0.01, 0.1, 0.5])
 
     def measured(network, x, y, rates):
