@@ -89,7 +89,7 @@ def test_two_values_exchanged_are_another_run(project):
     ("file", "old", "new", "expected"),
     [
         ("src/activation_study/training/optimisers.py", "0.9", "0.8", {"train": 2} | SUMMARIES),
-        ("src/activation_study/data/public.py", "42", "43", {"dataset": 1, "train": 2} | SUMMARIES),
+        ("src/activation_study/data/public.py", "seed + 1", "seed + 2", {"dataset": 1, "train": 2} | SUMMARIES),
         ("src/activation_study/core/columns.py", "hidden layers", "layers", SUMMARIES),
         ("src/activation_study/report/words.py", '("no", "one"', '("none", "one"', {"report": 1}),
         ("src/activation_study/report/style.css", "\n", "\n/* edited */\n", {"report": 1}),

@@ -5,6 +5,7 @@ for torchvision or scikit-learn.
 """
 
 import contextlib
+import gzip
 import hashlib
 import os
 import random
@@ -21,6 +22,15 @@ from activation_study.core.errors import StudyError
 from activation_study.core.text import one_line, plain, shown
 from activation_study.data import downloads, photos, vision
 from activation_study.data.arrays import MAX_BYTES, DatasetUnavailable, Raw
+
+# SHA-256 of the uncompressed idx files: Debian's gzip files differ from torchvision's, their contents do not.
+FASHION_MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+FASHION_MNIST_BYTES = 64 * 2**20  # more than any of the four holds, so that a gzip bomb stops here
 
 
 def digits() -> Raw:
@@ -55,7 +65,7 @@ def fashion_mnist(cache: Path) -> Raw:
     Raises:
         DatasetUnavailable: every source that was tried and why it failed.
     """
-    files = downloads.fashion_mnist(cache)
+    files = downloads.fashion_mnist(cache, _fashion_mnist_files)
     x = [np.frombuffer(files[f"{part}-images-idx3-ubyte"], np.uint8, offset=16) for part in ("train", "t10k")]
     y = [np.frombuffer(files[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8) for part in ("train", "t10k")]
     official_test = np.arange(len(y[0]) + len(y[1])) >= len(y[0])
@@ -112,6 +122,18 @@ def _global_random_state_kept() -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+def _fashion_mnist_files(path: Path) -> dict[str, bytes]:
+    """The four idx files of a folder, plain or gzipped, checked."""
+    files = {}
+    for name, sha256 in FASHION_MNIST_SHA256.items():
+        unpacked = path / name
+        with unpacked.open("rb") if unpacked.exists() else gzip.open(path / f"{name}.gz") as file:
+            files[name] = file.read(FASHION_MNIST_BYTES)
+        if (found := hashlib.sha256(files[name]).hexdigest()) != sha256:
+            raise ValueError(f"{name} has SHA-256 {found[:12]}…, not {sha256[:12]}…")
+    return files
 
 
 def _home_name(class_name: str, arguments: dict[str, Any]) -> str:

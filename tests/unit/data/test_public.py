@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from activation_study.data import downloads, prepare
+from activation_study.data import downloads, prepare, public
 from activation_study.data.arrays import DatasetUnavailable
 from idx_files import write_gz
 
@@ -76,7 +76,7 @@ def fashion(mnist_like, monkeypatch, tmp_path):
     """A tiny Fashion-MNIST whose checksums are the ones expected, and no source that works."""
     x, y, files = mnist_like
     monkeypatch.setattr(
-        downloads,
+        public,
         "FASHION_MNIST_SHA256",
         {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
@@ -123,7 +123,7 @@ def test_a_damaged_cache_is_noticed_and_repaired(fashion, tmp_path, damage):
 
 
 def test_a_gzip_bomb_is_cut_short(fashion, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "FASHION_MNIST_BYTES", 1000)
+    monkeypatch.setattr(public, "FASHION_MNIST_BYTES", 1000)
     write_gz(tmp_path / "system", fashion[2] | {"train-images-idx3-ubyte": bytes(10**7)})
     with pytest.raises(DatasetUnavailable, match="train-images-idx3-ubyte has SHA-256"):
         prepare.load("f", FASHION, tmp_path / "cache")
