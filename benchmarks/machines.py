@@ -17,7 +17,7 @@ import pandas as pd
 import document
 import rounding
 from activation_study.cli.verify import OPPOSITE
-from activation_study.core.checked_tables import read_any
+from activation_study.tables.checked import read_any
 
 HERE = document.ROOT / "results" / "default" / "tables"
 

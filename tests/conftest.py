@@ -42,6 +42,6 @@ def _medium(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are read without the checks of what they hold: what comes after must be safe by itself."""
-    from activation_study.core import checked_tables
+    from activation_study.tables import checked
 
-    monkeypatch.setattr(checked_tables, "_held", lambda name, table, path: table.to_pandas())
+    monkeypatch.setattr(checked, "_held", lambda name, table, path: table.to_pandas())

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from activation_study.core import columns as schemas
-from activation_study.core import parquet
 from activation_study.report.page import build
+from activation_study.tables import columns as schemas
+from activation_study.tables import parquet
 from checks import POLICY, Visit, unguarded
 from synthetic import PROVENANCE, SMALL, Shape, write_tables
 

@@ -21,11 +21,11 @@ from PIL import Image
 from activation_study.activations import activation, expressions
 from activation_study.claims import exact
 from activation_study.claims import file as claims_file
-from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.data import prepare
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from activation_study.tables import parquet
 
 MOST_SECONDS = 2.0
 """Of this process's own work."""

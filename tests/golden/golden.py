@@ -113,8 +113,8 @@ def _page() -> Iterator[tuple[str, str]]:
 def _ledger() -> Iterator[tuple[str, str]]:
     from activation_study.claims import file as claims_file
     from activation_study.claims.ledger import evaluate
-    from activation_study.core import parquet
     from activation_study.jobs.judge import READ
+    from activation_study.tables import parquet
 
     paths = {name: PUBLISHED / f"{name}.parquet" for name in READ}  # the largest are not published
     read = {n: (parquet.read(n, p) if p.exists() else parquet.from_rows(n, [])).to_pandas() for n, p in paths.items()}

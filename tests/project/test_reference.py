@@ -8,8 +8,8 @@ import pytest
 
 from activation_study.claims import file as claims_file
 from activation_study.claims.ledger import evaluate
-from activation_study.core import parquet
 from activation_study.jobs import judge
+from activation_study.tables import parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "reports" / "reference" / "tables"

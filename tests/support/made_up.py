@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from activation_study.core import columns as schemas
 from activation_study.study.study import Study
+from activation_study.tables import columns as schemas
 
 SEEDS, PROBES, EVALUATIONS = 6, (0, 10, 100), (0, 1, 3, 10, 30, 100)
 LAYER_DOSE = {"noise_gain": (0.1,), "selectivity": (None,), "covariate_shift": (None,)}

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from activation_study.core import columns, parquet
 from activation_study.quantities.curves import log_spaced_steps
+from activation_study.tables import columns, parquet
 
 NINE = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "very_leaky_relu", "rrelu", "prelu", "elu")
 SIXTEEN = (*NINE, "rrelu_article", "rrelu_paper", "selu", "gelu", "silu", "mish", "softplus")

@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from activation_study.activations import activation, portrait
-from activation_study.core import columns as schemas
-from activation_study.core import parquet
 from activation_study.jobs.judge import READ, judge_claims
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.study.study import Run, Study
+from activation_study.tables import columns as schemas
+from activation_study.tables import parquet
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 CHANCE = 0.1

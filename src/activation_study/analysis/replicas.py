@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
-from activation_study.core.columns import TABLES
 from activation_study.core.runs import RunId, cell_of
 from activation_study.quantities.curves import LOSS_FLOOR
+from activation_study.tables.columns import TABLES
 
 HEALTH_METRICS = (
     "dead",

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
-from activation_study.core.columns import LAYER_METRICS, TABLES
-from activation_study.core.parquet import arrow_table
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
+from activation_study.tables.columns import LAYER_METRICS, TABLES
+from activation_study.tables.parquet import arrow_table
 
 KEY = ["run", "replicate"]
 NO_GRADIENT = -45.0

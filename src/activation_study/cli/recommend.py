@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from activation_study.core.checked_tables import hold_together, read_any
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.wording import lines
 from activation_study.study.places import REFERENCE, RESULTS, candidates
+from activation_study.tables.checked import hold_together, read_any
 
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
 REQUIRED = {
@@ -69,7 +69,7 @@ def tables_folder(asked: Path | None) -> Path:
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables that a recommendation needs; cost and ledger are empty where they are absent."""
-    from activation_study.core.columns import TABLES as COLUMNS
+    from activation_study.tables.columns import TABLES as COLUMNS
 
     tables = {}
     for name, needs in (REQUIRED | OPTIONAL).items():

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from activation_study.core.checked_tables import read_any
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
 from activation_study.study.places import REFERENCE, RESULTS, candidates
+from activation_study.tables.checked import read_any
 
 CLOCKS = ("timings", "jobs", "cost")
 """Tables that measure a machine: never compared."""

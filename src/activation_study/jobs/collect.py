@@ -8,11 +8,12 @@ from typing import Any
 import pandera.errors
 import pyarrow as pa
 
-from activation_study.core import columns, descriptions, files, parquet
+from activation_study.core import descriptions, files
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.study import receipts
 from activation_study.study.study import Study
+from activation_study.tables import columns, described, parquet
 
 CONCATENATED = ("runs", "curves", "layers", "measurements", "timings", "jobs", "cost")
 
@@ -55,7 +56,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
     constants, portraits = [], {column: [] for column in columns.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
-        description = descriptions.activation(path)
+        description = described.activation(path)
         if description["status"] != "available":
             continue
         constants.append(description["constants"])
@@ -83,6 +84,6 @@ def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
 def _gaps(study: Study, inputs: Any) -> pa.Table:
     named = [("activation", *pair) for pair in zip(study.activations(), inputs.activations, strict=True)]
     named += [("dataset", *pair) for pair in zip(study.datasets(), inputs.datasets, strict=True)]
-    readers = {"activation": descriptions.activation, "dataset": descriptions.dataset}
-    described = [readers[kind](path) | {"kind": kind, "name": name} for kind, name, path in named]
-    return parquet.from_rows("gaps", [row for row in described if row["status"] != "available"])
+    readers = {"activation": described.activation, "dataset": descriptions.dataset}
+    found = [readers[kind](path) | {"kind": kind, "name": name} for kind, name, path in named]
+    return parquet.from_rows("gaps", [row for row in found if row["status"] != "available"])

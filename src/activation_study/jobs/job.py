@@ -87,12 +87,12 @@ def describe_activation(params: dict[str, Any], path: str | Path) -> str:
 def measure_cost(params: dict[str, Any], constants: str, path: str, log: Callable[[str], None]) -> None:
     """Measure what one activation costs beside ReLU, and write its rows of the ``cost`` table."""
     from activation_study.activations import activation as activations
-    from activation_study.core import descriptions, parquet
     from activation_study.cost import measure
     from activation_study.study import receipts
+    from activation_study.tables import described, parquet
 
     rows: list[dict[str, Any]] = []
-    description = descriptions.activation(constants)
+    description = described.activation(constants)
     if description["status"] == "available":
         activation = activations.from_entry(params["name"], params["entry"], params["allow_modules"], params["widths"])
         rows = measure.measure(activation, description["constants"], **params["settings"])
@@ -108,14 +108,15 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
     Raises:
         StudyError: the data are damaged, or the networks that are trained at once do not fit into memory.
     """
-    from activation_study.core import descriptions, parquet
+    from activation_study.core import descriptions
     from activation_study.data import arrays as prepared
     from activation_study.jobs import provenance
     from activation_study.study import receipts
+    from activation_study.tables import described, parquet
     from activation_study.training import rows as outcomes
 
     began, where = time.time(), "none"
-    description, manifest = descriptions.activation(inputs.constants), descriptions.dataset(inputs.manifest)
+    description, manifest = described.activation(inputs.constants), descriptions.dataset(inputs.manifest)
     constants, receipt = description["constants"], receipts.of_run(params, description, manifest)
     if not description["status"] == manifest["status"] == "available":
         log(f"activation {description['status']}, dataset {manifest['status']}: nothing to train")
@@ -170,6 +171,6 @@ def train(params: dict[str, Any], inputs: Any, outputs: Any, log: Callable[[str]
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    from activation_study.core import parquet
+    from activation_study.tables import parquet
 
     return {name: parquet.from_rows(name, part) for name, part in rows.items()}

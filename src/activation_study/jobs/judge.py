@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from activation_study.claims import file as claims_file
 from activation_study.claims.ledger import Ledger, evaluate
-from activation_study.core import checked_tables, parquet
 from activation_study.study import receipts
 from activation_study.study.study import Study
+from activation_study.tables import checked, parquet
 
 READ = ("runs", "experiments", "curves", "layers", "measurements", "cost")
 """The tables that verdicts rest on."""
@@ -32,7 +32,7 @@ def judge_claims(study: Study, inputs: Any, outputs: Any) -> str:
         StudyError: a claims file that is wrong by itself or does not fit the study; a table that no study writes.
     """
     files = claims_file.of_study(study.config)
-    found = {name: checked_tables.read(name, inputs[name]) for name in READ} if files else {}
+    found = {name: checked.read(name, inputs[name]) for name in READ} if files else {}
     ledgers = [evaluate(file, found) for file in files]
     for name, table in as_tables(ledgers).items():
         parquet.validate(name, table)

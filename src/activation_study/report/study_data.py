@@ -16,11 +16,11 @@ from activation_study.analysis.experiments import starting_decay
 from activation_study.analysis.inference import ALPHA, MIN_SEEDS, difference_test, holm, stratified_interval
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.ranks import mean_ranks, score_table
-from activation_study.core import checked_tables
-from activation_study.core.columns import TABLES
 from activation_study.core.errors import StudyError
-from activation_study.core.parquet import arrow_table
 from activation_study.core.runs import cell_of
+from activation_study.tables import checked
+from activation_study.tables.columns import TABLES
+from activation_study.tables.parquet import arrow_table
 
 CELL = ["dataset", "depth", "condition"]
 CellKey = tuple[str, int, str]
@@ -52,13 +52,13 @@ class StudyData:
         for table, columns in TABLES.items():
             path = folder / f"{table}.parquet"
             if path.exists():
-                tables[table] = checked_tables.read(table, path)
+                tables[table] = checked.read(table, path)
             else:
                 missing.append(table)
                 tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
         if "runs" in missing:
             raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
-        checked_tables.hold_together(tables)
+        checked.hold_together(tables)
         return cls(name, tables, provenance, tuple(missing))
 
     @cached_property

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import grimp
 
-from activation_study.core.columns import SCHEMA_VERSION, TABLES
+from activation_study.tables.columns import SCHEMA_VERSION, TABLES
 
 PACKAGE = Path(__file__).resolve().parents[1]
-COLUMNS, DOWNLOADS = "core.columns", "data.downloads"
+COLUMNS, DOWNLOADS = "tables.columns", "data.downloads"
 """Of the first, a step that takes long knows the form of its tables alone; what the second fetches has a checksum."""
 
 

@@ -18,12 +18,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from activation_study.core import files, own_modules
-from activation_study.core.descriptions import activation as described_activation
 from activation_study.core.descriptions import dataset as described_dataset
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.data import entries
 from activation_study.study import code
+from activation_study.tables.described import activation as described_activation
 
 if TYPE_CHECKING:
     from activation_study.study.study import Study

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activation_study.core.columns import LAYER_METRICS
 from activation_study.quantities.probe import SAMPLES
+from activation_study.tables.columns import LAYER_METRICS
 from activation_study.training.group import Clock, Record
 from activation_study.training.selection import record_area, record_time
 

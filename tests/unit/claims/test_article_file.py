@@ -15,12 +15,12 @@ from activation_study.analysis.policies import ARTICLE, article_rows, by_dataset
 from activation_study.analysis.replicas import of_experiment
 from activation_study.claims import file as claims_file
 from activation_study.claims.ledger import evaluate
-from activation_study.core.columns import TABLES
 from activation_study.core.errors import StudyError
 from activation_study.guide.sentences import POLICIES, Sentence, sentences
 from activation_study.jobs.judge import as_tables
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from activation_study.tables.columns import TABLES
 from made_up import made_up_tables
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")

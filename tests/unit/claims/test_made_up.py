@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from activation_study.core import parquet
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
+from activation_study.tables import parquet
 from made_up import made_up_tables
 
 pytestmark = pytest.mark.slow

@@ -10,6 +10,7 @@ from activation_study.core import descriptions, files
 from activation_study.core.errors import StudyError
 from activation_study.study import receipts
 from activation_study.study.study import Study
+from activation_study.tables import described
 from small import config
 
 MANIFEST = {"status": "available", "message": "", "source": "s", "sha256": "0" * 64, "samples": 3, "features": 2}
@@ -33,7 +34,7 @@ def _said(reader, path):
 
 def test_what_the_jobs_write_is_read(whole, tmp_path):
     files.write_json(whole, tmp_path / "relu.json")
-    assert descriptions.activation(tmp_path / "relu.json") == whole
+    assert described.activation(tmp_path / "relu.json") == whole
     files.write_json(MANIFEST, tmp_path / "digits.json")
     assert descriptions.dataset(tmp_path / "digits.json") == MANIFEST
 
@@ -59,7 +60,7 @@ def test_what_the_jobs_write_is_read(whole, tmp_path):
 def test_an_odd_activation_is_one_line(whole, tmp_path, change):
     odd = {key: value for key, value in (whole | change).items() if value is not ...}
     files.write_json(odd, tmp_path / "relu.json")
-    assert "is damaged (" in _said(descriptions.activation, tmp_path / "relu.json")
+    assert "is damaged (" in _said(described.activation, tmp_path / "relu.json")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_an_odd_manifest_is_one_line(tmp_path, change):
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"{}", b"[]", b'{"samples": Infinity}'])
 def test_bytes_of_any_kind_are_one_line(tmp_path, content):
     (tmp_path / "d.json").write_bytes(content)
-    for reader in (descriptions.activation, descriptions.dataset):
+    for reader in (described.activation, descriptions.dataset):
         assert "is damaged (" in _said(reader, tmp_path / "d.json")
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from activation_study.core.columns import RUN
 from activation_study.core.runs import RunId, cell_of, without
 from activation_study.study.config import ROOT, factor_defaults
 from activation_study.study.study import Study
+from activation_study.tables.columns import RUN
 
 ID = "digits/relu/depth=5,centred=true,initial_bias=-0.5,steps=9"
 

@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_leaves
 
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
-from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.cost import measure
 from activation_study.study.study import Study
+from activation_study.tables import parquet
 
 ROOT = Path(__file__).parents[3]
 SMOKE = ROOT / "tests" / "configs" / "smoke.yaml"

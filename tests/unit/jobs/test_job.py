@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import small
-from activation_study.core import columns, parquet
 from activation_study.core.errors import StudyError
 from activation_study.data import arrays as prepared
 from activation_study.jobs import collect
 from activation_study.jobs import job as jobs
 from activation_study.study.study import Study
+from activation_study.tables import columns, parquet
 from activation_study.training import checkpoint
 
 PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")

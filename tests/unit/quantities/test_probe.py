@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from activation_study.core.columns import LAYER_METRICS
 from activation_study.quantities import probe as probes
 from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, LayerView, Probe
+from activation_study.tables.columns import LAYER_METRICS
 from formulas import FUNCTIONS
 from stacks import CLASSES, FEATURES, stacked
 

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from activation_study.core import parquet as stored
 from activation_study.report import markup
 from activation_study.report import page as building
 from activation_study.report.blocks import Section
@@ -21,6 +20,7 @@ from activation_study.report.sections import guide, ledger, profiles
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import csv_text, download
 from activation_study.study import receipts
+from activation_study.tables import parquet as stored
 from synthetic import PROVENANCE, SMALL, Shape, write_tables
 
 SOURCES = sorted(Path(building.__file__).parent.rglob("*.py"))

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from activation_study.core.errors import StudyError
-from activation_study.core.parquet import arrow_table, write_parquet
 from activation_study.report import page as building
 from activation_study.report import study_data
 from activation_study.report.page import build
 from activation_study.report.sections import provenance
+from activation_study.tables.parquet import arrow_table, write_parquet
 from synthetic import PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())

@@ -40,7 +40,7 @@ def test_training_depends_on_what_trains_and_not_on_what_reports():
     assert {"activations.activation", "training.rows", "training.optimisers", "core.errors"} <= names
     others = ("report", "analysis", "claims", "guide", "study", "jobs", "cli", "cost")
     assert not {name for name in names if name.startswith(others)}
-    assert not names & {"data.public", "data.local", "data.prepare", "data.downloads", "core.columns"}
+    assert not names & {"data.public", "data.local", "data.prepare", "data.downloads", "tables.columns"}
 
 
 @pytest.mark.slow
@@ -68,16 +68,16 @@ def digests(package: Path) -> dict[str, str]:
         pytest.param("networks/mlp.py", "\nimport torch\n", "\n# said\nimport torch\n", set(), id="comment"),
         pytest.param("networks/mlp.py", '"""', '"""Of ', set(), id="docstring"),
         pytest.param("training/batches.py", "\n\n\n", "\n\n\n\n", set(), id="layout"),
-        pytest.param("core/columns.py", "learning rate", "rate of learning", SAID, id="what a column means"),
+        pytest.param("tables/columns.py", "learning rate", "rate of learning", SAID, id="what a column means"),
         pytest.param("data/downloads.py", "NETWORK_TIMEOUT = 20.0", "NETWORK_TIMEOUT = 30.0", set(), id="a time-out"),
         pytest.param("training/optimisers.py", "0.9", "0.8", {"train"}, id="a number"),
         pytest.param("analysis/inference.py", "ALPHA = 0.05", "ALPHA = 0.01", {"ledger", "report"}, id="a level"),
         pytest.param("data/public.py", '"c59f468a', '"d59f468a', {"dataset"}, id="a checksum"),
         pytest.param("data/public.py", "seed + 1", "seed + 2", {"dataset"}, id="a seed of data"),
         pytest.param(
-            "core/columns.py", '"depth": Column("int"', '"depth": Column("float"', SAID | {"train"}, id="a type"
+            "tables/columns.py", '"depth": Column("int"', '"depth": Column("float"', SAID | {"train"}, id="a type"
         ),
-        pytest.param("core/columns.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3", WRITTEN, id="the version"),
+        pytest.param("tables/columns.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3", WRITTEN, id="the version"),
         pytest.param("report/words.py", '("no", "one"', '("none", "one"', {"report"}, id="a word of the page"),
     ],
 )

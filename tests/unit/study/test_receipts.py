@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import small
-from activation_study.core import columns, files, parquet
+from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.data import entries, prepare
 from activation_study.jobs import collect, job
 from activation_study.study import code, receipts
 from activation_study.study.study import Study
+from activation_study.tables import columns, parquet
 
 PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
 

@@ -7,9 +7,9 @@ import pytest
 
 import small
 from activation_study.activations import examination
-from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.data.arrays import Arrays
+from activation_study.tables import parquet
 
 EVERYTHING = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 WHOLE = {"pruning": {"keep": 9}}  # of the learning rates, so that all go on

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import small
-from activation_study.core import parquet
 from activation_study.core.errors import StudyError
 from activation_study.core.seeds import seed_of
 from activation_study.data.split import make_split
 from activation_study.networks.initialisation import initial_parameters
+from activation_study.tables import parquet
 from activation_study.training import run as training
 from activation_study.training.batches import batch_order
 from reference import optimiser

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from activation_study.core import columns as schemas
-from activation_study.core import files, parquet
-from activation_study.core.columns import TABLES
+from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.study.config import factor_defaults, schema
+from activation_study.tables import columns as schemas
+from activation_study.tables import parquet
+from activation_study.tables.columns import TABLES
 
 _VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
 

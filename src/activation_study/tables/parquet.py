@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from activation_study.core.columns import SCHEMA_VERSION, TABLES
 from activation_study.core.errors import StudyError
 from activation_study.core.files import MADE_BY, replacing
 from activation_study.core.text import one_line, plain
+from activation_study.tables.columns import SCHEMA_VERSION, TABLES
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from activation_study.core import parquet
-from activation_study.core.columns import KEYS, TABLES, Column
 from activation_study.core.errors import StudyError
 from activation_study.core.runs import RunId
 from activation_study.core.text import plain, shown
+from activation_study.tables import parquet
+from activation_study.tables.columns import KEYS, TABLES, Column
 
 _KINDS = {
     "str": (pa.types.is_string, pa.types.is_large_string),

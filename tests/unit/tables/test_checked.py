@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from activation_study.__main__ import main
-from activation_study.core import checked_tables, parquet
-from activation_study.core.columns import KEYS, NAME, RUN, TABLES
 from activation_study.core.errors import StudyError
 from activation_study.report.page import build
 from activation_study.report.study_data import StudyData
+from activation_study.tables import checked, parquet
+from activation_study.tables.columns import KEYS, NAME, RUN, TABLES
 from synthetic import PROVENANCE, Shape, _whole, write_tables
 
 SHAPE = Shape(("relu", "elu"), ("digits", "mnist1d"), (2, 5), seeds=5)
@@ -340,7 +340,7 @@ def test_the_report_is_not_half_written(folder: Path, tmp_path: Path):
 def test_a_file_of_another_name_is_no_table(folder: Path):
     (folder / "runs.parquet").rename(folder / "walks.parquet")
     with pytest.raises(StudyError, match="no table is called 'walks'"):
-        checked_tables.read_any(folder / "walks.parquet")
+        checked.read_any(folder / "walks.parquet")
 
 
 def test_the_patterns_are_the_config_s():

@@ -1,0 +1,1 @@
+"""The tables that a study writes: what their columns mean, and how they are written, read and checked."""
