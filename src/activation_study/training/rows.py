@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activation_study.quantities.probe import SAMPLES
-from activation_study.tables.columns import LAYER_METRICS
-from activation_study.training.group import Clock, Record
+from activation_study.quantities.base import SAMPLES
+from activation_study.training.records import Clock, Record
 from activation_study.training.selection import record_area, record_time
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -18,13 +17,19 @@ SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rows of one run have in common: its params, each role's evaluation steps, the selected learning rate."""
+    """What the rows of one run have in common.
+
+    Attributes:
+        evaluations: the steps of each role. selected: the learning rate.
+        parameters, units: trained parameters of one network, and the units of each of its layers, output last.
+    """
 
     params: Mapping[str, Any]
     classes: int
     evaluations: Mapping[str, Sequence[int]]
     selected: float
     parameters: int
+    units: Sequence[int]
 
 
 def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
@@ -118,16 +123,15 @@ def _scores(record: Record, classes: int) -> dict[str, float | None]:
 
 
 def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
-    depth, width = outcome.params["factors"]["depth"], outcome.params["factors"]["width"]
     for step, metrics in record.layers.items():
-        for layer in range(depth + 1):
-            hidden = layer < depth
+        for number, units in enumerate(outcome.units, 1):
+            hidden = number < len(outcome.units)
             # The output layer has weights, but neither an activation nor a pre-activation's gradient.
-            row = {name: metrics[name][layer] if layer < len(metrics[name]) else None for name in LAYER_METRICS}
+            row = {name: values[number - 1] if number <= len(values) else None for name, values in metrics.items()}
             row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None
             yield row | {
                 "step": step,
-                "layer": layer + 1,
-                "units": width if hidden else outcome.classes,
+                "layer": number,
+                "units": units,
                 "samples": min(SAMPLES, len(record.replica.split.validation_y)),
             }

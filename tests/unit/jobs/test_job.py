@@ -234,7 +234,7 @@ EVIL = {
     "step is long before": lambda state: state.update(step=-(10**7)),
     "step is after the end": lambda state: state.update(step=10**9),
     "step is no number": lambda state: state.update(step=float("nan")),
-    "step is the optimiser's alone": lambda state: state.update(optimiser_step="x"),
+    "parts are missing": lambda state: state.pop("parts"),
     "alive": lambda state: state.update(alive=[-1]),
     "curve": _in_record(curve="evil"),
     "short curve": _in_record(curve=[(0,)]),
@@ -247,9 +247,13 @@ EVIL = {
     "diverged_step": _in_record(diverged_step="evil"),
     "status": _in_record(status="evil"),
     "more": _in_record(replica=None),
-    "probe": lambda state: state.update(probe=[torch.zeros(1), torch.zeros(1)]),
-    "path": lambda state: state.update(path={"a": 1}),
-    "network": lambda state: state.update(network=[1]),
+    "probe": lambda state: state["parts"].update(probe=[torch.zeros(1), torch.zeros(1)]),
+    "no probe": lambda state: state["parts"].pop("probe"),
+    "path": lambda state: state["parts"].update(path={"a": 1}),
+    "no optimiser": lambda state: state["parts"].pop("optimiser"),
+    "another part": lambda state: state["parts"].update(other=[]),
+    "network": lambda state: state["parts"].update(network=[1]),
+    "small network": lambda state: state["parts"].update(network=[t[:, :1] for t in state["parts"]["network"]]),
 }
 
 
@@ -304,7 +308,7 @@ def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatc
         failed.append(self)
         raise KeyError("score")
 
-    monkeypatch.setattr("activation_study.training.group.Chunk.score", score)
+    monkeypatch.setattr("activation_study.training.group.ReplicaGroup.score", score)
     with pytest.raises(KeyError, match="score"):
         jobs.train(*job, lambda line: None)
     assert len(failed) == 2
