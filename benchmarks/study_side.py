@@ -10,6 +10,7 @@ import torch
 import data
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
+from activation_study.core.factors import Factors
 from activation_study.networks.mlp import StackedMLP
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.study.study import Study
@@ -41,16 +42,9 @@ def chunk(
 ) -> ReplicaGroup:
     """Replicas with a seed and a learning rate each: rates of their own, as in tuning, are the slower case."""
     split = data.split()
-    factors = {
-        "depth": depth,
-        "width": width,
-        "batch_size": batch,
-        "optimiser": optimiser,
-        "initialisation": "gain",
-        "normalisation": "none",
-        "initial_bias": 0.0,
-        "centred": False,
-    }
+    factors = Factors(
+        activation=activation, dataset="any", depth=depth, width=width, batch_size=batch, optimiser=optimiser
+    )
     chosen = from_entry(activation, {"class": activation})
     rates = torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]

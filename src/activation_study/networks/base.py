@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from activation_study.core import registry
+from activation_study.core.factors import Factors
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +126,7 @@ class Build(Protocol):
     def __call__(
         self,
         activation: Activation,
-        factors: Any,
+        factors: Factors,
         constants: Mapping[str, Any],
         features: int,
         classes: int,
@@ -150,8 +151,8 @@ class Architecture:
     name: str
     meaning: str
     build: Build
-    flops: Callable[[Any], float]
-    size: Callable[[Any, int], Size]
+    flops: Callable[[Factors], float]
+    size: Callable[[Factors, int], Size]
     theory: bool = False
 
 

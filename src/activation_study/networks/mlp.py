@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from activation_study.activations.activation import Activation
+from activation_study.core.factors import Factors
 from activation_study.networks.base import Layer, Visit
 from activation_study.networks.initialisation import initial_parameters
 from activation_study.networks.kernels import layer_kernel
@@ -36,7 +37,7 @@ class StackedMLP:
     def __init__(
         self,
         activation: Activation,
-        factors: Mapping[str, Any],
+        factors: Factors,
         constants: Mapping[str, Any],
         features: int,
         classes: int,
@@ -48,8 +49,8 @@ class StackedMLP:
         self.activation, self.factors, self.constants = activation, factors, constants
         self.features, self.classes, self.seeds = features, classes, list(seeds)
         self.dtype, self.device = dtype, torch.device(device)
-        self.replicas, self.depth, self.width = len(self.seeds), int(factors["depth"]), int(factors["width"])
-        self.shift = float(constants["mean"]) if factors["centred"] else 0.0
+        self.replicas, self.depth, self.width = len(self.seeds), factors.depth, factors.width
+        self.shift = float(constants["mean"]) if factors.centred else 0.0
         self._workspaces: dict[int, Workspace] = {}
 
         like = {"dtype": dtype, "device": self.device}
@@ -58,11 +59,11 @@ class StackedMLP:
             layer_kernel(activation, self.replicas, self.width, seeds=self.seeds, layer=layer, **like)
             for layer in layers
         ]
-        noisy = factors["normalisation"] == "noisy_batch"
+        noisy = factors.normalisation == "noisy_batch"
         self.norms = [
             BatchNorm(self.replicas, self.width, noisy=noisy, seeds=self.seeds, layer=layer, **like)
             for layer in layers
-            if factors["normalisation"] != "none"
+            if factors.normalisation != "none"
         ]
         dims = [features, *[self.width] * self.depth, classes]
         drawn: dict[int, list[tuple[Tensor, Tensor]]] = {}

@@ -6,15 +6,15 @@ The data dictionary is printed from it; what reads, writes and validates tables 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from activation_study.core.factors import NAME, Factors
 from activation_study.quantities.base import layer_metrics, measured
 
 SCHEMA_VERSION = 2
 
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-"""The config's pattern of a name: of a study, an activation, a dataset, an experiment, a claims file."""
 _CLAIM = r"[A-Za-z][A-Za-z0-9_-]{0,31}"
 
 
@@ -51,31 +51,16 @@ REPLICA = {
     "learning_rate": Column("float", "learning rate", low=0),
 }
 
-FACTORS = {
-    "activation": _name("activation, by its name in the config"),
-    "dataset": _name("dataset, by its name in the config"),
-    "depth": Column("int", "hidden layers", low=1, high=1_000),
-    "width": Column("int", "units per hidden layer", low=1, high=65_536),
-    "steps": Column("int", "training steps asked for", low=1, high=10_000_000),
-    "batch_size": Column("int", "samples per step", low=1, high=65_536),
-    "optimiser": _one_of("momentum (SGD, 0.9), sgd or adam", "momentum", "sgd", "adam"),
-    "initialisation": _one_of("gain, torch_default or edge_of_chaos", "gain", "torch_default", "edge_of_chaos"),
-    "normalisation": _one_of(
-        "none, batch or noisy_batch; h and dL/dh are then after it, the input of phi", "none", "batch", "noisy_batch"
-    ),
-    "input_transform": _one_of(
-        "standardised, gaussianised or heavy_tailed", "standardised", "gaussianised", "heavy_tailed"
-    ),
-    "input_shift": Column("float", "added to the standardised inputs"),
-    "initial_bias": Column("float", "initial bias of the hidden layers, in pre-activation standard deviations"),
-    "train_size": Column("int", "training samples asked for; missing means all", nullable=True, low=1),
-    "centred": Column("bool", "whether the activation's mean under N(0,1) is subtracted"),
-    "seed_stream": _name("names a family of seeds"),
-    "rates": _one_of("all or coarse: how much of the learning-rate grid was tried", "all", "coarse"),
-    "select": _one_of("accuracy or speed: what the learning rate was selected for", "accuracy", "speed"),
-    "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
-    "tuning_seeds": Column("int", "tuning seeds asked for; missing means the study's", nullable=True, low=1),
-}
+
+def _of_factor(spec: Mapping[str, Any]) -> Column:
+    """The column of a factor, by the JSON schema of its field."""
+    known = next(part for part in spec.get("anyOf", [spec]) if part["type"] != "null")
+    kind = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}[known["type"]]
+    pattern = "|".join(known["enum"]) if "enum" in known else known.get("pattern", "").strip("^$") or None
+    return Column(kind, spec["description"], "anyOf" in spec, known.get("minimum"), known.get("maximum"), pattern)
+
+
+FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()["properties"].items()}
 
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)

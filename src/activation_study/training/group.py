@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from activation_study.core.factors import Factors
 from activation_study.data.split import Split
 from activation_study.networks.base import Network
 from activation_study.quantities.base import Moment, Recorder, measurements
@@ -43,7 +44,7 @@ class ReplicaGroup:
         self,
         network: Network,
         records: list[Record],
-        factors: Mapping[str, Any],
+        factors: Factors,
         plan: Plan,
         clock: Clock,
         step: int = 0,
@@ -51,9 +52,9 @@ class ReplicaGroup:
         self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
         self.members = list(records)  # with those that diverge, which ``records`` loses
         self.rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
-        self.optimiser = Optimiser(factors["optimiser"], network.parameters, self.rates)
+        self.optimiser = Optimiser(factors.optimiser, network.parameters, self.rates)
         self.step = step
-        batch = int(factors["batch_size"])
+        batch = factors.batch_size
         self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
         self._validation = self._samples("validation")
         self._probe: Probe | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from activation_study.core.factors import Factors, Settings
 from activation_study.quantities.base import SAMPLES
 from activation_study.training.records import Clock, Record
 from activation_study.training.selection import record_area, record_time
@@ -24,7 +25,9 @@ class Outcome:
         parameters, units: trained parameters of one network, and the units of each of its layers, output last.
     """
 
-    params: Mapping[str, Any]
+    run: str
+    factors: Factors
+    settings: Settings
     classes: int
     evaluations: Mapping[str, Sequence[int]]
     selected: float
@@ -38,7 +41,7 @@ def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
     for record in records:
         replica = record.replica
         key = {
-            "run": outcome.params["id"],
+            "run": outcome.run,
             "role": replica.role,
             "replicate": replica.replicate,
             "learning_rate": replica.learning_rate,
@@ -67,7 +70,7 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
         "role": "evaluation",
         "replicate": 0,
         "learning_rate": 0.0,
-        **params["factors"],
+        **Factors.model_validate(params["factors"]).model_dump(),
         "selected": False,
         "edge": False,
         "status": "no_data",
@@ -86,11 +89,11 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
 
 
 def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
-    replica, settings = record.replica, outcome.params["settings"]
-    rates, target = settings["learning_rates"], settings["dataset"]["target"]
+    replica, settings = record.replica, outcome.settings
+    rates, target = settings.learning_rates, settings.dataset.target
     reached = record_time(record, target) if record.status != "pruned" else math.inf
     return {
-        **outcome.params["factors"],
+        **outcome.factors.model_dump(),
         "selected": replica.learning_rate == outcome.selected,
         "edge": len(rates) > 1 and outcome.selected in (rates[0], rates[-1]),
         "status": record.status,
@@ -100,7 +103,7 @@ def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
         "time_to_target": reached if math.isfinite(reached) else None,
         "reached": None if record.status == "pruned" else math.isfinite(reached),
         "target": target,
-        "horizon": outcome.params["factors"]["steps"],
+        "horizon": outcome.factors.steps,
         "area_under_loss": None
         if record.status == "pruned"
         else record_area(record, outcome.evaluations[replica.role], outcome.classes),

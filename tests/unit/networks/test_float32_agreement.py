@@ -19,6 +19,7 @@ from activation_study.data.split import make_split
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.group import ReplicaGroup
 from activation_study.training.records import Clock, Plan, Record, Replica
+from stacks import factors_of
 
 pytestmark = pytest.mark.slow
 SEEDS, STEPS, BATCH, RATE = 192, 60, 16, 0.005
@@ -36,8 +37,7 @@ def split():
 
 def _ours(split, first_seed, rate=RATE, rule="momentum", gain=1.0):
     """Final validation losses [SEEDS] of the study's trainer, all replicas as one batched network."""
-    factors = {"depth": DEPTH, "width": WIDTH, "batch_size": BATCH, "optimiser": rule, "initialisation": "gain"}
-    factors |= {"normalisation": "none", "initial_bias": 0.0, "centred": False}
+    factors = factors_of(depth=DEPTH, width=WIDTH, batch_size=BATCH, optimiser=rule)
     seeds = range(first_seed, first_seed + SEEDS)
     records = [Record(Replica("tuning", i, rate, seed, split)) for i, seed in enumerate(seeds)]
     constants = small.CONSTANTS["relu"] | {"gain": gain * small.CONSTANTS["relu"]["gain"], "slope_max": 1.0}

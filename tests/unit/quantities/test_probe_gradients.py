@@ -13,7 +13,7 @@ from activation_study.quantities.probe import GRADIENT_METRICS, Probe
 from activation_study.quantities.views import GradientView
 from formulas import FUNCTIONS
 from reference import sequential
-from stacks import CLASSES, FEATURES, stacked
+from stacks import CLASSES, FEATURES, factors_of, stacked
 
 
 class _Tap(nn.Module):
@@ -184,8 +184,7 @@ def test_gradients_decay_as_mean_field_theory_says(name):
     predicted = gain * math.sqrt(_gaussian_mean(lambda z: slope(z) ** 2))
     activation = stacked(name).activation
     constants = {"gain": gain, "mean": 0.0, "slope_max": 1.0}
-    factors = {"depth": 6, "width": 512, "normalisation": "none", "initialisation": "gain"}
-    factors |= {"initial_bias": 0.0, "centred": False}
+    factors = factors_of(depth=6, width=512)
     squares = []
     for first in range(0, 20, 4):
         source = torch.Generator().manual_seed(first)

@@ -18,6 +18,7 @@ PLAN = Plan([0, 1, 2, 5, 10, 15, STEPS], frozenset([0, 5, STEPS]), 16)
 def _chunk(seeds, rates=None, activation="prelu", optimiser="momentum", dtype=torch.float64):
     run = small.run({"activation": activation, "optimiser": optimiser, "normalisation": "batch", "steps": STEPS})
     trainer, entry = small.training(run), run.settings["dataset"]
+    factors = trainer.factors
     replicas = [
         Replica(
             "tuning",
@@ -28,8 +29,8 @@ def _chunk(seeds, rates=None, activation="prelu", optimiser="momentum", dtype=to
         )
         for i, (seed, rate) in enumerate(zip(seeds, rates or [0.03] * len(seeds), strict=True))
     ]
-    network = StackedMLP(trainer.activation, run.factors, trainer.constants, 12, 3, seeds, dtype=dtype)
-    return ReplicaGroup(network, [Record(replica) for replica in replicas], run.factors, PLAN, Clock())
+    network = StackedMLP(trainer.activation, factors, trainer.constants, 12, 3, seeds, dtype=dtype)
+    return ReplicaGroup(network, [Record(replica) for replica in replicas], factors, PLAN, Clock())
 
 
 def _results(records):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from activation_study.core.factors import Factors
 from activation_study.networks.base import Architecture, Size
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def build(
     activation: Activation,
-    factors: Any,
+    factors: Factors,
     constants: Mapping[str, Any],
     features: int,
     classes: int,
@@ -31,7 +32,7 @@ def build(
     return StackedMLP(activation, factors, constants, features, classes, seeds, dtype=dtype, device=device)
 
 
-def size(factors: Any, features: int) -> Size:
+def size(factors: Factors, features: int) -> Size:
     """Its weights, and its units."""
     width, depth = factors.width, factors.depth
     return Size(width * (width * depth + features), depth * width, width)
