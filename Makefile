@@ -62,6 +62,7 @@ lint: env
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m mypy
 	$(BIN)/python -m snakemake --lint
 
 faults: env
