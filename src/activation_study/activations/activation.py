@@ -79,9 +79,9 @@ class SlopeDistribution:
 
 def slope_distribution(module: nn.Module) -> SlopeDistribution | None:
     """The law of the negative slope of an RReLU or a PaperRReLU; None for any other module."""
-    if type(module) not in (nn.RReLU, PaperRReLU):
-        return None
-    return SlopeDistribution(module.lower, module.upper, reciprocal=type(module) is PaperRReLU)
+    if type(module) is PaperRReLU:
+        return SlopeDistribution(module.lower, module.upper, reciprocal=True)
+    return SlopeDistribution(module.lower, module.upper, reciprocal=False) if type(module) is nn.RReLU else None
 
 
 class _Formula(nn.Module):

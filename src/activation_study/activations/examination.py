@@ -9,6 +9,7 @@ taken, and its overflow counts as divergence; log(1 + exp(x)), which is 88.7 the
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import sys
@@ -100,7 +101,7 @@ def examine(build: Build, widths: Sequence[int], *, per_unit: bool, own: bool) -
                         drawn = drawn or not torch.equal(y, _run(_fresh(build, width, dtype, training, 1), x, seed=0))
         units = min(widths) if by_unit or not _works_alone(build) else 1
         for training in (True, False):
-            _check_reach(lambda dtype, t=training: _fresh(build, units, dtype, t), units)
+            _check_reach(functools.partial(_fresh, build, units, training=training), units)
         module = _fresh(build, units, torch.float64, training=False)
         if own:
             _check_precision(module, units)
@@ -301,7 +302,7 @@ def _same(a: Tensor | float | None, b: Tensor | float) -> bool:
     return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b
 
 
-def _same_numpy(a: tuple, b: tuple) -> bool:
+def _same_numpy(a: Any, b: Any) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
 
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -110,7 +110,9 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
         return Finding(name, True, "identical bytes")
     here, there = (read_any(file, NEEDS.get(name, ())) for file in (path, known))
     if list(here) != list(there):
-        return Finding(name, False, f"other columns: {', '.join(sorted(set(here) ^ set(there))) or 'another order'}")
+        return Finding(
+            name, False, f"other columns: {', '.join(sorted({*here.columns} ^ {*there.columns})) or 'another order'}"
+        )
     if here.equals(there):
         return Finding(name, True, f"identical values, {len(here)} rows")
     rule: Callable[[pd.DataFrame, pd.DataFrame], tuple[bool, str]] = RULES.get(name, _same_rows)
@@ -184,7 +186,7 @@ def _of_replicas(keys: list[str]) -> Callable[[pd.DataFrame, pd.DataFrame], tupl
         other = rates.index[rates["a"] != rates["b"]]
         here, there = (frame[~frame["run"].isin(other)] for frame in (here, there))
         counted = ("replicate", "learning_rate", "step", "layer", "dose", "units", "samples")
-        values = [name for name in here if pd.api.types.is_float_dtype(here[name]) and name not in counted]
+        values = [name for name in here.columns if pd.api.types.is_float_dtype(here[name]) and name not in counted]
         return _means(here, there, ["run", *keys], values)
 
     return rule
@@ -205,7 +207,9 @@ def _means(here: pd.DataFrame, there: pd.DataFrame, keys: list[str], values: lis
 
     Where all seeds give one value, float32's last digits count as the error. A mean that one side lacks is outside.
     """
-    parts = [frame.groupby(keys, dropna=False)[values].agg(["mean", "var", "count"]) for frame in (here, there)]
+    parts: list[Any] = [
+        frame.groupby(keys, dropna=False)[values].agg(["mean", "var", "count"]) for frame in (here, there)
+    ]
     parts = [part.stack(level=0, future_stack=True) for part in parts]
     parts = [part[part["count"] > 0] for part in parts]
     both = parts[0].add_suffix("_a").join(parts[1].add_suffix("_b"), how="inner")

@@ -146,6 +146,7 @@ def _search(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None
         find = getattr(finder, "find_spec", None)
         if find is None:
             continue
+        spec: importlib.machinery.ModuleSpec | None = None
         try:
             spec = find(name, path) if finder is importlib.machinery.PathFinder or "." in name else find(name, None)
         except Exception:  # of somebody's finder: the import itself will say it

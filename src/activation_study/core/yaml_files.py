@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class _Bounded(Composer, SafeConstructor, Resolver):
     """YAML's plain values, made of a parser's events. Of two equal keys YAML keeps the second without a word: here
     they are refused, as are more values or characters than a study can need."""
 
+    peek_event: Callable[[], Any]  # these two are the parser's
+    check_event: Callable[..., bool]
+
     def _begin(self) -> None:
         Composer.__init__(self)
         SafeConstructor.__init__(self)
@@ -61,6 +64,7 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         _bound(where, self._nodes, 0, self._depth)
         alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
+        assert node is not None  # composers ask for a node only where an event begins one
         self._depth -= 1
         if not alias:
             self._sizes[node] = self._size(node)
@@ -80,7 +84,7 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         keys = sum(self._sizes[pair[0]][1] for pair in pairs if len(pair) > 1)
         return 1 + sum(values for values, _ in sizes), keys + sum(characters for _, characters in sizes)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
@@ -104,12 +108,13 @@ class PythonLoader(_Bounded, Reader, Scanner, Parser):
 
 Loader: type = PythonLoader
 if yaml.__with_libyaml__:
+    from yaml._yaml import CParser
 
-    class Loader(_Bounded, yaml.cyaml.CParser):  # type: ignore[no-redef]
+    class Loader(_Bounded, CParser):  # type: ignore[no-redef]
         """Ten to a hundred times as fast: a comment of a megabyte takes Python half a second."""
 
         def __init__(self, text: str) -> None:
-            yaml.cyaml.CParser.__init__(self, text)
+            CParser.__init__(self, text)
             self._begin()
 
 
@@ -204,7 +209,7 @@ def check_plain(value: Any, most: int = MAX_VALUES) -> None:
             for name in value:
                 _check_name(path, name)
                 characters += len(name)
-            waiting += [((*path, name), inside) for name, inside in reversed(value.items())]
+            waiting += [((*path, name), inside) for name, inside in reversed([*value.items()])]
         elif isinstance(value, list):
             waiting += [((*path, str(index)), inside) for index, inside in reversed([*enumerate(value)])]
         elif isinstance(value, str):
@@ -225,8 +230,8 @@ def _check_name(path: tuple[str, ...], name: Hashable) -> None:
         raise StudyError(f"{_key(path)}: the key {shown(name)} must be text; put it in quotes")
     if len(name) > MAX_KEY:
         raise StudyError(f"{_key(path)}: the key {shown(name)} has {len(name)} characters; at most {MAX_KEY} can be")
-    if "\n" in name or (found := _CONTROL.search(name)):
-        code = "U+000A" if "\n" in name else f"U+{ord(found.group()):04X}"
+    if found := re.search("\n", name) or _CONTROL.search(name):
+        code = f"U+{ord(found.group()):04X}"
         raise StudyError(f"{_key(path)}: the key {shown(name)} holds a control character, {code}; remove it")
 
 

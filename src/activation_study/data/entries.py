@@ -45,7 +45,7 @@ def check_entry(name: str, entry: dict[str, Any]) -> None:
             vision.checked_class(entry["class"], entry, key)
         if reserved := sorted(vision.RESERVED_ARGUMENTS & entry.keys(), key=str):
             raise StudyError(f"{key}.{reserved[0]}: is set by the study; remove it")
-        if entry["class"] == "FashionMNIST" and (unknown := entry.keys() - COMMON_KEYS - {"class"}):
+        if entry["class"] == "FashionMNIST" and (unknown := entry.keys() - COMMON_KEYS - {"class", "debian"}):
             raise StudyError(f"{key}.{plain(min(unknown, key=str))}: FashionMNIST takes no arguments; remove it")
     elif unknown := entry.keys() - COMMON_KEYS - OWN_KEYS[source]:
         allowed = ", ".join(sorted(COMMON_KEYS | OWN_KEYS[source]))
@@ -62,7 +62,12 @@ def check_entry(name: str, entry: dict[str, Any]) -> None:
         raise StudyError(f"{key}.target: {shown(target)} is wrong; a validation accuracy between 0 and 1 is needed")
     if not isinstance(entry.get("target_reason", ""), str):
         raise StudyError(f"{key}.target_reason: {shown(entry['target_reason'])} is wrong; a sentence is needed")
-    for name, allowed in {"scale": SCALES, "mode": MODES, "allow_unchecked": (True, False)}.items():
+    for name, allowed in {
+        "scale": SCALES,
+        "mode": MODES,
+        "allow_unchecked": (True, False),
+        "debian": (True, False),
+    }.items():
         if name in entry and not (type(entry[name]) is type(allowed[0]) and entry[name] in allowed):
             words = " or ".join(str(value).lower() if isinstance(value, bool) else value for value in allowed)
             raise StudyError(f"{key}.{name}: {shown(entry[name])} is wrong; {words} is needed")

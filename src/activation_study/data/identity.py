@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from activation_study.core.files import replacing
 from activation_study.core.text import one_line
@@ -67,13 +68,13 @@ def kind(path: Path) -> str:
 
 def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
     """Name within the path, place, and status where it is a regular file; in the order of names."""
-    status = path.stat()
-    if not stat.S_ISDIR(status.st_mode):
-        yield "", path, status if stat.S_ISREG(status.st_mode) else None
+    top = path.stat()
+    if not stat.S_ISDIR(top.st_mode):
+        yield "", path, top if stat.S_ISREG(top.st_mode) else None
         return
     root = Path(os.path.realpath(path))
     waiting, count = [("", root, 1)], 0
-    entered = {(status.st_dev, status.st_ino): 1}  # with the level, since what lies below DEPTH was not looked at
+    entered = {(top.st_dev, top.st_ino): 1}  # with the level, since what lies below DEPTH was not looked at
     while waiting:
         inside, folder, level = waiting.pop()
         places: list[Path] = []
@@ -83,7 +84,8 @@ def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
             count += 1
             if count > MOST_FILES + 1:
                 return
-            name, status, real = f"{inside}/{place.name}", None, Path(os.path.realpath(place))
+            name, real = f"{inside}/{place.name}", Path(os.path.realpath(place))
+            status: os.stat_result | None = None
             if real.is_relative_to(root):
                 with contextlib.suppress(OSError):
                     status = place.stat()
@@ -110,7 +112,7 @@ def _sha256(file: Path, status: os.stat_result) -> str:
     return found.hexdigest()
 
 
-def _remembered(memory: Path) -> dict[str, list]:
+def _remembered(memory: Path) -> dict[str, list[Any]]:
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}

@@ -141,7 +141,7 @@ def _arrays_of(archive: zipfile.ZipFile, where: str) -> tuple[str, ...]:
     """The names of the arrays to read: x and y, or those of two parts."""
     found = {name.removesuffix(".npy") for name in archive.namelist()}
     if not found & {"x_train", "x_test"}:
-        wanted = WHOLE
+        wanted: tuple[str, ...] = WHOLE
     elif "x" in found:
         raise StudyError(f"{where} has both x and x_train or x_test; which is meant? Save x and y, or the four parts")
     else:

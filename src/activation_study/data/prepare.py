@@ -33,7 +33,7 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
         case "npz":
             raw = local.npz(_path(entry, key), f"{key}.path")
         case _ if entry["class"] == "FashionMNIST":
-            raw = public.fashion_mnist(cache)
+            raw = public.fashion_mnist(cache, debian=entry.get("debian", False))
         case _:
             own = {k: v for k, v in entry.items() if k in read_here(entry)}
             raw = public.torchvision_dataset(entry["class"], arguments(entry), cache, key, **own)

@@ -110,7 +110,7 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
     """The arguments of a class, with those that its **kwargs hand to its parent."""
     found: dict[str, inspect.Parameter] = {}
     for ancestor in cls.__mro__:
-        own = inspect.signature(ancestor.__init__).parameters
+        own = inspect.signature(ancestor.__init__).parameters  # type: ignore[misc]
         found = own | found
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break

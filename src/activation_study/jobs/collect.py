@@ -54,7 +54,8 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 
 
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
-    constants, portraits = [], {column: [] for column in columns.TABLES["portraits"]}
+    constants: list[Mapping[str, Any]] = []
+    portraits: dict[str, list[Any]] = {column: [] for column in columns.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
         description = described.activation(path)
         if description["status"] != "available":
