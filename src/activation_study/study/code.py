@@ -38,7 +38,7 @@ STEPS = {
     "cost": Step(("cost.measure",), ("cost",)),
     "tables": Step(("jobs.collect",)),
     "ledger": Step(("jobs.judge",)),
-    "report": Step(("report.page",)),
+    "report": Step(("report",)),
 }
 
 
@@ -62,9 +62,11 @@ def modules_of(step: str) -> tuple[str, ...]:
 
 
 def imported(*modules: str) -> set[str]:
-    """These modules of the package and all that they import from it, wherever that stands."""
-    whole = [f"{PACKAGE.name}.{module}" for module in modules]
-    found = {*whole}.union(*map(_imports(PACKAGE.name).find_upstream_modules, whole))
+    """These modules of the package, with what lies in them, and all that they import from it, wherever that stands."""
+    graph = _imports(PACKAGE.name)
+    named = [f"{PACKAGE.name}.{module}" for module in modules]
+    whole = {*named}.union(*map(graph.find_descendants, named))
+    found = whole.union(*map(graph.find_upstream_modules, whole))
     return {name.partition(".")[2] for name in found}
 
 

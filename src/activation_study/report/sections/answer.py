@@ -24,6 +24,7 @@ from activation_study.report.words import (
     standing,
 )
 
+NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
     "width": "width {}",
     "optimiser": "optimiser {}",

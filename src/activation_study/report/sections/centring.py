@@ -23,6 +23,8 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
 from activation_study.report.words import counted
 
+NAME, PART, PLACE = "Zero-centring", "Why", 60
+
 
 def section(data: StudyData) -> Section | None:
     layers, runs = data.tables["layers"], data.tables["runs"]

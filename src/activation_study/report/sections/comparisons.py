@@ -34,6 +34,7 @@ from activation_study.report.study_data import CELL, StudyData
 from activation_study.report.tables import Table, decimals, download, number, significant, text
 from activation_study.report.words import counted, plain_list
 
+NAME, PART, PLACE = "Pair by pair", "How good, how fast", 20
 LONGEST = 8.0
 """Multiple of the best activation's time at which the performance profile ends."""
 

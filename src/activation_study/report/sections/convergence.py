@@ -25,6 +25,8 @@ from activation_study.report.study_data import CELL, StudyData, cell_name, in_ce
 from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Convergence", "How good, how fast", 30
+
 
 def section(data: StudyData) -> Section | None:
     blocks: list[Block] = []

@@ -22,6 +22,7 @@ from activation_study.report.tables import (
 )
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Computing cost", "How good, how fast", 50
 TIMED = {
     "op_forward": "Activation, forward",
     "op_backward": "Activation, backward",

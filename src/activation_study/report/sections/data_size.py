@@ -12,6 +12,8 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, interval, number, part, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Training samples", "Single questions", 20
+
 
 def section(data: StudyData) -> Section | None:
     sizes = data_sizes(data.tables["runs"])

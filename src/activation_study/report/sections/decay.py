@@ -13,6 +13,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Theory of gradients", "Why", 20
 INITIALISATIONS = {
     "gain": "unit gain",
     "torch_default": "torch default",

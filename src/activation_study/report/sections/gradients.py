@@ -17,6 +17,7 @@ from activation_study.report.study_data import CELL, CellKey, StudyData, cell_na
 from activation_study.report.tables import Table, decimals, download, interval, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Gradient flow", "Why", 10
 LIMIT = 6
 """Decades beyond which the colour no longer changes, at most."""
 ACROSS, DOWN = 1.28, 1.6

@@ -29,6 +29,7 @@ from activation_study.report.tables import (
 )
 from activation_study.report.words import code, counted
 
+NAME, PART, PLACE = "The claims", "The answer", 40
 ICONS = {
     "supported": "✓",
     "holds as stated": "✓",

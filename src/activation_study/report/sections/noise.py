@@ -13,6 +13,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, interval, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Noise", "Single questions", 10
 CELL = ["dataset", "depth"]
 
 

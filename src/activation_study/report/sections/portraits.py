@@ -14,6 +14,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, figures, flag, significant, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "The activations", "To look up", 10
 RANGE, BOTTOM, TOP = 4, -2, 4
 
 

@@ -15,6 +15,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Pre-activations", "Why", 50
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 FAR = 10
 """Where the axes end: what lies beyond is saturated for every activation that saturates."""

@@ -28,6 +28,7 @@ from activation_study.report.tables import (
 )
 from activation_study.report.words import code, counted, percent, plain_list, standing
 
+NAME, PART, PLACE = "One by one", "To look up", 20
 BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_stream")
 """Factors that say how a run was made, not what it asks."""
 

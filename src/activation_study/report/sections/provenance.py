@@ -13,6 +13,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, number, text
 from activation_study.report.words import code
 
+NAME, PART, PLACE = "Provenance", "How far to trust it", 30
 LABELS = {
     "code": "Code version",
     "code_sha256": "Code SHA-256",

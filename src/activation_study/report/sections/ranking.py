@@ -13,6 +13,8 @@ from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, part, significant, text
 from activation_study.report.words import percent, plain_list
 
+NAME, PART, PLACE = "Ranking", "How good, how fast", 10
+
 
 def section(data: StudyData) -> Section | None:
     if not len(data.ranking):

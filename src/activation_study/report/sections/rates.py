@@ -14,6 +14,7 @@ from activation_study.report.study_data import CELL, StudyData
 from activation_study.report.tables import Table, download, figures, number, significant, text
 from activation_study.report.words import counted
 
+NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
 NEAR = 0.02
 """Accuracy within which a rate counts as good as the best: two points, as the text says."""
 

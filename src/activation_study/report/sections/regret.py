@@ -19,6 +19,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, flag, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "What a guide costs", "The answer", 30
 NAMES = {
     ("G1", "any"): "ReLU alone (step 1)",
     ("G2", "low"): "ReLU, then Leaky ReLU (step 2)",

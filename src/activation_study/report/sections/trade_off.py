@@ -13,6 +13,8 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, flag, interval, number, text
 from activation_study.report.words import percent, plain_list
 
+NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
+
 
 def section(data: StudyData) -> Section | None:
     points = cost_against_quality(data.tables["cost"], data.runs) if len(data.ranking) else pd.DataFrame()

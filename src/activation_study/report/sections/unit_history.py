@@ -15,6 +15,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, interval, number, part, text
 from activation_study.report.words import percent, plain_list
 
+NAME, PART, PLACE = "Death and revival", "Why", 40
 RUN = ["run", "dataset", "activation", "depth"]
 FEW = 0.005
 """Share of units from which an activation counts as one whose units die."""

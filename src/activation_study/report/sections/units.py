@@ -13,6 +13,7 @@ from activation_study.report.study_data import CELL, CellKey, StudyData, cell_na
 from activation_study.report.tables import Table, download, interval, number, text
 from activation_study.report.words import percent, plain_list
 
+NAME, PART, PLACE = "Dead units", "Why", 30
 WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""
 

@@ -14,6 +14,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, significant, text
 from activation_study.report.words import counted, percent
 
+NAME, PART, PLACE = "False alarms", "How far to trust it", 10
 SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
 """The smallest effects that most claims name: one point, a tenth more steps."""
 CALLED = {"test_accuracy": "test accuracy", "log_time": "log steps to the target"}
