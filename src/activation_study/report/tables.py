@@ -145,6 +145,17 @@ def significant(header: str, column: str, digits: int = 3) -> Column:
     return Column(header, partial(_significant, column, digits))
 
 
+def cell_columns(frame: pd.DataFrame) -> list[Column]:
+    """The columns that name a row's cell; that of the condition where there are several."""
+    condition = [text("Condition", "condition")] if frame["condition"].any() else []
+    return [text("Dataset", "dataset"), number("Layers", "depth"), *condition]
+
+
+def seed_columns() -> list[Column]:
+    """How many seeds a row rests on, and how many of their networks diverged."""
+    return [number("Seeds", "n"), number("Diverged", "diverged")]
+
+
 def figures(value: Any, digits: int = 3) -> str:
     """A number at `digits` significant digits, without exponents where they do not help."""
     return _unplaced(value) or minus(f"{float(value):z.{digits}g}")

@@ -15,8 +15,8 @@ from activation_study.analysis.inference import Interval
 from activation_study.claims import ledger
 from activation_study.guide import chooser, sentences, wording
 from activation_study.report import words
+from activation_study.report.figures.drawing import log_steps, panels, plain_log, power_of_ten
 from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import log_steps, panels, plain_log, power_of_ten
 from activation_study.report.sections.ledger import Scale
 from activation_study.report.tables import csv_text, decimals, download, figures, interval, number, part, significant
 from activation_study.study.config import ROOT

@@ -18,18 +18,8 @@ from activation_study.analysis.ranks import (
     task_times,
 )
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import (
-    INK,
-    MUTED,
-    OTHERS,
-    SERIES,
-    emphasis,
-    label_ends,
-    panels,
-    plain_log,
-    short,
-)
+from activation_study.report.figures.drawing import drawn, label_ends, panels, plain_log, short
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
 from activation_study.report.study_data import CELL, StudyData
 from activation_study.report.tables import Table, decimals, download, number, significant, text
 from activation_study.report.words import counted, plain_list
@@ -79,6 +69,7 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     )
     half, levels = -(-len(ranks) // 2), _levels(groups)
     deep = max(levels, default=-1) + 1
+    frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
     with panels(1, 1, 1.1 + 0.2 * half + 0.09 * deep) as (figure, (axis,)):
         top = 0.9 + 0.45 * deep
         axis.set(xlim=(1 - 0.01 * len(ranks), len(ranks)), ylim=(-half - 0.4 - top + 0.9, 1.2))
@@ -102,9 +93,7 @@ def _ranks(scores: pd.DataFrame) -> Figure:
             )
         for level, (low, high) in zip(levels, groups, strict=True):
             _bar(axis, low, high, 0.7 - 0.45 * level)
-        picture = svg(figure, "figure-ranks", title, message)
-    frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
-    return Figure("figure-ranks", title, message, picture, download("mean_ranks", frame))
+        return drawn(figure, "ranks", title, message, download("mean_ranks", frame))
 
 
 def _bar(axis: Axes, low: float, high: float, y: float) -> None:
@@ -179,6 +168,8 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
         f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
         "on every task."
     )
+    frame = profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved")
+    frame = frame.assign(tasks=len(times))
     with panels(1, 1, 3.2) as (figure, (axis,)):
         for name in [*(other for other in profile if other not in named), *reversed(named)]:
             style = styles.get(name)
@@ -189,8 +180,4 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
         axis.set_xlabel("multiple of the fastest activation's steps to the target (log scale)", color=MUTED)
         axis.set_ylabel("tasks solved (%)")
         label_ends(axis, {name: (LONGEST, profile[name].iloc[-1] * 100) for name in named}, styles)
-        picture = svg(figure, "figure-profile", title, message)
-    frame = (
-        profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved").assign(tasks=len(times))
-    )
-    return Figure("figure-profile", title, message, picture, download("performance_profile", frame, digits=5))
+        return drawn(figure, "profile", title, message, download("performance_profile", frame, digits=5))

@@ -13,8 +13,8 @@ from activation_study.analysis.policies import (
     conditional_regret,
 )
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
+from activation_study.report.figures.drawing import at_right, drawn, panels, short
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, decimals, download, flag, number, text
 from activation_study.report.words import plain_list
@@ -109,9 +109,8 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
             axis.tick_params(length=0)
             axis.grid(axis="y", visible=False)
             axis.spines["left"].set_visible(False)
-        figure.supxlabel("points of test accuracy lost", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-regret", title, message)
-    return Figure("figure-regret", title, message, picture, download("policy_regret", table.drop(columns="said")))
+        figure.supxlabel("points of test accuracy lost", color=MUTED)
+        return drawn(figure, "regret", title, message, download("policy_regret", table.drop(columns="said")))
 
 
 def _least(shown: pd.DataFrame, dataset: str) -> str:
