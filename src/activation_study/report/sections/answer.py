@@ -7,22 +7,13 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.study_data import StudyData, overall
-from activation_study.report.tables import decimals, download
-from activation_study.report.words import (
-    NO_ARTICLE,
-    NUMBERS,
-    bounds,
-    code,
-    counted,
-    listed,
-    percent,
-    plain_list,
-    standing,
-)
+from activation_study.report.tables import download
+from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
 
 NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.experiments import centredness, centring_pairs, scores
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, panels, plain_log, short
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
 from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Zero-centring", "Why", 60

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import (
     at_right,
@@ -20,9 +20,9 @@ from activation_study.report.figures.drawing import (
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
 from activation_study.report.study_data import CELL, StudyData, cell_name, in_cell
 from activation_study.report.tables import (
-    ABSENT,
     Cell,
     Column,
+    Row,
     Table,
     cell_columns,
     download,
@@ -160,9 +160,7 @@ def _time_table(data: StudyData) -> Table:
     return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]))
 
 
-def _median(row: pd.Series) -> Cell:
+def _median(row: Row) -> Cell:
     if np.isinf(row["median_time"]):
         return Cell(f"> {row['horizon']:,}", float("inf"))
-    return Cell(
-        f"{row['median_time']:z,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"]
-    )
+    return Cell(decimals(row["median_time"], 0), row["median_time"])

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, name_rows, panels, plain_log
 from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import (
-    Cell,
-    Column,
-    Row,
-    Table,
-    decimals,
-    download,
-    interval,
-    number,
-    significant,
-    text,
-)
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, significant, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Computing cost", "How good, how fast", 50

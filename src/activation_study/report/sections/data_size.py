@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.analysis.experiments import data_sizes
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, plain_log, short
 from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, part, text
+from activation_study.report.tables import Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Training samples", "Single questions", 20

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, panels, short
 from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.tables import Table, download, number, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Theory of gradients", "Why", 20

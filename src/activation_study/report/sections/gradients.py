@@ -9,12 +9,13 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from activation_study.analysis.experiments import NETWORK, PLAIN
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
 from activation_study.report.figures.theme import DIVERGING, GAP, MUTED
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.tables import Table, cell_columns, decimals, download, interval, number, seed_columns, text
+from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Gradient flow", "Why", 10

@@ -6,11 +6,12 @@ import pandas as pd
 
 from activation_study.analysis.experiments import noise_robustness
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, short
 from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, seed_columns, text
+from activation_study.report.tables import Table, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Noise", "Single questions", 10

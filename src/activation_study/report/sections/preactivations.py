@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import preactivation_bands
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, seed_columns, text
+from activation_study.report.tables import Table, download, number, seed_columns, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Pre-activations", "Why", 50

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from activation_study.core.numbers import percent
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, name_rows, panels, reach, rows_high, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
@@ -24,7 +25,7 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.words import percent, plain_list
+from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Ranking", "How good, how fast", 10
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section, one_open
 from activation_study.report.figures.drawing import columns_for, drawn, panels, power_of_ten, short
 from activation_study.report.figures.theme import INK, MUTED, emphasis
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, StudyData
-from activation_study.report.tables import Table, cell_columns, download, figures, number, significant, text
+from activation_study.report.tables import Table, cell_columns, download, number, significant, text
 from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Learning rates", "How good, how fast", 40

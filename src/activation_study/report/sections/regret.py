@@ -12,11 +12,12 @@ from activation_study.analysis.policies import (
     by_dataset,
     conditional_regret,
 )
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, flag, number, text
+from activation_study.report.tables import Table, download, flag, number, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "What a guide costs", "The answer", 30

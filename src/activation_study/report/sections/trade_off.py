@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.experiments import cost_against_quality
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, flag, interval, number, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import Table, download, flag, interval, number, text
+from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
 

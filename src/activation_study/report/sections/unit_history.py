@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import bias_doses, scores, unit_balance
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, part, seed_columns, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import Table, download, interval, number, part, seed_columns, text
+from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Death and revival", "Why", 40
 RUN = ["run", "dataset", "activation", "depth"]

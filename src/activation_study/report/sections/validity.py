@@ -7,12 +7,13 @@ from markupsafe import Markup
 
 from activation_study.analysis.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
 from activation_study.analysis.inference import ALPHA, MIN_CELLS
+from activation_study.core.numbers import percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels
 from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, significant, text
-from activation_study.report.words import counted, percent
+from activation_study.report.words import counted
 
 NAME, PART, PLACE = "False alarms", "How far to trust it", 10
 SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
