@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scikit_posthocs import critical_difference_diagram
 
 from activation_study.analysis.inference import ALPHA
 from activation_study.analysis.ranks import (
@@ -54,13 +53,12 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     """The critical difference diagram (Demšar 2006, JMLR 7), from Wilcoxon's test with Holm's correction."""
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores)
-    groups = _alike(ranks, p)
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
     title = "Mean ranks, and which cannot be told apart"
     message = (
         f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 "
-        f"best. "
-        "A bar joins activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after Holm's correction "
+        "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
+        "Holm's correction "
         f"over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
         + (
             f"not told apart from it: {plain_list(first[1:])}."
@@ -68,60 +66,36 @@ def _ranks(scores: pd.DataFrame) -> Figure:
             else "every other activation is told apart from it."
         )
     )
-    half, levels = -(-len(ranks) // 2), _levels(groups)
-    deep = max(levels, default=-1) + 1
     frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
-    with panels(1, 1, 1.1 + 0.2 * half + 0.09 * deep) as (figure, (axis,)):
-        top = 0.9 + 0.45 * deep
-        axis.set(xlim=(1 - 0.01 * len(ranks), len(ranks)), ylim=(-half - 0.4 - top + 0.9, 1.2))
-        axis.xaxis.tick_top()
+    margin = 0.02 * len(ranks)
+    with panels(1, 1, 1) as (figure, (axis,)):
+        parts = critical_difference_diagram(
+            ranks,
+            p,
+            alpha=ALPHA,
+            ax=axis,
+            label_fmt_left="{label}",
+            label_fmt_right="{label}",
+            color_palette={name: SERIES[0] if name in first else MUTED for name in ranks.index},
+            text_h_margin=margin,
+            label_props={"fontsize": 8.5},
+            marker_props={"s": 12, "clip_on": False},
+            elbow_props={"linewidth": 0.9},
+            crossbar_props={"color": INK, "linewidth": 2.4, "marker": "o", "markersize": 4.5, "clip_on": False},
+        )
+        for label in parts["labels"]:  # no-break spaces keep it off its line
+            name = label.get_text()
+            label.set_text(f"\N{NO-BREAK SPACE}{short(name)} {decimals(ranks[name])}\N{NO-BREAK SPACE}")
+        for (bar,) in parts["crossbars"]:  # its activations are a set, whose order changes from process to process
+            bar.set_xdata(sorted(bar.get_xdata()))
+        lowest = min(label.get_position()[1] for label in parts["labels"])
+        figure.set_figheight(0.6 - 0.19 * lowest)
+        axis.set(xlim=(ranks.iloc[0] - margin, ranks.iloc[-1] + margin), ylim=(lowest - 0.6, 0), xlabel="mean rank")
         axis.xaxis.set_label_position("top")
-        axis.set(xticks=range(1, len(ranks) + 1), yticks=[])
-        axis.set_xlabel("mean rank")
+        axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.spines["top"].set_visible(True)
         axis.grid(visible=False)
-        for side, spine in axis.spines.items():
-            spine.set_visible(side == "top")
-        for place, (name, rank) in enumerate(ranks.items()):
-            left = place < half
-            y = -top - (place if left else len(ranks) - 1 - place)
-            end = 1 if left else len(ranks)
-            colour = SERIES[0] if name in first else OTHERS
-            axis.plot([rank, rank, end], [1.2, y, y], color=colour, linewidth=0.9)
-            said = f"{short(name)} {decimals(rank)}"
-            at = {"va": "center", "fontsize": 8.5, "color": SERIES[0] if name in first else INK}
-            axis.annotate(
-                said, (end, y), (-4 if left else 4, 0), textcoords="offset points", ha="right" if left else "left", **at
-            )
-        for level, (low, high) in zip(levels, groups, strict=True):
-            _bar(axis, low, high, 0.7 - 0.45 * level)
         return drawn(figure, "ranks", title, message, download("mean_ranks", frame))
-
-
-def _bar(axis: Axes, low: float, high: float, y: float) -> None:
-    axis.plot([low - 0.06, high + 0.06], [y, y], color=INK, linewidth=3.2, solid_capstyle="round", zorder=4)
-
-
-def _levels(groups: Sequence[tuple[float, float]]) -> list[int]:
-    """The first level for each bar on which it touches no earlier one."""
-    ends: list[float] = []
-    levels = []
-    for low, high in groups:
-        level = next((place for place, end in enumerate(ends) if low - end > 0.3), len(ends))
-        ends[level : level + 1] = [high]
-        levels.append(level)
-    return levels
-
-
-def _alike(ranks: pd.Series, p: pd.DataFrame) -> list[tuple[float, float]]:
-    """Longest runs of neighbouring ranks in which no two differ, as (first, last) mean rank; single ones left out."""
-    names, runs = ranks.index.tolist(), []
-    for first in range(len(names)):
-        last = first
-        while last + 1 < len(names) and (p.loc[names[first : last + 1], names[last + 1]] >= ALPHA).all():
-            last += 1
-        if last > first and (not runs or last > runs[-1][1]):
-            runs.append((first, last))
-    return [(ranks.iloc[first], ranks.iloc[last]) for first, last in runs]
 
 
 def _pairs(scores: pd.DataFrame) -> Table:
