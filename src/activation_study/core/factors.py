@@ -41,7 +41,7 @@ class Factors(Model):
         default=1000, description="training steps asked for"
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = Field(default=128, description="samples per step")
-    architecture: Name = Field(default="mlp", description="family of networks")
+    network: Name = Field(default="mlp", description="family of networks: mlp, or another that a file declares")
     optimiser: Literal["momentum", "sgd", "adam"] = Field(
         default="momentum", description="momentum (SGD, 0.9), sgd or adam"
     )

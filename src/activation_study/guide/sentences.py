@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.policies import ARTICLE, article_rows
+from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
 
 STEPS = ("relu_first", "then_another", "with_time", "beyond")
@@ -167,9 +168,9 @@ def _rule(rows: pd.DataFrame, rule: Rule) -> Sentence:
     convert = (lambda x: 100 * np.expm1(x)) if rule.scale == "ratio" else (lambda x: 100 * x)
     if kind == "no" and "{size}" in rule.no:  # told the other way round
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
-    shown = {name: _decimal(convert(value)) for name, value in numbers.items()}
+    shown = {name: decimals(convert(value)) for name, value in numbers.items()}
     text = rule.open if kind == "estimated" else getattr(rule, kind)
-    text = text.format(**shown, size=_decimal(abs(convert(numbers["estimate"]))))
+    text = text.format(**shown, size=decimals(abs(convert(numbers["estimate"]))))
     return Sentence(rule.step, text + (" (An estimate, not tested.)" if kind == "estimated" else ""), (rule.row,))
 
 
@@ -191,7 +192,7 @@ def _policy(
         return Sentence(step, NO_EVIDENCE.format(about=f"what {words} costs"))
     values = {name: own[name].item() for name in _datasets(by_dataset) if pd.notna(own[name].item())}
     costly = kind == "no" if kind in ("yes", "no") else own["worst"].item() > NEAR
-    shown = ", ".join(f"{_decimal(100 * value)} on {name}" for name, value in values.items())
+    shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
     if not costly:
         text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown})."
     else:
@@ -205,7 +206,7 @@ def _depths(regret: pd.DataFrame) -> str:
     depths = regret.groupby("depth")["regret"].mean()
     if len(depths) < 2:
         return ""
-    shown = ", ".join(f"{_decimal(100 * value)} at {depth} layers" for depth, value in depths.items())
+    shown = ", ".join(f"{decimals(100 * value)} at {depth} layers" for depth, value in depths.items())
     return f"; mean over datasets, {shown}"
 
 
@@ -220,18 +221,14 @@ def _best_fixed(by_dataset: pd.DataFrame) -> Sentence | None:
     return Sentence(
         "beyond",
         f"Of the activations that were trained everywhere, {name} alone costs least at worst: at most "
-        f"{_decimal(100 * best['worst'])} points of test accuracy on any dataset, as a mean over depths, and "
-        f"{_decimal(100 * best['mean'])} over all, tuning one activation. No row of the ledger tests this; "
+        f"{decimals(100 * best['worst'])} points of test accuracy on any dataset, as a mean over depths, and "
+        f"{decimals(100 * best['mean'])} over all, tuning one activation. No row of the ledger tests this; "
         "it was seen in the regrets.",
     )
 
 
 def _datasets(by_dataset: pd.DataFrame) -> list[str]:
     return [name for name in by_dataset if name not in ("policy", "budget", "cells", "spent", "mean", "worst")]
-
-
-def _decimal(value: float) -> str:
-    return f"{value:z.1f}".replace("-", "−")
 
 
 def by_step(said: list[Sentence]) -> Mapping[str, list[Sentence]]:

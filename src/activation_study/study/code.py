@@ -44,7 +44,7 @@ STEPS = {
     "cost": Step(("cost.measure",), ("cost",)),
     "tables": Step(("jobs.collect", *DECLARATIONS)),
     "ledger": Step(("jobs.judge", *DECLARATIONS)),
-    "report": Step(("report.page", *DECLARATIONS)),
+    "report": Step(("report", *DECLARATIONS)),
 }
 
 
@@ -68,9 +68,10 @@ def modules_of(step: str) -> tuple[str, ...]:
 
 
 def imported(*modules: str) -> set[str]:
-    """These modules of the package and all that they import from it, wherever that stands."""
-    graph, whole = _imports(PACKAGE.name), {f"{PACKAGE.name}.{module}" for module in modules}
-    whole |= {part for module in whole for part in graph.find_descendants(module)}
+    """These modules of the package, with what lies in them, and all that they import from it, wherever that stands."""
+    graph = _imports(PACKAGE.name)
+    named = [f"{PACKAGE.name}.{module}" for module in modules]
+    whole = {*named}.union(*map(graph.find_descendants, named))
     found = whole.union(*map(graph.find_upstream_modules, whole))
     return {name.partition(".")[2] for name in found}
 

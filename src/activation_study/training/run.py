@@ -129,7 +129,7 @@ class RunTraining:
         everyone, groups = [Record(replica) for replica in replicas], []
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
-            network = architectures()[self.factors.architecture].build(
+            network = architectures()[self.factors.network].build(
                 self.activation,
                 self.factors,
                 self.constants,

@@ -7,23 +7,15 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
+from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.study_data import StudyData, overall
-from activation_study.report.tables import decimals, download
-from activation_study.report.words import (
-    NO_ARTICLE,
-    NUMBERS,
-    bounds,
-    code,
-    counted,
-    listed,
-    percent,
-    plain_list,
-    standing,
-)
+from activation_study.report.tables import download
+from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
 
+NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
     "width": "width {}",
     "optimiser": "optimiser {}",
@@ -218,16 +210,8 @@ def _differences(data: StudyData) -> Figure:
             colour = SERIES[0] if filled[y] else OTHERS
             face = colour if filled[y] else PAPER
             if row["difference"] < -shown:
-                axis.plot(
-                    -shown * 1.04,
-                    y,
-                    "<",
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=6,
-                    clip_on=False,
-                    in_layout=False,
-                )
+                over = {"clip_on": False, "in_layout": False}
+                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, **over)
             else:
                 ends = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
                 axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
@@ -236,15 +220,12 @@ def _differences(data: StudyData) -> Figure:
             at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
         at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)
         at_right(axis, 1.19, len(frame) - 0.1, "points", MUTED)
-        axis.set_yticks(range(len(frame)), frame["activation"].map(short), color=INK)
+        name_rows(axis, frame["activation"], pad=8)
         axis.set(xlim=(-shown * 1.04, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
         axis.tick_params(length=0)
-        axis.tick_params(axis="y", pad=8)
         axis.grid(axis="y", visible=False)
-        axis.spines["left"].set_visible(False)
-        picture = svg(figure, "figure-answer", title, message)
-    return Figure("figure-answer", title, message, picture, download("overall", data.overall))
+        return drawn(figure, "answer", title, message, download("overall", data.overall))
 
 
 def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:

@@ -6,22 +6,15 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.experiments import centredness, centring_pairs, scores
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import (
-    MUTED,
-    OTHERS,
-    PAPER,
-    SERIES,
-    emphasis,
-    label_points,
-    panels,
-    plain_log,
-    short,
-)
+from activation_study.report.figures.drawing import drawn, label_points, panels, plain_log, short
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
 from activation_study.report.words import counted
+
+NAME, PART, PLACE = "Zero-centring", "Why", 60
 
 
 def section(data: StudyData) -> Section | None:
@@ -80,6 +73,8 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
         + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())
         + f". {counted(len(never), 'run').capitalize()} of {len(across)} are censored."
     )
+    kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
+    kept += ["reached", "n", "diverged", "horizon"]
     with panels(len(datasets), min(len(datasets), 3), 2.8, share=False) as (figure, axes):
         for place, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
             rows = across[across["dataset"] == dataset].dropna(subset=["of_units"])
@@ -103,11 +98,8 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
             )
             if place % 3 == 0:
                 axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-centredness", title, message)
-    kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
-    kept += ["reached", "n", "diverged", "horizon"]
-    return Figure("figure-centredness", title, message, picture, download("centredness_and_speed", across[kept]))
+        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", color=MUTED)
+        return drawn(figure, "centredness", title, message, download("centredness_and_speed", across[kept]))
 
 
 def _worth_naming(data: StudyData, rows: pd.DataFrame) -> list[str]:
@@ -157,9 +149,8 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
             label_points(axis, ends, {name: style.colour for name, style in styles.items()}, along)
         for axis in axes[:: len(datasets)]:
             axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the layer over its sd (0 at the right)", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-centring", title, message)
-    return Figure("figure-centring", title, message, picture, download("centring_pairs", pairs.drop(columns="run")))
+        figure.supxlabel("off centre: |mean| of the layer over its sd (0 at the right)", color=MUTED)
+        return drawn(figure, "centring", title, message, download("centring_pairs", pairs.drop(columns="run")))
 
 
 def _table(pairs: pd.DataFrame) -> Table:

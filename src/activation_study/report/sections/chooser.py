@@ -20,6 +20,8 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
 from activation_study.report.words import code
 
+NAME, PART, PLACE = "What to use", "The answer", 20
+
 
 def section(data: StudyData) -> Section | None:
     """None where nothing has a score, or too few seeds to say anything."""

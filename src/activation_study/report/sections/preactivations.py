@@ -8,13 +8,15 @@ from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import preactivation_bands
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, SERIES, columns_for, panels, short
+from activation_study.report.figures.drawing import columns_for, drawn, panels, short
+from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.tables import Table, download, number, seed_columns, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Pre-activations", "Why", 50
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 FAR = 10
 """Where the axes end: what lies beyond is saturated for every activation that saturates."""
@@ -73,10 +75,9 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
                 axis.plot(start["layer"], start[bound], color=INK, linewidth=0.9, linestyle=(0, (3, 1.5)))
             axis.set_title(short(name))
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
-        figure.supxlabel("layer", fontsize=8.5, color=MUTED)
-        figure.supylabel("pre-activation", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-preactivations", title, message)
-    return Figure("figure-preactivations", title, message, picture, download("preactivations_by_layer", by_layer, 5))
+        figure.supxlabel("layer", color=MUTED)
+        figure.supylabel("pre-activation", color=MUTED)
+        return drawn(figure, "preactivations", title, message, download("preactivations_by_layer", by_layer, 5))
 
 
 def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
@@ -109,11 +110,8 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             if place % len(names) == 0:
                 axis.set_ylabel(f"layer {layer}")
         axes[0].set(ylim=_limits(rows), xlim=(0, None))
-        figure.supxlabel("training step", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-preactivations-time", title, message)
-    return Figure(
-        "figure-preactivations-time", title, message, picture, download("preactivations_over_training", rows, 5)
-    )
+        figure.supxlabel("training step", color=MUTED)
+        return drawn(figure, "preactivations-time", title, message, download("preactivations_over_training", rows, 5))
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
@@ -144,8 +142,7 @@ def _table(data: StudyData, bands: pd.DataFrame) -> Table:
         number("Sd before", "sd_start", 2),
         number("Sd after", "sd_end", 2),
         number("Sd after over before", "growth", 2),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = (
         "Pre-activations over all hidden layers, before and after training: means over layers of medians over seeds"
