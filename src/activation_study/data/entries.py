@@ -22,7 +22,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.factors import Name
 from activation_study.core.models import NUMBER, TRUTH, WHOLE, Model, read
 from activation_study.core.text import plain, shown
-from activation_study.data import identity, local, vision
+from activation_study.data import identity, vision
 
 LARGEST_SIDE = 4096  # of images, in pixels
 PREPARING_MB = 1500
@@ -177,6 +177,8 @@ def mem_mb(entry: dict[str, Any]) -> int:
     """Memory that preparing this entry needs at most, in MB."""
     if entry["source"] not in ("folder", "npz"):
         return 4000
+    from activation_study.data import local  # and with it NumPy, which a config without files need not wait for
+
     try:
         path = Path(entry["path"]).expanduser()
     except RuntimeError:  # no such user behind ~
