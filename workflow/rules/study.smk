@@ -19,7 +19,7 @@ try:
     files, changes = workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config
     settings = merged([], config) if MODULE else merged(files, changes)
     STUDY = Study.from_config(settings)
-    if STUDY.config["claims"]:
+    if STUDY.config.claims:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.
         from activation_study.claims import file as claims_file
 
@@ -27,7 +27,7 @@ try:
     AGAIN = {}
     if workflow.is_main_process:
         for name in STUDY.datasets():
-            entries.examine(name, STUDY.config["datasets"][name])
+            entries.examine(name, STUDY.config.datasets[name].model_dump())
         AGAIN = receipts.to_make_again(STUDY)
 except StudyError as error:
     sys.exit(f"error: {error}")

@@ -17,9 +17,9 @@ from typing import Any
 
 from activation_study.core import yaml_files, yaml_schemas
 from activation_study.core.errors import StudyError
-from activation_study.core.text import plain, shown
-from activation_study.core.yaml_schemas import listed
-from activation_study.study.config import ROOT, factor_defaults, factor_level, family
+from activation_study.core.factors import Factors
+from activation_study.core.text import listed, plain, shown
+from activation_study.study.config import ROOT, Config, factor_level, family
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
@@ -152,28 +152,28 @@ def read(path: str | Path = ARTICLE) -> Claims:
     return Claims(called, tuple(rows), sha256, content.get("article", False))
 
 
-def check(claims: Claims, config: Mapping[str, Any]) -> None:
+def check(claims: Claims, config: Config) -> None:
     """Hold claims against a validated config (`Study.config`): the runs that they compare must be in it.
 
     Raises:
         StudyError: an experiment, arm or measurement that the study does not have; one line, naming claim and key.
     """
     levels = {
-        name: [{factor: frozenset(values) for factor, values in grid.items()} for grid in grids]
-        for name, grids in config["experiments"].items()
+        name: [{factor: frozenset(values) for factor, values in grid} for grid in grids]
+        for name, grids in config.experiments.items()
     }
     for row in claims.rows:
         for key, fault in _gaps(row, config, levels):
             raise StudyError(f"{claims.family}: claim {row.id}.{key}: {fault}")
 
 
-def of_study(config: Mapping[str, Any]) -> list[Claims]:
+def of_study(config: Config) -> list[Claims]:
     """The claims files of a validated config, in its order, each held against it; at most one is the article's.
 
     Raises:
         StudyError: as :func:`read` and :func:`check` do; two files of the article's claims that are not the same.
     """
-    files = [read(path) for path in config["claims"]]
+    files = [read(path) for path in config.claims]
     names = [claims.family for claims in files]
     for name in names:
         if names.count(name) > 1:
@@ -238,8 +238,8 @@ def _faults(row: Row, entry: Mapping[str, Any]):
             yield "computation", f"{shown(row.computation)} is none of {', '.join(sorted(COMPUTATIONS))}"
         return
     for name in {**row.where, **row.over, **{k: v for arm in row.arms for k, v in arm.factors.items()}}:
-        if name not in factor_defaults():
-            yield "arms", f"{shown(name)} is no factor; there are {', '.join(sorted(factor_defaults()))}"
+        if name not in Factors.model_fields:
+            yield "arms", f"{shown(name)} is no factor; there are {', '.join(sorted(Factors.model_fields))}"
     if row.type == "policy":
         if ("stages" in entry) == ("step" in entry):
             yield "stages", "a policy has either stages or a step of the article's"
@@ -284,20 +284,20 @@ def _arm_faults(row: Row):
         yield "arms", "either every arm has a weight and they sum to zero, or none has"
 
 
-def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Mapping[str, frozenset[Any]]]]):
+def _gaps(row: Row, config: Config, levels: Mapping[str, Sequence[Mapping[str, frozenset[Any]]]]):
     """(key, what is missing) of a row in a validated config, whose sub-grids have these levels."""
     from activation_study.claims.metrics import COST, METRICS
 
     if row.type == "exact":
         return
     if row.metric == COST:
-        timed = config["cost"]["activation"] if config["cost"]["measure"] else []
+        timed = config.cost.activation if config.cost.measure else ()
         for _, factors in row.crossed():
             if factors.get("activation") not in timed:
                 yield "arms", f"the cost of activation={plain(factors.get('activation'), 64)} is not measured"
         return
-    if row.experiment not in config["experiments"]:
-        yield "experiment", f"{shown(row.experiment)} is none of {listed(config['experiments'])}"
+    if row.experiment not in config.experiments:
+        yield "experiment", f"{shown(row.experiment)} is none of {listed(config.experiments)}"
         return
     grids = levels[row.experiment]
     for factor, values in row.where.items():

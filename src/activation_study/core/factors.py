@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -26,7 +27,8 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 """Learning rates, in increasing order."""
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
-MEASUREMENTS = ("noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path")
+Device = Literal["auto", "cpu", "cuda"]
+Measurement = Literal["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 """What runs can measure on their evaluation seeds beyond the probes."""
 
 
@@ -82,6 +84,7 @@ class Factors(Model):
     tuning_seeds: Seeds | None = Field(default=None, description="tuning seeds asked for; missing means the study's")
 
     @classmethod
+    @functools.cache
     def defaults(cls) -> dict[str, Any]:
         """The factors in order, with their defaults; ``...`` where one must be given."""
         return {name: ... if field.is_required() else field.default for name, field in cls.model_fields.items()}
@@ -148,8 +151,8 @@ class Settings(Training):
     activation: dict[str, Any]
     allow_modules: bool
     dataset: Data
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
-    measure: Annotated[tuple[str, ...], LISTED]
+    measure: Annotated[tuple[Measurement, ...], LISTED]
     learning_rates: Rates

@@ -15,7 +15,6 @@ from typing import Any
 
 from activation_study.core.errors import StudyError
 from activation_study.core.text import one_line, plain, shown
-from activation_study.data import photos, plain_pickles
 
 # Arguments of torchvision classes that are the study's to give.
 RESERVED_ARGUMENTS = {"root", "train", "download", "transform", "target_transform", "transforms", "loader"}
@@ -129,9 +128,11 @@ def guarded() -> Iterator[None]:
     It unpacks by `tarfile`, reads CIFAR by `pickle` and images by Pillow; for the time of the block these three are
     replaced by careful ones.
     """
-    from unittest import mock  # which takes as long to import as all else here
+    from unittest import mock  # which takes as long to import as all else here, as does NumPy with these two
 
     from PIL import Image
+
+    from activation_study.data import photos, plain_pickles
 
     opened = Image.open
     with (

@@ -74,10 +74,10 @@ def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
 def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     for name, path in zip(study.datasets(), paths, strict=True):
-        entry = study.config["datasets"][name]
+        entry = study.config.datasets[name]
         manifest = descriptions.dataset(path)
         manifest["message"] = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
-        manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
+        manifest |= {"dataset": name, "target": entry.target, "target_reason": entry.target_reason}
         rows.append(manifest)
     return parquet.from_rows("datasets", rows)
 

@@ -60,7 +60,7 @@ def _train(study, folder, status="available"):
     inputs = {part: [] for part in (*PARTS, "cost")}
     for run in study.runs.values():
         outputs = Named({part: folder / "runs" / run.id / f"{part}.parquet" for part in PARTS})
-        constants = activations[run.factors["activation"]]
+        constants = activations[run.factors.activation]
         jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
         for part in PARTS:
             inputs[part].append(outputs[part])
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
 
         monkeypatch.setattr(checkpoint.Checkpoint, "restore", restore)
     again, said = Named({part: folder / f"{part}.parquet" for part in PARTS}), []
-    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
     jobs.train(run.params, Named(_data(tmp_path), constants=constants), again, said.append)
     for part in ("runs", "curves", "layers"):
         assert again[part].read_bytes() == inputs[part][0].read_bytes()
@@ -263,7 +263,7 @@ def interrupted(trained, tmp_path_factory):
     study, inputs, _ = trained
     folder = tmp_path_factory.mktemp("interrupted")
     run = next(iter(study.runs.values()))
-    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
     outputs = Named({part: folder / f"{part}.parquet" for part in PARTS})
     job = run.params, Named(_data(folder), constants=constants), outputs
     real = checkpoint.Checkpoint.keep
