@@ -28,8 +28,6 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
 Device = Literal["auto", "cpu", "cuda"]
-Measurement = Literal["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
-"""What runs can measure on their evaluation seeds beyond the probes."""
 
 
 class Factors(Model):
@@ -154,5 +152,5 @@ class Settings(Training):
     device: Device
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
-    measure: Annotated[tuple[Measurement, ...], LISTED]
+    measure: Annotated[tuple[str, ...], LISTED]
     learning_rates: Rates

@@ -103,7 +103,7 @@ class Torchvision(Entry):
     )
     debian: Annotated[bool, TRUTH] = Field(
         default=False,
-        description="Of FashionMNIST: whether Debian's package is fetched where torchvision's mirrors cannot be reached.",
+        description="Of FashionMNIST: whether Debian's package is fetched where no mirror of torchvision's answers.",
     )
 
     @field_validator("name")

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from activation_study.activations import entries
 from activation_study.core import models
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import NAME, Device, Factors, Measurement, Name, Rates, Seeds, Training
+from activation_study.core.factors import NAME, Device, Factors, Name, Rates, Seeds, Training
 from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model
 from activation_study.core.text import listed, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
 from activation_study.data import entries as data_entries
+from activation_study.networks.base import architectures
+from activation_study.quantities.base import measurements
 
 __all__ = ["ROOT", "Config", "factor_level", "family", "merged", "read", "repeats", "validated"]
 
@@ -84,6 +86,8 @@ def _levels() -> dict[str, Any]:
         one: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         if name in ("activation", "dataset"):
             default, one = ("all",), str
+        elif name == "network":
+            one = Literal[tuple(architectures())]
         levels[name] = (cast(Any, Distinct)[one], Field(default=default, description=field.description))
     return levels
 
@@ -91,7 +95,7 @@ def _levels() -> dict[str, Any]:
 class Grid(create_model("Levels", __base__=Model, **_levels())):  # type: ignore[misc]
     """Factor to value or list of values. activation and dataset take names or all."""
 
-    measure: Annotated[tuple[Measurement, ...], DISTINCT, LISTED] = Field(
+    measure: Annotated[tuple[Literal[tuple(measurements())], ...], DISTINCT, LISTED] = Field(
         default=(),
         description="What these runs measure on their evaluation seeds beyond the probes; each costs time. Two "
         "experiments that share a run measure both.",

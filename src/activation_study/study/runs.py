@@ -13,6 +13,7 @@ from typing import Any
 
 from activation_study.core.factors import Factors, Settings
 from activation_study.core.runs import RunId
+from activation_study.networks.base import architectures
 
 BASE_MB = 800
 """Of Python with PyTorch: 560 MB were measured."""
@@ -65,9 +66,8 @@ class Run:
 
     @property
     def cost(self) -> float:
-        """Relative cost: floating-point operations of a typical input (256 features) plus an overhead per layer."""
-        width, depth = self.factors.width, self.factors.depth
-        per_sample = 6 * width * (width * depth + 256) + 4_000 * depth
+        """Relative cost: floating-point operations, with an overhead per layer."""
+        per_sample = architectures()[self.factors.network].flops(self.factors)
         return self.replica_steps * self.factors.batch_size * per_sample
 
     def mem_mb(self, samples: int, features: int, *, own_test: bool = False) -> int:
@@ -81,11 +81,11 @@ class Run:
         chunk = s.replicas_per_chunk.cpu
         if s.device == "cuda":
             chunk = max(chunk, s.replicas_per_chunk.cuda)
-        parameters = f.width * (f.width * f.depth + features)
-        activations = f.depth * f.width * (5 * f.batch_size + 6 * s.probe_samples)
-        validation = 4 * f.width * s.max_validation
+        size = architectures()[f.network].size(f, features)
+        activations = size.activations * (5 * f.batch_size + 6 * s.probe_samples)
+        validation = 4 * size.widest * s.max_validation
         replicas = max(len(s.learning_rates) * s.tuning_seeds, s.evaluation_seeds)
-        networks = chunk * (activations + validation + 5 * parameters) + 3 * replicas * parameters
+        networks = chunk * (activations + validation + 5 * size.parameters) + 3 * replicas * size.parameters
         splits = 1 if own_test and f.train_size is None else s.tuning_seeds + s.evaluation_seeds
         caps = s.dataset.max_train, s.dataset.max_test, s.max_validation
         split = min(samples, sum(cap or samples for cap in caps))

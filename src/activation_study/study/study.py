@@ -18,7 +18,7 @@ from typing import Any
 from activation_study.activations.entries import OwnModule
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import Data, Factors, Measurement, Settings
+from activation_study.core.factors import Data, Factors, Settings
 from activation_study.core.text import plain, shown
 from activation_study.data import entries as data_entries
 from activation_study.study import code
@@ -202,11 +202,11 @@ def _expand(grid: Grid) -> Iterator[Factors]:
         yield Factors.model_construct(**dict(zip(names, values, strict=True)))
 
 
-def _settings(config: Config) -> Callable[[Factors, Collection[Measurement]], Settings]:
+def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
     """The settings of a run with these factors that measures this; equal ones are one object, as runs are many."""
     made: dict[tuple[Any, ...], Settings] = {}
 
-    def settings(run: Factors, measure: Collection[Measurement]) -> Settings:
+    def settings(run: Factors, measure: Collection[str]) -> Settings:
         measured = tuple(sorted(measure))
         decisive = run.activation, run.dataset, run.optimiser, run.rates, run.evaluation_seeds, run.tuning_seeds
         if (*decisive, measured) not in made:

@@ -43,6 +43,7 @@ DECLARED = (
         name="mlp",
         meaning="multilayer perceptron",
         build=build,
+        # Of a typical input of 256 features, and an overhead per layer.
         flops=lambda factors: 6 * factors.width * (factors.width * factors.depth + 256) + 4_000 * factors.depth,
         size=size,
         theory=True,
