@@ -16,7 +16,7 @@ from activation_study.tables import columns as schemas
 from activation_study.tables import parquet
 from activation_study.tables.columns import TABLES
 
-_VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
+_VALUES = {"str": "a", "int": 2, "float": 0.5, "bool": True}
 
 
 def _row(name, **changes):
