@@ -169,7 +169,7 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
         allow_modules: whether an entry may name code of the user's own.
         widths: the numbers of units of the layers that it is for; none if any will do.
     Raises:
-        StudyError: the entry is ill-formed, or cannot be built, or is no differentiable elementwise function.
+        StudyError: the entry is ill-formed, or cannot be built, or is not a differentiable elementwise function.
     """
     entry = entries.completed(name, entry)
     entries.check(name, entry, allow_modules=allow_modules)
@@ -202,15 +202,15 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
     try:
         found = examined(widths)
     except examination.NotAnActivation as error:
-        said = str(error)
+        reason = str(error)
         for key, value in whole.items():  # a number that fits layers of as many units alone?
             with suppress(examination.NotAnActivation, StudyError):
                 if value > 0 and {value} != {*widths} and entries.widths_matter(entry):
                     examined([value])
                     examined(widths, key)
                     units = " and ".join(map(str, widths))
-                    said = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
-        raise StudyError(f"activations.{name}: {definition} is not an activation: {said}") from None
+                    reason = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
+        raise StudyError(f"activations.{name}: {definition} is not an activation: {reason}") from None
     return Activation(
         name, dict(entry), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build
     )
