@@ -169,7 +169,7 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
         allow_modules: whether an entry may name code of the user's own.
         widths: the numbers of units of the layers that it is for; none if any will do.
     Raises:
-        StudyError: the entry is ill-formed, or cannot be built, or is no differentiable elementwise function.
+        StudyError: the entry is ill-formed, or cannot be built, or is not a differentiable elementwise function.
     """
     parsed = entries.parsed(name, entry, allow_modules=allow_modules)
     kind, target, arguments = parsed.kind, parsed.target, parsed.arguments
@@ -199,15 +199,15 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
     try:
         found = examined(widths)
     except examination.NotAnActivation as error:
-        said = str(error)
+        reason = str(error)
         for key, value in whole.items():  # a number that fits layers of as many units alone?
             with suppress(examination.NotAnActivation, StudyError):
                 if value > 0 and {value} != {*widths} and parsed.widths_matter:
                     examined([value])
                     examined(widths, key)
                     units = " and ".join(map(str, widths))
-                    said = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
-        raise StudyError(f"activations.{name}: {definition} is not an activation: {said}") from None
+                    reason = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
+        raise StudyError(f"activations.{name}: {definition} is not an activation: {reason}") from None
     return Activation(
         name, parsed.model_dump(), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build
     )

@@ -131,8 +131,8 @@ def _run(module: nn.Module, x: Tensor, seed: int, *, finite: bool = True) -> Ten
         with torch.no_grad():
             y = module(given)
     except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error, 200)}"
-        raise NotAnActivation(f"it fails on an input [samples, units] = {list(x.shape)}: {said}") from None
+        reason = f"{type(error).__name__}: {one_line(error, 200)}"
+        raise NotAnActivation(f"it fails on an input [samples, units] = {list(x.shape)}: {reason}") from None
     if not isinstance(y, Tensor) or y.shape != x.shape:
         shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
         raise NotAnActivation(f"it turns an input of shape {list(x.shape)} into {shape}")
@@ -196,8 +196,8 @@ def _gradient(module: nn.Module, x: Tensor) -> Tensor:
     try:
         return torch.autograd.grad(module(leaf).sum(), leaf)[0]
     except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error, 200)}"
-        raise NotAnActivation(f"it cannot be differentiated: {said}") from None
+        reason = f"{type(error).__name__}: {one_line(error, 200)}"
+        raise NotAnActivation(f"it cannot be differentiated: {reason}") from None
 
 
 def _check_precision(module: nn.Module, units: int) -> None:

@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Print one line per table and a last one that sums up; exit code 1 if any differs.
 
     Raises:
-        StudyError: a folder without tables, or a file that is none.
+        StudyError: a folder without tables, or a file that is not a table.
     """
     arguments.tables = _folder("--tables", arguments.tables, RESULTS)
     arguments.reference = _folder("--reference", arguments.reference, REFERENCE)
@@ -154,11 +154,11 @@ def _same_rows(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
 def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
     if text := _other_runs(here, there):
         return False, text
-    tried = there[["run", "learning_rate"]].drop_duplicates()
-    tried = tried.assign(place=tried.groupby("run")["learning_rate"].rank())
+    grid = there[["run", "learning_rate"]].drop_duplicates()
+    grid = grid.assign(place=grid.groupby("run")["learning_rate"].rank())
     here, there = (frame[frame["role"] == "evaluation"] for frame in (here, there))
     places = [
-        _selected(frame).reset_index().merge(tried, how="left").set_index("run")["place"] for frame in (here, there)
+        _selected(frame).reset_index().merge(grid, how="left").set_index("run")["place"] for frame in (here, there)
     ]
     apart = (places[0] - places[1]).abs()
     same, near = (float((apart <= most).mean()) if len(apart) else 1.0 for most in (0, 1))

@@ -1,4 +1,4 @@
-"""How public data are had: nothing here changes what they are, as whoever asks for them knows their checksums.
+"""How public data are fetched: nothing here changes what they are, as whoever asks for them knows their checksums.
 
 So a change here makes no dataset again.
 """

@@ -24,9 +24,9 @@ def digest(path: Path, cache: Path) -> str:
     """SHA-256 over the names and contents of a file, or of what a folder holds in up to three levels.
 
     Hidden files, and links that lead out of the folder, are not followed, and no folder is entered twice; of what is
-    no regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
+    not a regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
     inode: whoever touches a file has it hashed again, to the same end. A path that holds more than could be read is
-    told apart by sizes alone.
+    identified by sizes alone.
 
     Raises:
         OSError: the path itself cannot be looked at.
@@ -62,8 +62,8 @@ def kind(path: Path) -> str:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         absent = isinstance(error, FileNotFoundError | ValueError)
-        return "it is no file" if absent else f"it is no file: {one_line(error)}"
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "it is no file"
+        return "it is not a file" if absent else f"it is not a file: {one_line(error)}"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "it is not a file"
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:

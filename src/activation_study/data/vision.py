@@ -67,10 +67,12 @@ def checked_class(name: str, arguments: dict[str, Any], key: str, *, allow_unche
 
     cls = getattr(datasets, name, None)
     if not (inspect.isclass(cls) and issubclass(cls, datasets.VisionDataset)):
-        raise StudyError(f"{key}.class: {shown(name)} is no torchvision dataset; FashionMNIST or CIFAR10 are examples")
+        raise StudyError(
+            f"{key}.class: {shown(name)} is not a torchvision dataset; FashionMNIST or CIFAR10 are examples"
+        )
     if name not in CHECKED and not allow_unchecked:
         raise StudyError(
-            f"{key}.class: the files of {name} have no checksum that is known here; allow_unchecked: true uses them "
+            f"{key}.class: the files of {name} have no checksum in torchvision; allow_unchecked: true uses them "
             f"all the same"
         )
     needed = (CHECKED | UNCHECKED).get(name, "")
