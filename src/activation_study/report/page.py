@@ -189,9 +189,8 @@ def _hold_to_size(html: str, data: StudyData) -> None:
     limit = LARGEST_SMALL if runs <= SMALL_STUDY else LARGEST
     if size > limit:
         raise StudyError(
-            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer "
-            "activations or datasets in "
-            "the core experiment make it smaller"
+            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer activations or "
+            "datasets in the core experiment make it smaller"
         )
 
 

@@ -130,8 +130,8 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
 
 def _no_verdicts(data: StudyData) -> Markup:
     return Markup(
-        "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. "
-        "The order below describes these runs; it does not say which differences would come back."
+        "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. The order "
+        "below describes these runs; it does not say which differences would come back."
     ).format(counted(data.seeds, "evaluation seed"), NUMBERS[MIN_SEEDS])
 
 
@@ -140,8 +140,7 @@ def _caveat(data: StudyData) -> Markup:
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
         "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, after {} steps of "
-        "training, on {}. Inference is "
-        "over seeds only: {} cannot support a claim about new datasets.{}"
+        "training, on {}. Inference is over seeds only: {} cannot support a claim about new datasets.{}"
     ).format(plain_list(depths), _steps(data), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
 
 

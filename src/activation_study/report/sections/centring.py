@@ -67,9 +67,9 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
     title = f"Centredness and steps to the target, {depth} layers"
     message = (
         "One mark per activation, named where it is emphasised or stands apart: the geometric mean over seeds of the "
-        "steps to the target, against how far its layers "
-        "are off centre before training; both on log scales. Hollow triangles: some network never reached the target, "
-        "and the true time is longer. Rank correlation, above 0 where off-centre activations are slower: "
+        "steps to the target, against how far its layers are off centre before training; both on log scales. Hollow "
+        "triangles: some network never reached the target, and the true time is longer. Rank correlation, above 0 "
+        "where off-centre activations are slower: "
         + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())
         + f". {counted(len(never), 'run').capitalize()} of {len(across)} are censored."
     )
@@ -119,11 +119,11 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
     title = "The same networks with and without centring"
     message = (
         "Arrows run from the activation as it is to the one with its mean subtracted: rightwards is more centred, "
-        "downwards, on a log scale, is faster. "
-        f"Centring shortens the time to the target in {len(faster)} of {len(pairs)} pairs (95% interval of the paired "
-        f"ratio below 1) and lengthens it in {len(slower)}; most with {most['activation']} on {most['dataset']} under "
-        f"{most['optimiser']}, to {decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. "
-        "A network that never reached the target counts with the whole budget (dashed arrows)."
+        f"downwards, on a log scale, is faster. Centring shortens the time to the target in {len(faster)} of "
+        f"{len(pairs)} pairs (95% interval of the paired ratio below 1) and lengthens it in {len(slower)}; most with "
+        f"{most['activation']} on {most['dataset']} under {most['optimiser']}, to "
+        f"{decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. A network that never reached the target counts "
+        "with the whole budget (dashed arrows)."
     )
     count = len(optimisers) * len(datasets)
     with panels(count, len(datasets), 2.3, share=False) as (figure, axes):

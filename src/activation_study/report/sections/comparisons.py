@@ -58,8 +58,7 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     message = (
         f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 "
         "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
-        "Holm's correction "
-        f"over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
+        f"Holm's correction over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
         + (
             f"not told apart from it: {plain_list(first[1:])}."
             if len(first) > 1
@@ -137,11 +136,10 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"
     message = (
         f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
-        f"target. Higher and further left, on a log scale, is better. By the area under its curve, "
-        f"over multiples on a linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then "
-        f"{score.index[1]} ({decimals(score.iloc[1], 2)}); last is "
-        f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
-        "on every task."
+        "target. Higher and further left, on a log scale, is better. By the area under its curve, over multiples on a "
+        f"linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} "
+        f"({decimals(score.iloc[1], 2)}); last is {score.index[-1]} ({decimals(score.iloc[-1], 2)}). "
+        f"{plain_list(sure) or 'None'} reached the target on every task."
     )
     frame = profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved")
     frame = frame.assign(tasks=len(times))

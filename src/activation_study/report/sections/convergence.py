@@ -61,8 +61,7 @@ def _curves(data: StudyData) -> Figure:
     title = "Validation accuracy during training"
     message = (
         f"Mean over seeds with its 95% interval, each activation at its own learning rate; steps on a log scale. "
-        f"Named: {plain_list(data.emphasised)}; "
-        "grey: the others; dashed: the target. " + _curve_message(data)
+        f"Named: {plain_list(data.emphasised)}; grey: the others; dashed: the target. " + _curve_message(data)
     )
     kept = [*CELL, "activation", "step", "n", "diverged", "validation_accuracy", "validation_accuracy_low"]
     kept += ["validation_accuracy_high", "validation_loss", "train_loss"]
@@ -152,8 +151,8 @@ def _time_table(data: StudyData) -> Table:
         number("Diverged", "diverged"),
     ]
     caption = (
-        "Time to target, right-censored at the end of training; the restricted mean is of min(steps, "
-        "end), over all networks"
+        "Time to target, right-censored at the end of training; the restricted mean is of min(steps, end), over all "
+        "networks"
     )
     kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
     kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]

@@ -38,9 +38,9 @@ def section(data: StudyData) -> Section | None:
             "Before the first step, theory for networks of infinite width predicts the gradient's size from the "
             "activation, the depth and the variance of the weights alone (unit gain: the variance that keeps q at 1): "
             "from one layer to the one below, its square is multiplied by χ(q) = σ_w² E φ′(√q z)², where q is the "
-            "layer's mean squared pre-activation. The "
-            f"networks here are {_widths(data)} units wide, so that single networks scatter about the prediction, "
-            "the more the deeper they are, and q drifts from its predicted course where it is not held there."
+            f"layer's mean squared pre-activation. The networks here are {_widths(data)} units wide, so that single "
+            "networks scatter about the prediction, the more the deeper they are, and q drifts from its predicted "
+            "course where it is not held there."
         ),
         _identity(decay, kinds),
     ]

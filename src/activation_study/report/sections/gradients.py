@@ -33,9 +33,9 @@ def section(data: StudyData) -> Section | None:
     blocks: list[Block] = [
         Paragraph(
             "The size of the loss's gradient with respect to each layer's pre-activations, against the last hidden "
-            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in "
-            "double precision, with "
-            "medians over seeds; a gradient of exactly zero has no logarithm and is left out and counted."
+            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in double "
+            "precision, with medians over seeds; a gradient of exactly zero has no logarithm and is left out and "
+            "counted."
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(data.gradients, cell))]
@@ -66,11 +66,10 @@ def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
         "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Upwards: layers, the input at the "
-        "bottom; to the right: training steps. Beneath each name: the change before "
-        "training in decades per layer towards the input, and in brackets what mean-field theory predicts. "
-        f"At the start gradients vanish by more than {VANISHING} decades per layer with "
-        f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
-        f"The colours end at ±{limit} decades."
+        "bottom; to the right: training steps. Beneath each name: the change before training in decades per layer "
+        "towards the input, and in brackets what mean-field theory predicts. At the start gradients vanish by more "
+        f"than {VANISHING} decades per layer with {plain_list(vanishing) or 'none'}; they grow by more with "
+        f"{plain_list(exploding) or 'none'}. The colours end at ±{limit} decades."
     )
     columns = columns_for(len(grids))
     kept = [*CELL, "activation", "step", "layer", "n", "zeros", "gradient", "gradient_q25", "gradient_q75"]

@@ -27,9 +27,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Trained networks were given validation inputs with Gaussian noise on top, in units of the standardised "
-        "inputs. "
-        "An activation that makes networks robust loses less as the noise grows; since all lose much, the lower row "
-        "shows each against the median of all activations at the same noise."
+        "inputs. An activation that makes networks robust loses less as the noise grows; since all lose much, the "
+        "lower row shows each against the median of all activations at the same noise."
     )
     return Section("noise", "Noise on the inputs", [Paragraph(lead), _figure(data, noise), _table(noise)])
 

@@ -84,8 +84,7 @@ def _table(constants: pd.DataFrame) -> Table:
         flag("Random in training", "stochastic"),
     ]
     caption = (
-        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient "
-        "in a wide network; "
-        "– where there is no edge of chaos"
+        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient in a wide "
+        "network; – where there is no edge of chaos"
     )
     return Table("table-activations", caption, columns, constants, download("activations", constants))

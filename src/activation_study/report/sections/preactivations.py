@@ -59,11 +59,10 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     growth = (spread["end"] / spread["start"]).dropna().sort_values()
     title = f"Pre-activations before and after training, {depth} layers"
     message = (
-        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the "
-        "end of training; dashed: the same range before it. "
-        f"Training widens the standard deviation most with {growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean "
-        f"over layers) and least with {growth.index[0]} (× {decimals(growth.iloc[0])}). "
-        f"The axis ends at ±{FAR}."
+        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the end of "
+        "training; dashed: the same range before it. Training widens the standard deviation most with "
+        f"{growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean over layers) and least with {growth.index[0]} (× "
+        f"{decimals(growth.iloc[0])}). The axis ends at ±{FAR}."
     )
     with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
@@ -95,8 +94,7 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
         "The 5% to 95% range and the median of a layer's pre-activations; steps from left to right on a log scale, "
         f"step 0 first. Rows: layers {plain_list([str(layer) for layer in shown])}. Widest at the end: "
         f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to "
-        f"{decimals(widest['q95'])}. "
-        f"The axis ends at ±{FAR}."
+        f"{decimals(widest['q95'])}. The axis ends at ±{FAR}."
     )
     with panels(len(names) * len(shown), len(names), 1.35) as (figure, axes):
         for place, axis in enumerate(axes):

@@ -24,9 +24,8 @@ def section(data: StudyData) -> Section | None:
     if not len(data.rates):
         return None
     lead = (
-        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates "
-        "that fell behind after a first "
-        "stretch of training were stopped early, and those runs have no score here."
+        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates that fell behind "
+        "after a first stretch of training were stopped early, and those runs have no score here."
     )
     groups = {", ".join(filter(None, key)): rows for key, rows in data.rates.groupby(["dataset", "condition"])}
     ids = slugs(groups)
@@ -83,9 +82,8 @@ def _particular(widths: pd.Series) -> str:
     if widths.max() == widths.min():
         return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
     return (
-        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two "
-        "points of its best; "
-        f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
+        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its "
+        f"best; most particular: {widths.idxmin()}, with {figures(widths.min())}."
     )
 
 

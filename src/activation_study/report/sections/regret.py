@@ -50,9 +50,8 @@ def section(data: StudyData) -> Section | None:
     lead = (
         "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds’ "
         "validation samples. Its regret is the test accuracy of the best of all activations on tuning seeds, minus "
-        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a "
-        f"policy learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is "
-        "shown."
+        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a policy "
+        f"learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is shown."
         if len(datasets) > 1
         else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
     )

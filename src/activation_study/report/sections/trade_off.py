@@ -23,9 +23,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
-        "mean "
-        "over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast and at "
-        "least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
+        "mean over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast "
+        "and at least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
     )
     return Section("trade-off", "Accuracy against cost", [Paragraph(lead), _figure(points), _table(points)])
 
@@ -49,8 +48,7 @@ def _figure(points: pd.DataFrame) -> Figure:
         + "Most accurate: "
         + "; ".join(
             f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
-            f"times "
-            "ReLU's step)"
+            "times ReLU's step)"
             for row in tops.to_dict("records")
         )
         + ". An arrow at the bottom is an accuracy below the axis."

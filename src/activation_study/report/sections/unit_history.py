@@ -46,9 +46,8 @@ def _lead(balance: pd.DataFrame) -> str:
     return (
         "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and "
         "was not at the one before has died; one that lives again has revived. So the dead at the end are those born "
-        "dead, "
-        "and those that died since, less those that revived: the final count alone hides who came back. Shares are of "
-        f"all hidden units, means over {int(balance['n'].max())} seeds at most."
+        "dead, and those that died since, less those that revived: the final count alone hides who came back. Shares "
+        f"are of all hidden units, means over {int(balance['n'].max())} seeds at most."
     )
 
 
@@ -70,8 +69,7 @@ def _fates(balance: pd.DataFrame) -> pd.DataFrame:
 
 
 def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Figure:
-    """Above dead units over training, below deaths and revivals, of the activation that has most; a column per "
-    "depth."""
+    """Above dead units over training, below deaths and revivals, of the activation that has most, by depth."""
     name = balance["activation"].iloc[0]
     depths = sorted(balance["depth"].unique())[:4]
     styles = emphasis(sorted(balance["dataset"].unique())[:5])
@@ -162,8 +160,7 @@ def _doses(doses: pd.DataFrame) -> Figure:
     title = "Dead units under a negative initial bias, layer by layer"
     message = (
         "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds "
-        "and "
-        "datasets; the bias is in standard deviations of the pre-activations. "
+        "and datasets; the bias is in standard deviations of the pre-activations. "
         + f"With {names[0]}, before and after training: "
         + "; ".join(
             f"{percent(row['born_dead'])} and {percent(row['dead'])} at {decimals(level, 2)}"

@@ -25,12 +25,10 @@ def section(data: StudyData) -> Section | None:
         return None
     blocks: list[Block] = [
         Paragraph(
-            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient "
-            "passes it. A unit's "
-            "response is saturated where the slope is below a tenth of the activation's steepest. Both at "
-            "the end of training; "
-            f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows. "
-            "Networks that diverged have no units to count: these are of those that finished."
+            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient passes it. A "
+            "unit's response is saturated where the slope is below a tenth of the activation's steepest. Both at the "
+            f"end of training; {int(last['samples'].max()):,} samples at most, and the dead rate falls as that number "
+            "grows. Networks that diverged have no units to count: these are of those that finished."
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
@@ -56,8 +54,8 @@ def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> F
         for metric, word in (("dead", "Dead units"), ("saturated", "Saturated responses"))
     )
     message += (
-        " Each row is an activation and each column a layer, the input at the left; the number is the "
-        "mean over all layers."
+        " Each row is an activation and each column a layer, the input at the left; the number is the mean over all "
+        "layers."
     )
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
     held = download(f"units_by_layer_{ident.replace('-', '_')}", layers[kept])
