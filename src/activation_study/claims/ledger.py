@@ -19,7 +19,7 @@ from activation_study.analysis.policies import ARTICLE, cells_of, step_costs, tr
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.file import CELL, STATISTICAL, Arm, Claims, Row
 from activation_study.claims.metrics import COST, KEY, METRICS, Tables
-from activation_study.claims.verdicts import Contrast, Effect, Verdict, contrast, effect, judge
+from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
 
@@ -99,12 +99,12 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
 
 def _checked(verdict: Verdict, check: str, interval: Interval) -> Verdict:
     """Without a verdict where the runs do not differ in what the claim is about, whatever else differs between them."""
-    if verdict.outcome == "inconclusive":
+    if verdict.outcome is Outcome.INCONCLUSIVE:
         return verdict
     if interval.low > 0:
         return dataclasses.replace(verdict, reason=f"{verdict.reason}; its check, {check}, holds")
     reason = f"its check, {check}, does not hold: the runs are not shown to differ in what the claim is about"
-    return dataclasses.replace(verdict, outcome="inconclusive", reason=reason, seeds_to_settle=None)
+    return dataclasses.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, seeds_to_settle=None)
 
 
 def _about(row: Row) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _about(row: Row) -> dict[str, Any]:
 
 def _exact(row: Row) -> dict[str, Any]:
     exact = COMPUTATIONS[row.computation]()
-    verdict = "holds as stated" if exact.holds else "wrong as stated"
+    verdict = Outcome.HOLDS if exact.holds else Outcome.WRONG
     return {"verdict": verdict, "reason": exact.text, "estimate": exact.value, "unit": exact.unit}
 
 
@@ -144,8 +144,8 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
         **{name: getattr(of, name) for name in ("n", "cells", "informative_cells", "seeds", "diverged")},
     }
     if verdict is None:
-        described = {"verdict": "exploratory", "reason": "estimated, not judged"}
-        return values | ({"verdict": "not tested", "reason": found.missing} if found.missing else described)
+        described = {"verdict": Outcome.EXPLORATORY, "reason": "estimated, not judged"}
+        return values | ({"verdict": Outcome.NOT_TESTED, "reason": found.missing} if found.missing else described)
     return values | {
         "verdict": verdict.outcome,
         "reason": found.missing or verdict.reason,
@@ -368,7 +368,7 @@ def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[st
         regret: mean over a dataset's cells, by dataset.
     """
     if regret.empty:
-        return {"verdict": "not tested", "reason": missing or "no data"}
+        return {"verdict": Outcome.NOT_TESTED, "reason": missing or "no data"}
     shown = ", ".join(f"{100 * value:z.1f} points on {name}" for name, value in regret.items())
     costly = bool((regret > smallest).any())
-    return {"verdict": "costly" if costly else "little regret", "reason": f"without a test: {shown}"}
+    return {"verdict": Outcome.COSTLY if costly else Outcome.LITTLE_REGRET, "reason": f"without a test: {shown}"}
