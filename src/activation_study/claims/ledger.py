@@ -18,10 +18,11 @@ from activation_study.analysis.inference import Interval, Test, stratified_inter
 from activation_study.analysis.policies import ARTICLE, cells_of, step_costs, tried
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.file import CELL, STATISTICAL, Arm, Claims, Row
-from activation_study.claims.metrics import COST, KEY, METRICS, Tables
+from activation_study.claims.metrics import COST, KEY, METRICS
 from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
+from activation_study.tables.of_study import Tables
 
 NAN = float("nan")
 LEDGER_COLUMNS = (

@@ -8,7 +8,7 @@ their last probe before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -18,8 +18,8 @@ import pandas as pd
 
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
-from activation_study.tables.columns import LAYER_METRICS, TABLES
-from activation_study.tables.parquet import arrow_table
+from activation_study.tables.columns import LAYER_METRICS
+from activation_study.tables.of_study import Tables
 
 KEY = ["run", "replicate"]
 NO_GRADIENT = -45.0
@@ -30,26 +30,6 @@ COST = "log_cost_ratio"
 """The one metric that is no value per replica: see `ledger.cost_effect`."""
 
 Options = Mapping[str, Any]
-
-
-class Tables:
-    """The tables of a study, by name, with quick access to the rows of a few runs."""
-
-    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        self._tables = tables
-        self._places: dict[str, Mapping[str, np.ndarray]] = {}
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        table = self._tables.get(name)
-        return arrow_table(name, {column: [] for column in TABLES[name]}).to_pandas() if table is None else table
-
-    def of_runs(self, name: str, runs: Collection[str], role: str) -> pd.DataFrame:
-        """The rows of these runs' replicas, in the table's order."""
-        if name not in self._places:
-            self._places[name] = self[name].groupby("run", sort=False, observed=True).indices
-        places = [self._places[name][run] for run in dict.fromkeys(runs) if run in self._places[name]]
-        rows = self[name].iloc[np.sort(np.concatenate(places))] if places else self[name].iloc[:0]
-        return rows[rows["role"] == role]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,8 @@ from activation_study.analysis.experiments import starting_decay
 from activation_study.analysis.inference import ALPHA, MIN_SEEDS, difference_test, holm, stratified_interval
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.ranks import mean_ranks, score_table
-from activation_study.core.errors import StudyError
 from activation_study.core.runs import cell_of
-from activation_study.tables import checked
-from activation_study.tables.columns import TABLES
-from activation_study.tables.parquet import arrow_table
+from activation_study.tables.of_study import Tables
 
 CELL = ["dataset", "depth", "condition"]
 CellKey = tuple[str, int, str]
@@ -37,29 +34,17 @@ class StudyData:
     """A study's tables, cut to one experiment: the core, or the first where there is none of that name."""
 
     name: str
-    tables: Mapping[str, pd.DataFrame]
+    tables: Tables
     provenance: Mapping[str, Any]
-    missing: Sequence[str] = field(default=())
 
     @classmethod
     def read(cls, name: str, folder: Path, provenance: Mapping[str, Any]) -> StudyData:
-        """Read `folder`/<table>.parquet. An absent table is taken as empty and listed in `missing`.
+        """From `folder`/<table>.parquet. Raises StudyError as `Tables.read` does."""
+        return cls(name, Tables.read(folder), provenance)
 
-        Raises:
-            StudyError: there is no runs table, so nothing to report on; or a table holds what no study writes.
-        """
-        tables, missing = {}, []
-        for table, columns in TABLES.items():
-            path = folder / f"{table}.parquet"
-            if path.exists():
-                tables[table] = checked.read(table, path)
-            else:
-                missing.append(table)
-                tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
-        if "runs" in missing:
-            raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
-        checked.hold_together(tables)
-        return cls(name, tables, provenance, tuple(missing))
+    @property
+    def missing(self) -> list[str]:
+        return self.tables.missing
 
     @cached_property
     def experiment(self) -> str:
@@ -168,7 +153,7 @@ class StudyData:
     @property
     def as_csv(self) -> list[str]:
         """The tables that are written as CSV beside the report: those that are there and not too long for it."""
-        return [name for name, table in self.tables.items() if name not in self.missing and len(table) <= LONGEST_CSV]
+        return [name for name, table in self.tables.items() if len(table) <= LONGEST_CSV]
 
 
 def overall(evaluation: pd.DataFrame) -> pd.DataFrame:

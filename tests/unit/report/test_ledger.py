@@ -54,7 +54,7 @@ def test_the_page_holds_the_ledger(report):
 
 
 def test_no_ledger_no_section(data):
-    empty = {name: table.iloc[:0] if name == "ledger" else table for name, table in data.tables.items()}
+    empty = data.tables | {"ledger": data.tables["ledger"].iloc[:0]}
     assert ledger.section(StudyData("small", empty, {})) is None
 
 
