@@ -7,11 +7,12 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
+from activation_study.analysis.standing import overall
 from activation_study.claims.verdicts import Outcome
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
-from activation_study.report.study_data import StudyData, overall
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import decimals, download
 from activation_study.report.words import (
     NO_ARTICLE,
