@@ -13,13 +13,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from activation_study.core import yaml_files, yaml_schemas
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.core.yaml_schemas import listed
 from activation_study.study.config import ROOT, factor_defaults, factor_level, family
+
+if TYPE_CHECKING:
+    from activation_study.analysis.policies import Step
 
 ARTICLE = ROOT / "claims.yaml"
 """The article's own claims."""
@@ -87,6 +90,13 @@ class Row:
             return "threshold"
         doses = self.type == "exploratory" and self.arms[0].dose is not None
         return "trend" if self.type == "trend" or doses else "difference"
+
+    @property
+    def policy(self) -> Step:
+        """What a policy tries: the article's step, or its own stages whatever the situation and the budget."""
+        from activation_study.analysis.policies import ARTICLE, Step
+
+        return Step(self.id, "any", lambda _: self.stages) if self.step is None else ARTICLE[self.step]
 
     def crossed(self) -> list[tuple[int, Mapping[str, Any]]]:
         """The runs to look for: (which arm, its factors with one value of every `over`)."""
@@ -304,7 +314,8 @@ def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Map
         for value in values:
             if not any(value in grid[factor] for grid in grids):
                 yield "where", f"no run of {row.experiment} has {factor}={plain(value, 64)}"
-    wanted = [{"activation": name} for name in _named(row)] or [f for _, f in row.crossed()]
+    tried = row.policy.names if row.type == "policy" else []
+    wanted = [{"activation": name} for name in tried] or [f for _, f in row.crossed()]
     for factors in wanted:
         fixed = factors | {name: values for name, values in row.where.items() if name not in factors}
         if not any(all(_meets(grid[name], value) for name, value in fixed.items()) for grid in grids):
@@ -312,15 +323,6 @@ def _gaps(row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Map
     needed = METRICS[row.metric].measure if row.metric else None
     if needed and not any(needed in grid["measure"] for grid in grids):
         yield "metric", f"{row.metric} needs measure: {needed} in experiment {row.experiment}"
-
-
-def _named(row: Row) -> list[str]:
-    """What a policy may try; nothing for other rows."""
-    if row.step is None:
-        return [name for stage in row.stages for name in stage]
-    from activation_study.analysis.policies import ARTICLE
-
-    return ARTICLE[row.step].names
 
 
 def _meets(levels: frozenset[Any], wanted: Any) -> bool:

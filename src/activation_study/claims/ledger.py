@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from activation_study.analysis.inference import Interval, Test, stratified_interval, trend_weights
-from activation_study.analysis.policies import ARTICLE, cells_of, step_costs, tried
+from activation_study.analysis.policies import cells_of, step_costs
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.file import CELL, STATISTICAL, Arm, Claims, Row
 from activation_study.claims.metrics import COST, KEY, METRICS
@@ -333,9 +333,8 @@ def cost_effect(
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Regret of the policy in each cell: test accuracy of the activation that is best on tuning seeds, minus its own.
 
-    A step of the article's is what `policies.policy_regret` follows, with the same costs, so that the ledger and the
-    page's regrets have one set of numbers. Stages are tried in turn, the next while the best validation accuracy so
-    far is below the dataset's target.
+    The policies, their costs and their regret are those of `policies`, so that the ledger and the page's regrets have
+    one set of numbers.
     """
     tuning, missing = _replicas(row, tables, "tuning")
     scored, _ = _replicas(row, tables, "evaluation")
@@ -345,18 +344,10 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
     cells = []
     for cell in found:
-        if row.step is None:
-            names = tried(row.stages, cell.validation, cell.target)
-        else:
-            names = ARTICLE[row.step].tries(cell, costs)
-        if not names:
-            continue
-        regret = cell.regret(names)
-        name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
-        cells.append(
-            {"cell": name, "dataset": cell.dataset, "estimate": regret, "low": NAN, "high": NAN}
-            | {"n": cell.n, "informative": True}
-        )
+        if names := row.policy.tries(cell, costs):
+            name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
+            about = {"cell": name, "dataset": cell.dataset, "n": cell.n, "informative": True}
+            cells.append(about | {"estimate": cell.regret(names), "low": NAN, "high": NAN})
     by_dataset = pd.DataFrame(cells, columns=["dataset", "estimate"]).groupby("dataset")["estimate"].mean()
     values = {"estimate": float(by_dataset.mean()), "n": sum(cell["n"] for cell in cells), "cells": len(cells)}
     return values | _policy_verdict(by_dataset, row.smallest, missing) | {"unit": "fraction"}, cells
