@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
+from activation_study.analysis.replicas import log_time
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
 from activation_study.tables.columns import LAYER_METRICS
 from activation_study.tables.of_study import Tables
@@ -52,11 +53,6 @@ class Metric:
 def _of_runs(formula: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.DataFrame]:
     """A metric that stands in the table of runs."""
     return lambda tables, replicas, options: replicas[KEY].assign(value=formula(replicas).astype(float))
-
-
-def _log_time(replicas: pd.DataFrame) -> pd.Series:
-    time = replicas["time_to_target"].astype(float).where(replicas["reached"].eq(True), np.inf)
-    return pd.Series(log_restricted_time(time, replicas["horizon"]), index=replicas.index)
 
 
 def _log_loss(replicas: pd.DataFrame) -> pd.Series:
@@ -303,7 +299,7 @@ METRICS: dict[str, Metric] = {
         uninformative="chance",
     ),
     "log_time_to_target": Metric(
-        _of_runs(_log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
+        _of_runs(log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
     ),
     "plateau_time": Metric(plateau_time, _TIME, plateau_time.__doc__, uninformative="target"),
     "saturation_time": Metric(

@@ -28,7 +28,7 @@ from activation_study.analysis.inference import (
 )
 from activation_study.analysis.policies import Budget, article_rows, step_costs
 from activation_study.analysis.ranks import score_table
-from activation_study.analysis.replicas import of_experiment
+from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.analysis.standing import Standing, by_cell, complete, standings
 from activation_study.core.runs import cell_of
 
@@ -64,13 +64,8 @@ class Evidence:
     @classmethod
     def of(cls, tables: Mapping[str, pd.DataFrame]) -> Evidence:
         """From the tables runs, experiments, cost and ledger; any may be empty."""
-        runs = tables["runs"]
-        scored = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
-        scored = scored.assign(
-            cell=scored["run"].map(cell_of),
-            test_accuracy=scored["test_accuracy"].mask(scored["status"] == "diverged", 1 / scored["classes"]),
-            samples_asked=scored["train_size"].astype(float),
-        )
+        scored = evaluated(tables["runs"])
+        scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
         core = CORE if CORE in names else (names[0] if names else "")
         replicas = {CORE: of_experiment(scored, tables["experiments"], core) if core else scored}

@@ -60,8 +60,7 @@ class StudyData:
     @cached_property
     def evaluation(self) -> pd.DataFrame:
         """The evaluation replicas that have data, with `condition`."""
-        runs = self.runs[(self.runs["role"] == "evaluation") & (self.runs["status"] != "no_data")]
-        return runs.merge(self.ranking[["run", "condition"]], on="run")
+        return summaries.evaluated(self.runs).merge(self.ranking[["run", "condition"]], on="run")
 
     @cached_property
     def ranking(self) -> pd.DataFrame:
