@@ -17,8 +17,9 @@ from scipy import stats
 from activation_study.analysis.inference import Interval, Test, stratified_interval, trend_weights
 from activation_study.analysis.policies import cells_of, step_costs
 from activation_study.claims.exact import COMPUTATIONS
-from activation_study.claims.file import CELL, STATISTICAL, Arm, Claims, Row
+from activation_study.claims.file import CELL, Claims
 from activation_study.claims.metrics import COST, KEY, METRICS
+from activation_study.claims.rows import STATISTICAL, Row, told
 from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
@@ -110,9 +111,9 @@ def _checked(verdict: Verdict, check: str, interval: Interval) -> Verdict:
 
 def _about(row: Row) -> dict[str, Any]:
     unit = "log ratio" if row.metric == COST else METRICS[row.metric].unit if row.metric else ""
-    about = {name: row.claim[name] for name in ("quote", "section", "known", "source", "correction")}
+    about = {name: getattr(row.claim, name) for name in ("quote", "section", "known", "source", "correction")}
     return about | {
-        "claim": row.claim["id"],
+        "claim": row.claim.id,
         "row": row.id,
         "test": row.test,
         "type": row.type,
@@ -121,7 +122,7 @@ def _about(row: Row) -> dict[str, Any]:
         "unit": unit,
         "threshold": NAN if row.threshold is None else row.threshold,
         "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
-        "smallest_reason": row.reason,
+        "smallest_reason": row.reason or "",
     }
 
 
@@ -168,11 +169,11 @@ def _find(row: Row, tables: Tables) -> _Found:
     for index, factors in row.crossed():
         chosen = _chosen(row, replicas, factors)
         if chosen.empty and not missing:
-            missing = f"not in this study: no runs of {Arm(factors)}"
+            missing = f"not in this study: no runs of {told(factors)}"
         arms.append(chosen)
         weights.append(_weights(row)[index] * len(row.arms) / len(row.crossed()))
     wanted = replicas[replicas["run"].isin(pd.concat([arm["run"] for arm in arms]))]
-    values = metric.values(tables, wanted, row.options).astype({"run": wanted["run"].dtype, "replicate": "int64"})
+    values = metric.values(tables, wanted, row.options.given).astype({"run": wanted["run"].dtype, "replicate": "int64"})
     known = [name for name in values if name not in KEY]
     arms = [arm.drop(columns=known, errors="ignore").merge(values, on=KEY, how="left") for arm in arms]
     made = contrast(
@@ -235,7 +236,7 @@ def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.
     twice = runs[runs.duplicated(list(CELL), keep=False)]
     if len(twice):
         raise StudyError(
-            f"claim {row.id}.arms: {plain(Arm(factors))} fits several runs of one cell: "
+            f"claim {row.id}.arms: {plain(told(factors))} fits several runs of one cell: "
             f"{plain(', '.join(twice['run'].head(2)))}; "
             f"another factor must tell them apart"
         )
@@ -264,7 +265,7 @@ def _cells(made: Contrast) -> list[dict[str, Any]]:
 
 
 def _find_cost(row: Row, cost: pd.DataFrame) -> _Found:
-    cost = cost[cost["quantity"] == row.options["quantity"]]
+    cost = cost[cost["quantity"] == row.options.quantity]
     weights = _weights(row)
     parts = []
     for index, factors in row.crossed():

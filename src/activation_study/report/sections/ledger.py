@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.inference import ALPHA
-from activation_study.claims.file import STATISTICAL
+from activation_study.claims.rows import STATISTICAL
 from activation_study.claims.verdicts import Outcome
 from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
