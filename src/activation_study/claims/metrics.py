@@ -8,7 +8,7 @@ their last probe before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
+from activation_study.analysis.replicas import log_time
 from activation_study.quantities.base import Measured, layer_metrics, measured
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
-from activation_study.tables.columns import TABLES
-from activation_study.tables.parquet import arrow_table
+from activation_study.tables.of_study import Tables
 
 KEY = ["run", "replicate"]
 NO_GRADIENT = -45.0
@@ -31,26 +31,6 @@ COST = "log_cost_ratio"
 """The one metric that is no value per replica: see `ledger.cost_effect`."""
 
 Options = Mapping[str, Any]
-
-
-class Tables:
-    """The tables of a study, by name, with quick access to the rows of a few runs."""
-
-    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        self._tables = tables
-        self._places: dict[str, Mapping[str, np.ndarray]] = {}
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        table = self._tables.get(name)
-        return arrow_table(name, {column: [] for column in TABLES[name]}).to_pandas() if table is None else table
-
-    def of_runs(self, name: str, runs: Collection[str], role: str) -> pd.DataFrame:
-        """The rows of these runs' replicas, in the table's order."""
-        if name not in self._places:
-            self._places[name] = self[name].groupby("run", sort=False, observed=True).indices
-        places = [self._places[name][run] for run in dict.fromkeys(runs) if run in self._places[name]]
-        rows = self[name].iloc[np.sort(np.concatenate(places))] if places else self[name].iloc[:0]
-        return rows[rows["role"] == role]
 
 
 @dataclass(frozen=True)
@@ -73,11 +53,6 @@ class Metric:
 def _of_runs(formula: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.DataFrame]:
     """A metric that stands in the table of runs."""
     return lambda tables, replicas, options: replicas[KEY].assign(value=formula(replicas).astype(float))
-
-
-def _log_time(replicas: pd.DataFrame) -> pd.Series:
-    time = replicas["time_to_target"].astype(float).where(replicas["reached"].eq(True), np.inf)
-    return pd.Series(log_restricted_time(time, replicas["horizon"]), index=replicas.index)
 
 
 def _log_loss(replicas: pd.DataFrame) -> pd.Series:
@@ -336,7 +311,7 @@ METRICS: dict[str, Metric] = _DERIVED | {
         uninformative="chance",
     ),
     "log_time_to_target": Metric(
-        _of_runs(_log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
+        _of_runs(log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
     ),
     "plateau_time": Metric(plateau_time, _TIME, plateau_time.__doc__, uninformative="target"),
     "saturation_time": Metric(

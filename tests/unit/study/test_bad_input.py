@@ -199,7 +199,7 @@ CLAIMS = {
     "an unknown key": (("test: both", "test: both, tset: both"), ["claim mine", "tset"]),
     "an unknown metric": (("test_accuracy", "accuracy"), ["metric", "'accuracy'"]),
     "an unknown type": (("difference", "differs"), ["type", "differs"]),
-    "a factor that is none": (("{activation: relu}", "{activations: relu}"), ["'activations' is no factor"]),
+    "a factor that is none": (("{activation: relu}", "{activations: relu}"), ["'activations' is not a factor"]),
     "one arm": (("{activation: relu}, ", ""), ["arms", "two arms"]),
     "no reason": ((", reason: a point", ""), ["reason"]),
     "an id that is a path": (("id: mine", "id: ../mine"), ["id", "../mine"]),

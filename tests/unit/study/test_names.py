@@ -207,14 +207,14 @@ def test_and_in_claims(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(CLAIMS, encoding="utf-8")
     first, second = claims_file.read(path).rows
-    assert (first.claim["quote"], first.test, first.experiment, first.reason) == ("1e3", "1e1", "1e3", "1e0")
+    assert (first.claim.quote, first.test, first.experiment, first.reason) == ("1e3", "1e1", "1e3", "1e0")
     assert (first.threshold, first.smallest) == (0.5, 0.01)
-    assert first.where == {"input_shift": [0.1], "depth": [1], "seed_stream": ["1e5"]}
+    assert first.where == {"input_shift": (0.1,), "depth": (1,), "seed_stream": ("1e5",)}
     assert isinstance(first.where["depth"][0], int)
-    assert first.over == {"width": [16]}
+    assert first.over == {"width": (16,)}
     assert [arm.factors for arm in first.arms] == [{"activation": "1e5"}]
     assert [(arm.factors["activation"], arm.weight) for arm in second.arms] == [("1e5", 1.0), ("relu", -1.0)]
-    assert second.options == {"step": 10}
+    assert second.options.given == {"step": 10}
     grid = CORE | {"activation": ["1e5", "relu"], "input_shift": "1e-1", "depth": 1, "seed_stream": "1e5", "width": 16}
     config = small.config(activations={"1e5": RELU}, claims=[str(path)])
     claims_file.of_study(Study.from_config(config | {"experiments": {"1e3": grid}}).config)
