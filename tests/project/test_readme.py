@@ -11,6 +11,7 @@ import yaml
 
 from activation_study.__main__ import main
 from activation_study.claims import file as claims_file
+from activation_study.claims.rows import STATISTICAL
 from activation_study.study.config import ROOT, factor_defaults, validated
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def test_what_it_says_of_another_machine_is_what_was_measured():
     other, of = (sum(column) for column in zip(*selected, strict=True))
     largest = max(float(value) for value in re.findall(r"\| ([\d.]+) \([\d.]+ standard errors\)", block))
     changed, opposite = re.search(r"verdicts (\d+) changed, (\d+) of them to the opposite", block).groups()
-    tested = pd.read_parquet(TABLES / "ledger.parquet")["type"].isin(claims_file.STATISTICAL).sum()
+    tested = pd.read_parquet(TABLES / "ledger.parquet")["type"].isin(STATISTICAL).sum()
     said = " ".join(TEXT.split())
     assert (round(of / other), opposite) == (6, "0")
     assert "a run in six selected another learning rate" in said

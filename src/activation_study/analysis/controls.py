@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from activation_study.analysis.inference import (
     ALPHA,
     MIN_CELLS,
-    log_restricted_time,
     mean_test,
     stratified_interval,
     wilson,
 )
+from activation_study.analysis.replicas import evaluated, log_time
 
 GROUP = 10
 """Seeds in a comparison, as many as the default study's."""
@@ -61,8 +61,8 @@ def control_twins(runs: pd.DataFrame, portraits: pd.DataFrame) -> list[Twins]:
     Seeds are paired by their number, which means nothing across streams: the pairs are independent.
     """
     twins = same_functions(portraits)
-    rows = runs[(runs["role"] == "evaluation") & (runs["status"] != "no_data")]
-    rows = rows.assign(log_time=log_restricted_time(rows["time_to_target"].to_numpy(float), rows["horizon"]))
+    rows = evaluated(runs)
+    rows = rows.assign(log_time=log_time(rows))
     alike: dict[str, list[tuple[str, str, str]]] = {}
     for row in rows.drop_duplicates("run")[["run", "activation", "seed_stream"]].itertuples(index=False):
         alike.setdefault(_rest(*row), []).append(tuple(row))

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from activation_study.activations import mean_field
-from activation_study.analysis.inference import log_restricted_time, stratified_interval
-from activation_study.analysis.replicas import evaluated, mean_with_interval
+from activation_study.analysis.inference import stratified_interval
+from activation_study.analysis.replicas import evaluated, log_time, mean_with_interval, with_diverged
 from activation_study.core.runs import without
 
 PLAIN = {
@@ -35,13 +35,11 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
     min(steps to the target, horizon)).
     """
     networks = evaluated(runs)
-    hit = networks["reached"].eq(True)
-    time = networks["time_to_target"].astype(float).where(hit, np.inf)
     networks = networks.assign(
-        hit=hit,
+        hit=networks["reached"].eq(True),
         blown_up=networks["status"] == "diverged",
         accuracy_gap=networks["train_accuracy"] - networks["test_accuracy"],
-        log_time=log_restricted_time(time, networks["horizon"]),
+        log_time=log_time(networks),
     )
     by_run = networks.groupby("run", sort=False)
     table = by_run.agg(n=("replicate", "size"), diverged=("blown_up", "sum"), reached=("hit", "sum"))
@@ -118,7 +116,7 @@ def unit_balance(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     pooled = rows.groupby(["run", "dataset", "activation", "depth", "replicate", "step"], sort=False)[metrics].mean()
     by_step = pooled.groupby(["run", "dataset", "activation", "depth", "step"], sort=False)
     table = by_step.mean().join(by_step.size().rename("n")).reset_index()
-    return _with_diverged(table, runs)
+    return with_diverged(table, runs)
 
 
 def bias_doses(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +136,7 @@ def bias_doses(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     means = last.groupby(keys, sort=False)
     table = means[["born_dead", "dead"]].mean().join(means.size().rename("n")).reset_index()
     table.insert(1, "family", table["run"].map(lambda run: without(run, "initial_bias")))
-    return _with_diverged(table, runs)
+    return with_diverged(table, runs)
 
 
 def preactivation_bands(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +148,7 @@ def preactivation_bands(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
     rows = hidden(layers, runs).rename(columns={"mean": "activation_mean", "sd": "activation_sd"} | columns)
     by_layer = rows.groupby(["run", "dataset", "activation", "depth", "step", "layer"], sort=False)
     table = by_layer[list(columns.values())].median().join(by_layer["replicate"].nunique().rename("n"))
-    return _with_diverged(table.reset_index(), runs)
+    return with_diverged(table.reset_index(), runs)
 
 
 def centredness(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -173,8 +171,7 @@ def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     is faster.
     """
     networks = evaluated(runs)
-    time = networks["time_to_target"].astype(float).where(networks["reached"].eq(True), np.inf)
-    networks = networks.assign(log_time=log_restricted_time(time, networks["horizon"]))
+    networks = networks.assign(log_time=log_time(networks))
     centred = networks["centred"].astype(bool)
     twins = networks[centred].assign(raw=networks.loc[centred, "run"].map(lambda run: without(run, "centred")))
     pairs = twins.merge(
@@ -249,7 +246,7 @@ def noise_robustness(measurements: pd.DataFrame, runs: pd.DataFrame) -> pd.DataF
     by_dose = noisy.groupby(["run", "dataset", "activation", "depth", "dose"], sort=False)["value"]
     table = mean_with_interval(by_dose, "accuracy").join(by_dose.count().rename("n")).reset_index()
     everyone = table.groupby(["dataset", "depth", "dose"])["accuracy"].transform("median")
-    return _with_diverged(table.assign(above_median=table["accuracy"] - everyone), runs)
+    return with_diverged(table.assign(above_median=table["accuracy"] - everyone), runs)
 
 
 def data_sizes(runs: pd.DataFrame) -> pd.DataFrame:
@@ -261,9 +258,3 @@ def data_sizes(runs: pd.DataFrame) -> pd.DataFrame:
     table["family"] = table["run"].map(lambda run: without(run, "train_size"))
     sizes = table.groupby("family")["train_samples"].transform("nunique")
     return table[sizes > 1].sort_values(["dataset", "activation", "train_samples"], ignore_index=True)
-
-
-def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    networks = evaluated(runs)
-    diverged = (networks["status"] == "diverged").groupby(networks["run"]).sum()
-    return table.assign(diverged=table["run"].map(diverged).fillna(0).astype(int))

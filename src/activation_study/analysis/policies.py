@@ -169,9 +169,6 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
     """The cells of one experiment's replicas; those without a score are left out."""
     runs = runs[~runs["status"].isin(["no_data", "pruned"])]
     runs = runs.assign(cell=runs["run"].map(cell_of))
-    chance = 1 / runs["classes"]
-    for column in ("validation_accuracy", "test_accuracy"):
-        runs[column] = runs[column].mask(runs["status"] == "diverged", chance)
     tuning = runs[(runs["role"] == "tuning") & runs["selected"].eq(True)]
     scored = runs[runs["role"] == "evaluation"]
     cells = []

@@ -139,7 +139,7 @@ def gradient_flow(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     slopes = _slopes(probes, "gradient_norm_log10").rename("gradient_slope").reset_index()
     slopes = mean_with_interval(slopes.groupby(["run", "step"])["gradient_slope"], "gradient_slope")
     out = out.merge(slopes.reset_index(), on=["run", "step"], how="left")
-    return _with_identity(_with_diverged(out, runs), runs)
+    return _with_identity(with_diverged(out, runs), runs)
 
 
 def unit_health(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def unit_health(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     out = by_layer.agg(n=("replicate", "nunique"), samples=("samples", "max"))
     for metric in metrics:
         out = out.join(mean_with_interval(by_layer[metric], metric))
-    return _with_identity(_with_diverged(out.reset_index(), runs), runs)
+    return _with_identity(with_diverged(out.reset_index(), runs), runs)
 
 
 def cost_of_runs(timings: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +237,13 @@ def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
 
 
-def _with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def log_time(replicas: pd.DataFrame) -> pd.Series:
+    """Natural logarithm of min(steps to the target, horizon); the time is missing where the target was not reached."""
+    return np.log(np.fmin(replicas["time_to_target"].astype(float), replicas["horizon"]).clip(lower=1))
+
+
+def with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The table with how many of each run's evaluation networks diverged."""
     evaluation = evaluated(runs)
     diverged = (evaluation["status"] == "diverged").groupby(evaluation["run"]).sum()
     return table.assign(diverged=table["run"].map(diverged).fillna(0).astype(int))

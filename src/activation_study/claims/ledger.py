@@ -15,13 +15,15 @@ import pandas as pd
 from scipy import stats
 
 from activation_study.analysis.inference import Interval, Test, stratified_interval, trend_weights
-from activation_study.analysis.policies import ARTICLE, cells_of, step_costs, tried
+from activation_study.analysis.policies import cells_of, step_costs
 from activation_study.claims.exact import COMPUTATIONS
-from activation_study.claims.file import CELL, STATISTICAL, Arm, Claims, Row
-from activation_study.claims.metrics import COST, KEY, METRICS, Tables
-from activation_study.claims.verdicts import Contrast, Effect, Verdict, contrast, effect, judge
+from activation_study.claims.file import CELL, Claims
+from activation_study.claims.metrics import COST, KEY, METRICS
+from activation_study.claims.rows import STATISTICAL, Row, told
+from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
+from activation_study.tables.of_study import Tables
 
 NAN = float("nan")
 LEDGER_COLUMNS = (
@@ -99,19 +101,19 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
 
 def _checked(verdict: Verdict, check: str, interval: Interval) -> Verdict:
     """Without a verdict where the runs do not differ in what the claim is about, whatever else differs between them."""
-    if verdict.outcome == "inconclusive":
+    if verdict.outcome is Outcome.INCONCLUSIVE:
         return verdict
     if interval.low > 0:
         return dataclasses.replace(verdict, reason=f"{verdict.reason}; its check, {check}, holds")
     reason = f"its check, {check}, does not hold: the runs are not shown to differ in what the claim is about"
-    return dataclasses.replace(verdict, outcome="inconclusive", reason=reason, seeds_to_settle=None)
+    return dataclasses.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, seeds_to_settle=None)
 
 
 def _about(row: Row) -> dict[str, Any]:
     unit = "log ratio" if row.metric == COST else METRICS[row.metric].unit if row.metric else ""
-    about = {name: row.claim[name] for name in ("quote", "section", "known", "source", "correction")}
+    about = {name: getattr(row.claim, name) for name in ("quote", "section", "known", "source", "correction")}
     return about | {
-        "claim": row.claim["id"],
+        "claim": row.claim.id,
         "row": row.id,
         "test": row.test,
         "type": row.type,
@@ -120,13 +122,13 @@ def _about(row: Row) -> dict[str, Any]:
         "unit": unit,
         "threshold": NAN if row.threshold is None else row.threshold,
         "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
-        "smallest_reason": row.reason,
+        "smallest_reason": row.reason or "",
     }
 
 
 def _exact(row: Row) -> dict[str, Any]:
     exact = COMPUTATIONS[row.computation]()
-    verdict = "holds as stated" if exact.holds else "wrong as stated"
+    verdict = Outcome.HOLDS if exact.holds else Outcome.WRONG
     return {"verdict": verdict, "reason": exact.text, "estimate": exact.value, "unit": exact.unit}
 
 
@@ -144,8 +146,8 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
         **{name: getattr(of, name) for name in ("n", "cells", "informative_cells", "seeds", "diverged")},
     }
     if verdict is None:
-        described = {"verdict": "exploratory", "reason": "estimated, not judged"}
-        return values | ({"verdict": "not tested", "reason": found.missing} if found.missing else described)
+        described = {"verdict": Outcome.EXPLORATORY, "reason": "estimated, not judged"}
+        return values | ({"verdict": Outcome.NOT_TESTED, "reason": found.missing} if found.missing else described)
     return values | {
         "verdict": verdict.outcome,
         "reason": found.missing or verdict.reason,
@@ -167,11 +169,11 @@ def _find(row: Row, tables: Tables) -> _Found:
     for index, factors in row.crossed():
         chosen = _chosen(row, replicas, factors)
         if chosen.empty and not missing:
-            missing = f"not in this study: no runs of {Arm(factors)}"
+            missing = f"not in this study: no runs of {told(factors)}"
         arms.append(chosen)
         weights.append(_weights(row)[index] * len(row.arms) / len(row.crossed()))
     wanted = replicas[replicas["run"].isin(pd.concat([arm["run"] for arm in arms]))]
-    values = metric.values(tables, wanted, row.options).astype({"run": wanted["run"].dtype, "replicate": "int64"})
+    values = metric.values(tables, wanted, row.options.given).astype({"run": wanted["run"].dtype, "replicate": "int64"})
     known = [name for name in values if name not in KEY]
     arms = [arm.drop(columns=known, errors="ignore").merge(values, on=KEY, how="left") for arm in arms]
     made = contrast(
@@ -234,7 +236,7 @@ def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.
     twice = runs[runs.duplicated(list(CELL), keep=False)]
     if len(twice):
         raise StudyError(
-            f"claim {row.id}.arms: {plain(Arm(factors))} fits several runs of one cell: "
+            f"claim {row.id}.arms: {plain(told(factors))} fits several runs of one cell: "
             f"{plain(', '.join(twice['run'].head(2)))}; "
             f"another factor must tell them apart"
         )
@@ -263,7 +265,7 @@ def _cells(made: Contrast) -> list[dict[str, Any]]:
 
 
 def _find_cost(row: Row, cost: pd.DataFrame) -> _Found:
-    cost = cost[cost["quantity"] == row.options["quantity"]]
+    cost = cost[cost["quantity"] == row.options.quantity]
     weights = _weights(row)
     parts = []
     for index, factors in row.crossed():
@@ -332,9 +334,8 @@ def cost_effect(
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Regret of the policy in each cell: test accuracy of the activation that is best on tuning seeds, minus its own.
 
-    A step of the article's is what `policies.policy_regret` follows, with the same costs, so that the ledger and the
-    page's regrets have one set of numbers. Stages are tried in turn, the next while the best validation accuracy so
-    far is below the dataset's target.
+    The policies, their costs and their regret are those of `policies`, so that the ledger and the page's regrets have
+    one set of numbers.
     """
     tuning, missing = _replicas(row, tables, "tuning")
     scored, _ = _replicas(row, tables, "evaluation")
@@ -344,18 +345,10 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
     cells = []
     for cell in found:
-        if row.step is None:
-            names = tried(row.stages, cell.validation, cell.target)
-        else:
-            names = ARTICLE[row.step].tries(cell, costs)
-        if not names:
-            continue
-        regret = cell.regret(names)
-        name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
-        cells.append(
-            {"cell": name, "dataset": cell.dataset, "estimate": regret, "low": NAN, "high": NAN}
-            | {"n": cell.n, "informative": True}
-        )
+        if names := row.policy.tries(cell, costs):
+            name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
+            about = {"cell": name, "dataset": cell.dataset, "n": cell.n, "informative": True}
+            cells.append(about | {"estimate": cell.regret(names), "low": NAN, "high": NAN})
     by_dataset = pd.DataFrame(cells, columns=["dataset", "estimate"]).groupby("dataset")["estimate"].mean()
     values = {"estimate": float(by_dataset.mean()), "n": sum(cell["n"] for cell in cells), "cells": len(cells)}
     return values | _policy_verdict(by_dataset, row.smallest, missing) | {"unit": "fraction"}, cells
@@ -368,7 +361,7 @@ def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[st
         regret: mean over a dataset's cells, by dataset.
     """
     if regret.empty:
-        return {"verdict": "not tested", "reason": missing or "no data"}
+        return {"verdict": Outcome.NOT_TESTED, "reason": missing or "no data"}
     shown = ", ".join(f"{100 * value:z.1f} points on {name}" for name, value in regret.items())
     costly = bool((regret > smallest).any())
-    return {"verdict": "costly" if costly else "little regret", "reason": f"without a test: {shown}"}
+    return {"verdict": Outcome.COSTLY if costly else Outcome.LITTLE_REGRET, "reason": f"without a test: {shown}"}

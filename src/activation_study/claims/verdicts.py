@@ -8,7 +8,8 @@ significant opposite was enough.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,55 @@ MAX_SEEDS = 10_000
 HETEROGENEOUS = "heterogeneous"
 """The reason's first word where datasets differ in sign, which more seeds do not change."""
 
-Outcome = Literal["supported", "reversed", "negligible", "inconclusive"]
+Side = Literal["for", "against", "small", "open"]
 Uninformative = Literal["chance", "target"]
+
+
+class Outcome(StrEnum):
+    """A row's verdict: its icon, whether it speaks for the claim (None: nothing was judged), and its meaning."""
+
+    icon: str
+    side: Side | None
+    meaning: str
+
+    def __new__(cls, label: str, icon: str, side: Side | None, meaning: str) -> Self:
+        member = str.__new__(cls, label)
+        member._value_ = label
+        member.icon, member.side, member.meaning = icon, side, meaning
+        return member
+
+    SUPPORTED = (
+        "supported",
+        "✓",
+        "for",
+        "shown in the claimed direction, at least as large as the smallest effect that matters, of the same sign on "
+        "every dataset (a rule about the estimate, no proof that the true effect is so large); an equivalence: shown "
+        "to lie within that margin",
+    )
+    HOLDS = "holds as stated", "✓", "for", "follows by computation, whatever the seeds"
+    LITTLE_REGRET = (
+        "little regret",
+        "✓",
+        "for",
+        "a way to choose that loses no more than the smallest loss that matters, on every dataset",
+    )
+    REVERSED = "reversed", "✗", "against", "the opposite is shown, by the same rules"
+    WRONG = "wrong as stated", "✗", "against", "refuted by computation; the right statement stands there"
+    COSTLY = "costly", "✗", "against", "a way to choose that loses more than that, on some dataset"
+    NEGLIGIBLE = (
+        "negligible",
+        "≈",
+        "small",
+        "what is claimed is shown to be smaller than the smallest effect that matters, if not the other way",
+    )
+    INCONCLUSIVE = (
+        "inconclusive",
+        "?",
+        "open",
+        "neither is shown; what could have been found, and how many seeds would settle it, stands there",
+    )
+    EXPLORATORY = "exploratory", "○", None, "estimated and shown, not judged"
+    NOT_TESTED = "not tested", "–", None, "this study has no runs for it"
 
 
 @dataclass(frozen=True)
@@ -248,25 +296,25 @@ def _outcome(effect: Effect, p_superior: float, p_negligible: float, p_reversed:
 
     if effect.informative_cells < MIN_CELLS:
         counted = f"{effect.informative_cells} of {effect.cells}"
-        return "inconclusive", f"too few cells: {counted} are informative, {MIN_CELLS} are needed"
+        return Outcome.INCONCLUSIVE, f"too few cells: {counted} are informative, {MIN_CELLS} are needed"
     if effect.seeds < MIN_SEEDS:
-        return "inconclusive", f"too few seeds: {effect.seeds} in some cell, {MIN_SEEDS} are the least"
+        return Outcome.INCONCLUSIVE, f"too few seeds: {effect.seeds} in some cell, {MIN_SEEDS} are the least"
     if supported:
-        return "supported", "equivalent within the margin" if tost else "as claimed"
+        return Outcome.SUPPORTED, "equivalent within the margin" if tost else "as claimed"
     if reversed_:
-        return "reversed", "outside the margin" if tost else "the opposite holds"
+        return Outcome.REVERSED, "outside the margin" if tost else "the opposite holds"
     if negligible:
-        return "negligible", "smaller than the smallest effect of interest" + ", and the other way" * backwards
+        return Outcome.NEGLIGIBLE, "smaller than the smallest effect of interest" + ", and the other way" * backwards
     if shown and estimate < smallest:
-        return "inconclusive", "below δ: the effect is there, but not shown to be large or small"
+        return Outcome.INCONCLUSIVE, "below δ: the effect is there, but not shown to be large or small"
     if shown or backwards:
         sign = 1 if shown else -1
         against = [name for name, mean in effect.by_dataset.items() if sign * mean <= 0]
         unknown = [name for name, mean in effect.by_dataset.items() if np.isnan(mean)]
         if against:
-            return "inconclusive", f"{HETEROGENEOUS}: not the same sign in {', '.join(against)}"
-        return "inconclusive", f"no informative cell of {', '.join(unknown)}"
-    return "inconclusive", "too wide: neither an effect nor its absence is shown"
+            return Outcome.INCONCLUSIVE, f"{HETEROGENEOUS}: not the same sign in {', '.join(against)}"
+        return Outcome.INCONCLUSIVE, f"no informative cell of {', '.join(unknown)}"
+    return Outcome.INCONCLUSIVE, "too wide: neither an effect nor its absence is shown"
 
 
 def minimum_detectable_effect(interval: Interval, level: float, power: float = POWER) -> float:

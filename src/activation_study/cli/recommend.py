@@ -6,25 +6,21 @@ import argparse
 import os
 from pathlib import Path
 
-import pandas as pd
-
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.wording import lines
 from activation_study.study.places import REFERENCE, RESULTS, candidates
-from activation_study.tables.checked import hold_together, read_any
+from activation_study.tables.of_study import Tables
 
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
-REQUIRED = {
-    "runs": (*_IDENTITY, "train_samples", "status", "classes", "train_accuracy", "test_accuracy"),
+NEEDS = {
+    "runs": (*_IDENTITY, "train_samples", "status", "train_accuracy", "test_accuracy"),
     "experiments": ("experiment", "run"),
-}
-OPTIONAL = {
     "cost": ("activation", "quantity", "width", "ratio_to_relu", "ratio_low", "ratio_high"),
     "ledger": ("family", "row", "verdict"),
 }
-"""The tables that are read, and the columns of them that it rests on."""
+"""The tables that are read, and the columns of them that it rests on; cost and ledger may be absent."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
-    evidence = Evidence.of(read(folder))
+    evidence = Evidence.of(Tables.read(folder, NEEDS, ("runs", "experiments")))
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")
@@ -65,20 +61,3 @@ def tables_folder(asked: Path | None) -> Path:
             return folder
     looked = " and ".join(plain(folder) for folder in places)
     raise StudyError(f"--tables: no runs.parquet in {looked}; run the study, or name a folder that has one")
-
-
-def read(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables that a recommendation needs; cost and ledger are empty where they are absent."""
-    from activation_study.tables.columns import TABLES as COLUMNS
-
-    tables = {}
-    for name, needs in (REQUIRED | OPTIONAL).items():
-        path = folder / f"{name}.parquet"
-        if path.exists():
-            tables[name] = read_any(path, needs)
-        elif name in REQUIRED:
-            raise StudyError(f"--tables: {plain(path)} is missing; run the study, or name a folder that has it")
-        else:
-            tables[name] = pd.DataFrame(columns=list(COLUMNS[name]))
-    hold_together(tables)
-    return tables

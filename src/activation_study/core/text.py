@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Collection
 from typing import Any
 
 MOST = 60
@@ -50,3 +51,9 @@ def plain(text: object, most: int = 200) -> str:
 def one_line(error: BaseException, most: int = 300) -> str:
     """An error's message, or its type where it has none."""
     return plain(error, most) or type(error).__name__
+
+
+def listed(names: Collection[object], most: int = 20) -> str:
+    """Names in a row; of many the first ones."""
+    first = ", ".join(plain(name, 64) for name in [*names][:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from activation_study.core.text import plain, shown
+from activation_study.core.text import listed, plain, shown
 from activation_study.core.yaml_files import NUMBER
 
 MAX_FAULTS = 10
@@ -107,12 +107,6 @@ def faults(value: Any, schema: Mapping[str, Any], where: Callable[[list[Any]], s
     found = sorted(_Validator(schema).iter_errors(value), key=lambda fault: list(map(str, fault.absolute_path)))
     lines = list(dict.fromkeys(f"{where(list(fault.absolute_path))}{_words(fault)}" for fault in found[:MAX_FAULTS]))
     return lines + [f"and {len(found) - MAX_FAULTS} more"] * (len(found) > MAX_FAULTS)
-
-
-def listed(names: Any, most: int = 20) -> str:
-    """Names in a row; of many the first ones."""
-    names = [plain(name, 64) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _words(fault: Any) -> str:

@@ -18,21 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import (
-    ALPHA,
     MIN_CELLS,
     MIN_SEEDS,
     Interval,
-    difference_test,
-    holm,
     stratified_interval,
 )
 from activation_study.analysis.policies import Budget, article_rows, step_costs
 from activation_study.analysis.ranks import score_table
-from activation_study.analysis.replicas import of_experiment
+from activation_study.analysis.replicas import evaluated, of_experiment
+from activation_study.analysis.standing import Standing, by_cell, complete, standings
 from activation_study.core.runs import cell_of
 
 NEAR = 0.01
@@ -67,13 +64,8 @@ class Evidence:
     @classmethod
     def of(cls, tables: Mapping[str, pd.DataFrame]) -> Evidence:
         """From the tables runs, experiments, cost and ledger; any may be empty."""
-        runs = tables["runs"]
-        scored = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
-        scored = scored.assign(
-            cell=scored["run"].map(cell_of),
-            test_accuracy=scored["test_accuracy"].mask(scored["status"] == "diverged", 1 / scored["classes"]),
-            samples_asked=scored["train_size"].astype(float),
-        )
+        scored = evaluated(tables["runs"])
+        scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
         core = CORE if CORE in names else (names[0] if names else "")
         replicas = {CORE: of_experiment(scored, tables["experiments"], core) if core else scored}
@@ -91,15 +83,6 @@ class Evidence:
         rows = self.replicas[SIZES]
         datasets = rows[rows["depth"] == depth].groupby("samples_asked")["dataset"].nunique()
         return [int(size) for size, count in datasets.items() if count == self.replicas[CORE]["dataset"].nunique()]
-
-
-@dataclass(frozen=True)
-class Other:
-    """Another activation beside the pick: its test accuracy minus the pick's, as fractions."""
-
-    name: str
-    difference: Interval
-    tied: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +108,7 @@ class Recommendation:
     cells: int
     seeds: int
     diverged: int
-    others: Sequence[Other]
+    others: Sequence[Standing]
     excluded: Sequence[str]
     untried: Sequence[str]
     datasets: Mapping[str, float]
@@ -134,12 +117,12 @@ class Recommendation:
     rows: Sequence[str]
 
     @property
-    def runner_ups(self) -> list[Other]:
+    def runner_ups(self) -> list[Standing]:
         """Those that cannot be told apart from the pick, or are better where over-fitting decided."""
         return [other for other in self.others if other.tied or other.difference.estimate > 0]
 
     @property
-    def worth_trying(self) -> list[Other]:
+    def worth_trying(self) -> list[Standing]:
         """Those of them that may be better than the pick."""
         return [other for other in self.runner_ups if not other.difference.high <= 0]
 
@@ -162,12 +145,13 @@ def recommend(
     compared = _compared(evidence, nearest, size, budget)
     if compared is None:
         return None
-    replicas, scores, pick, others = compared.replicas, compared.scores, compared.best, compared.others
+    replicas, scores, others = compared.replicas, compared.scores, compared.others
+    pick = best = scores.columns[0]
     if overfitting:
         gap = (replicas["train_accuracy"] - replicas["test_accuracy"]).groupby(replicas["activation"]).mean()
         close = [other.name for other in others if other.tied and other.difference.estimate > -NEAR]
-        pick = min([pick, *close], key=lambda name: gap[name])
-        others = others if pick == compared.best else _others(scores, pick)
+        pick = min([best, *close], key=lambda name: gap[name])
+        others = others if pick == best else _others(scores, pick)
     own = replicas[replicas["activation"] == pick]
     means = replicas[replicas["activation"].isin(scores.columns)].groupby(["dataset", "activation"])["test_accuracy"]
     means = means.mean().unstack("activation")
@@ -181,7 +165,7 @@ def recommend(
         tested_depth=nearest,
         tested_samples=(int(own["train_samples"].min()), int(own["train_samples"].max())),
         pick=pick,
-        accuracy=stratified_interval(_matrix(scores[pick])).within(0, 1),
+        accuracy=stratified_interval(by_cell(scores[pick])).within(0, 1),
         n=len(own),
         cells=cells,
         seeds=seeds,
@@ -244,12 +228,13 @@ def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int
 
 @dataclass(frozen=True)
 class _Compared:
+    """Replicas of one trained condition, and the scores of those that the budget pays for, best first."""
+
     replicas: pd.DataFrame
     scores: pd.DataFrame
     excluded: list[str]
     untried: list[str]
-    best: str
-    others: list[Other]
+    others: list[Standing]
 
 
 @lru_cache(maxsize=64)
@@ -257,17 +242,20 @@ def _compared(evidence: Evidence, depth: int, size: int | None, budget: Budget) 
     """The comparison under one trained condition; many situations come down to the same."""
     rows = evidence.replicas[CORE if size is None else SIZES]
     rows = rows[(rows["depth"] == depth) & ((size is None) | (rows["samples_asked"] == size))]
-    scores = _complete(rows)
+    scores = complete(score_table(rows, "test_accuracy", ("cell",)))
     untried = sorted(set(evidence.replicas[CORE]["activation"]) - set(scores))
     costs = evidence.costs
     dear = costs.index[(costs["ratio_to_relu"] >= DEARER) & (costs["ratio_low"] > 1)]
     # Where costs were measured, what was not timed is not known to be cheap.
-    excluded = [n for n in scores if budget == "low" and len(costs) and (n in dear or n not in costs.index)]
+    excluded = [n for n in sorted(scores) if budget == "low" and len(costs) and (n in dear or n not in costs.index)]
     scores = scores.drop(columns=excluded)
     if scores.empty:
         return None
-    best = max(scores, key=lambda name: stratified_interval(_matrix(scores[name])).estimate)
-    return _Compared(rows, scores, excluded, untried, best, _others(scores, best))
+    return _Compared(rows, scores, excluded, untried, _others(scores, scores.columns[0]))
+
+
+def _others(scores: pd.DataFrame, pick: str) -> list[Standing]:
+    return [one for one in standings(scores, pick) if one.name != pick]
 
 
 def _untried(evidence: Evidence, compared: _Compared) -> list[str]:
@@ -278,31 +266,8 @@ def _untried(evidence: Evidence, compared: _Compared) -> list[str]:
     return [f"{len(compared.untried)} of {of} activations were not trained there: {', '.join(compared.untried)}"]
 
 
-def _complete(replicas: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy, cell × replicate by activation: those that have scores in every cell."""
-    scores = score_table(replicas, "test_accuracy", ("cell",))
-    everywhere = scores.notna().groupby("cell").any().all()
-    return scores.loc[:, everywhere]
-
-
-def _matrix(scores: pd.Series) -> np.ndarray:
-    return scores.unstack("replicate").to_numpy(dtype=float)
-
-
-def _others(scores: pd.DataFrame, pick: str) -> list[Other]:
-    """All but the pick, best first; tied: Holm's p of the two-sided paired test is 5% or more."""
-    names = [name for name in scores if name != pick]
-    values = {name: _matrix(scores[name] - scores[pick]) for name in names}
-    p = holm([difference_test(values[name], 0.0).p for name in names])
-    others = [
-        Other(name, stratified_interval(values[name]), bool(not value < ALPHA))
-        for name, value in zip(names, p, strict=True)
-    ]
-    return sorted(others, key=lambda other: (-other.difference.estimate, other.name))
-
-
 def _failed(
-    notes: Sequence[str], cells: int, seeds: int, means: pd.DataFrame, pick: str, others: Sequence[Other]
+    notes: Sequence[str], cells: int, seeds: int, means: pd.DataFrame, pick: str, others: Sequence[Standing]
 ) -> list[str]:
     """The conditions of confidence that do not hold, in words."""
     failed = []

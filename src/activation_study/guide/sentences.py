@@ -12,22 +12,12 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.policies import ARTICLE, article_rows
+from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
 
 STEPS = ("relu_first", "then_another", "with_time", "beyond")
 """The article's three steps, and what bears on a choice beyond them."""
-KINDS = {
-    "supported": "yes",
-    "holds as stated": "yes",
-    "little regret": "yes",
-    "reversed": "no",
-    "wrong as stated": "no",
-    "costly": "no",
-    "negligible": "small",
-    "inconclusive": "open",
-    "exploratory": "estimated",
-}
 NO_EVIDENCE = "There is no evidence on {about} in this study."
 
 
@@ -161,17 +151,23 @@ def sentences(ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFra
 
 
 def _rule(rows: pd.DataFrame, rule: Rule) -> Sentence:
-    kind = KINDS.get(rows.loc[rule.row, "verdict"]) if rule.row in rows.index else None
-    if kind is None or pd.isna(rows.loc[rule.row, "estimate"]):
+    outcome = _outcome(rows, rule.row)
+    if outcome is None or pd.isna(rows.loc[rule.row, "estimate"]):
         return Sentence(rule.step, NO_EVIDENCE.format(about=rule.about))
     numbers = rows.loc[rule.row, ["estimate", "low", "high"]].astype(float).to_dict()
     convert = (lambda x: 100 * np.expm1(x)) if rule.scale == "ratio" else (lambda x: 100 * x)
-    if kind == "no" and "{size}" in rule.no:  # told the other way round
+    if outcome.side == "against" and "{size}" in rule.no:  # told the other way round
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
     shown = {name: decimals(convert(value)) for name, value in numbers.items()}
-    text = rule.open if kind == "estimated" else getattr(rule, kind)
+    text = {"for": rule.yes, "against": rule.no, "small": rule.small}.get(outcome.side, rule.open)
     text = text.format(**shown, size=decimals(abs(convert(numbers["estimate"]))))
-    return Sentence(rule.step, text + (" (An estimate, not tested.)" if kind == "estimated" else ""), (rule.row,))
+    return Sentence(rule.step, text + " (An estimate, not tested.)" * (outcome.side is None), (rule.row,))
+
+
+def _outcome(rows: pd.DataFrame, row: str) -> Outcome | None:
+    """None where there is no evidence."""
+    outcome = Outcome(rows.loc[row, "verdict"]) if row in rows.index else Outcome.NOT_TESTED
+    return None if outcome is Outcome.NOT_TESTED else outcome
 
 
 def _policy(
@@ -185,20 +181,20 @@ def _policy(
 ) -> Sentence:
     """What a policy costs, dataset by dataset; the verdict is the ledger's, the depths are the regret's own."""
     about = words[0].upper() + words[1:]
-    kind = KINDS.get(rows.loc[row, "verdict"]) if row in rows.index else None
+    outcome = _outcome(rows, row)
     policy, budget = ARTICLE[key].policy, ARTICLE[key].budget
     own = by_dataset[(by_dataset["policy"] == policy) & (by_dataset["budget"] == budget)]
     if own.empty:
         return Sentence(step, NO_EVIDENCE.format(about=f"what {words} costs"))
     values = {name: own[name].item() for name in _datasets(by_dataset) if pd.notna(own[name].item())}
-    costly = kind == "no" if kind in ("yes", "no") else own["worst"].item() > NEAR
+    costly = outcome is Outcome.COSTLY if outcome else own["worst"].item() > NEAR
     shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
     if not costly:
         text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown})."
     else:
         text = f"{about} is not enough. Points of test accuracy lost: {shown}"
         text += _depths(regret[(regret["policy"] == policy) & (regret["budget"] == budget)]) + "."
-    return Sentence(step, text, (row,) if kind else ())
+    return Sentence(step, text, (row,) if outcome else ())
 
 
 def _depths(regret: pd.DataFrame) -> str:

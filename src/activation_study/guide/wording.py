@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from activation_study.analysis.standing import Standing
 from activation_study.core.numbers import percent, points
-from activation_study.guide.chooser import DEARER, NEAR, Evidence, Other, Recommendation
+from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 
@@ -49,13 +50,13 @@ def samples_text(answer: Recommendation) -> str:
     return f"{fewest:,} to {most:,}" if fewest < most else f"{fewest:,}"
 
 
-def beside(answer: Recommendation) -> tuple[list[Other], list[Other]]:
+def beside(answer: Recommendation) -> tuple[list[Standing], list[Standing]]:
     """Those not told apart from the pick: as good within a point, and those that scatter too much to tell."""
     near = [other for other in answer.runner_ups if other.difference.low >= -NEAR]
     return near, [other for other in answer.runner_ups if other not in near]
 
 
-def listed(others: list[Other]) -> str:
+def listed(others: list[Standing]) -> str:
     """Names with the difference of test accuracy from the pick and its interval, in points."""
     return ", ".join(
         f"{other.name} {points(other.difference.estimate)} points ({points(other.difference.low)} to "

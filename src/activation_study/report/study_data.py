@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from activation_study.analysis import replicas as summaries
 from activation_study.analysis.experiments import starting_decay
-from activation_study.analysis.inference import ALPHA, MIN_SEEDS, difference_test, holm, stratified_interval
+from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import policy_regret
-from activation_study.analysis.ranks import mean_ranks, score_table
-from activation_study.core.errors import StudyError
+from activation_study.analysis.standing import CELL, overall
 from activation_study.core.runs import cell_of
-from activation_study.tables import checked
-from activation_study.tables.columns import TABLES
-from activation_study.tables.parquet import arrow_table
+from activation_study.tables.of_study import Tables
 
-CELL = ["dataset", "depth", "condition"]
 CellKey = tuple[str, int, str]
-"""The values of those three."""
+"""The values of `CELL`."""
 EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
 """After the best activation, what figures emphasise: where the article starts and what it recommends."""
 
@@ -37,29 +32,17 @@ class StudyData:
     """A study's tables, cut to one experiment: the core, or the first where there is none of that name."""
 
     name: str
-    tables: Mapping[str, pd.DataFrame]
+    tables: Tables
     provenance: Mapping[str, Any]
-    missing: Sequence[str] = field(default=())
 
     @classmethod
     def read(cls, name: str, folder: Path, provenance: Mapping[str, Any]) -> StudyData:
-        """Read `folder`/<table>.parquet. An absent table is taken as empty and listed in `missing`.
+        """From `folder`/<table>.parquet. Raises StudyError as `Tables.read` does."""
+        return cls(name, Tables.read(folder), provenance)
 
-        Raises:
-            StudyError: there is no runs table, so nothing to report on; or a table holds what no study writes.
-        """
-        tables, missing = {}, []
-        for table, columns in TABLES.items():
-            path = folder / f"{table}.parquet"
-            if path.exists():
-                tables[table] = checked.read(table, path)
-            else:
-                missing.append(table)
-                tables[table] = arrow_table(table, {column: [] for column in columns}).to_pandas()
-        if "runs" in missing:
-            raise StudyError(f"report: {folder / 'runs.parquet'} is missing; the tables come before the report")
-        checked.hold_together(tables)
-        return cls(name, tables, provenance, tuple(missing))
+    @property
+    def missing(self) -> list[str]:
+        return self.tables.missing
 
     @cached_property
     def experiment(self) -> str:
@@ -77,8 +60,7 @@ class StudyData:
     @cached_property
     def evaluation(self) -> pd.DataFrame:
         """The evaluation replicas that have data, with `condition`."""
-        runs = self.runs[(self.runs["role"] == "evaluation") & (self.runs["status"] != "no_data")]
-        return runs.merge(self.ranking[["run", "condition"]], on="run")
+        return summaries.evaluated(self.runs).merge(self.ranking[["run", "condition"]], on="run")
 
     @cached_property
     def ranking(self) -> pd.DataFrame:
@@ -140,10 +122,15 @@ class StudyData:
         return self.seeds >= MIN_SEEDS
 
     @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The evaluation replicas of the common cells."""
+        common = pd.DataFrame(self.common, columns=CELL).astype({"depth": self.evaluation["depth"].dtype})
+        return self.evaluation.merge(common, on=CELL)
+
+    @cached_property
     def overall(self) -> pd.DataFrame:
-        """`overall` of the common cells."""
-        common = pd.DataFrame(self.common, columns=CELL)
-        return overall(self.evaluation.merge(common.astype({"depth": self.evaluation["depth"].dtype}), on=CELL))
+        """`standing.overall` of the common cells."""
+        return overall(self.compared)
 
     @cached_property
     def order(self) -> list[str]:
@@ -168,60 +155,7 @@ class StudyData:
     @property
     def as_csv(self) -> list[str]:
         """The tables that are written as CSV beside the report: those that are there and not too long for it."""
-        return [name for name, table in self.tables.items() if name not in self.missing and len(table) <= LONGEST_CSV]
-
-
-def overall(evaluation: pd.DataFrame) -> pd.DataFrame:
-    """One row per activation, best first: its test accuracy over all cells of equal weight, against the best's.
-
-    Columns activation, cells, of (cells in all), n (replicas), diverged, accuracy (_low, _high), mean_rank,
-    difference (from the best, ≤ 0; _low, _high), p (two-sided, stratified t, Holm over the others; NaN for the
-    best) and tied (p ≥ 0.05, or the best itself). An activation that lacks a cell comes last without a
-    comparison: a mean over other cells would be one of another quantity.
-    """
-    scores = score_table(evaluation, "test_accuracy", tuple(CELL)) if len(evaluation) else pd.DataFrame()
-    cells = scores.index.droplevel("replicate").unique() if len(scores) else []
-    arrays = {name: _by_cell(scores[name], cells) for name in scores}
-    complete = [name for name, values in arrays.items() if not np.isnan(values).all(axis=1).any()]
-    means = {name: float(np.nanmean(arrays[name], axis=1).mean()) for name in complete}
-    ordered = sorted(complete, key=lambda name: (-means[name], name))
-    incomplete = sorted(set(arrays) - set(complete))
-    differences = {name: arrays[name] - arrays[ordered[0]] for name in ordered}
-    p = {name: difference_test(differences[name], 0.0).p for name in ordered[1:]}
-    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
-    ranks = mean_ranks(scores[ordered]) if ordered else {}
-    rows = []
-    for name in [*ordered, *incomplete]:
-        replicas = evaluation[evaluation["activation"] == name]
-        row: dict[str, Any] = {
-            "activation": name,
-            "cells": int((~np.isnan(arrays[name]).all(axis=1)).sum()),
-            "of": len(cells),
-            "n": len(replicas),
-            "diverged": int((replicas["status"] == "diverged").sum()),
-            "mean_rank": ranks.get(name, np.nan),
-            **_estimate("accuracy", arrays[name] if name in means else None),
-            **_estimate("difference", differences.get(name)),
-            "p": adjusted.get(name, np.nan),
-        }
-        row["tied"] = name in means and not row["p"] < ALPHA
-        rows.append(row)
-    columns = ["activation", "cells", "of", "n", "diverged", "mean_rank", "accuracy", "difference", "p", "tied"]
-    return pd.DataFrame(rows, columns=None if rows else columns)
-
-
-def _by_cell(scores: pd.Series, cells: Sequence[Any]) -> np.ndarray:
-    """Scores as [cells, replicates], NaN where one is missing."""
-    return scores.unstack("replicate").reindex(cells).to_numpy(dtype=float)
-
-
-def _estimate(name: str, values: np.ndarray | None) -> dict[str, float]:
-    if values is None:
-        return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
-    interval = stratified_interval(values)
-    if name == "accuracy":
-        interval = interval.within(0, 1)
-    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        return [name for name, table in self.tables.items() if len(table) <= LONGEST_CSV]
 
 
 def cell_name(cell: CellKey) -> str:

@@ -7,6 +7,7 @@ import pytest
 from activation_study.claims import file as claims_file
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.metrics import COST
+from activation_study.claims.rows import STATISTICAL
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
 
@@ -45,21 +46,21 @@ def test_every_computation_is_claimed():
 
 def test_the_articles_claims_are_complete_and_few():
     read = claims_file.read()
-    named = list(dict.fromkeys(row.claim["id"] for row in read.rows))
+    named = list(dict.fromkeys(row.claim.id for row in read.rows))
     assert named == [*(f"C{number:02}" for number in range(1, 39)), "G1", "G2", "G3"]
-    assert sum(row.type in claims_file.STATISTICAL for row in read.rows) <= 31
-    assert all(row.claim["section"] for row in read.rows)
+    assert sum(row.type in STATISTICAL for row in read.rows) <= 31
+    assert all(row.claim.section for row in read.rows)
 
 
 def test_the_articles_claims_fit_the_default_study():
     study = Study.from_file(ROOT / "config.yaml")
     read = claims_file.read()
     claims_file.check(read, study.config)
-    runs = {experiment: [] for experiment in study.config["experiments"]}
+    runs = {experiment: [] for experiment in study.config.experiments}
     for experiment, run in study.membership:
         runs[experiment].append(study.runs[run].factors)
     for row in read.rows:
-        if row.type not in claims_file.STATISTICAL or row.metric == COST:
+        if row.type not in STATISTICAL or row.metric == COST:
             continue
         arms = [
             {

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study.claims.metrics import METRICS, Tables
+from activation_study.claims.metrics import METRICS
+from activation_study.tables.of_study import Tables
 
 
 @pytest.mark.slow

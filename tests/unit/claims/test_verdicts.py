@@ -10,8 +10,9 @@ from scipy import stats
 
 from activation_study.analysis.inference import stratified_interval, stratified_moments, trend_weights
 from activation_study.claims import verdicts
-from activation_study.claims.verdicts import Contrast, contrast, effect, judge
+from activation_study.claims.verdicts import Contrast, Outcome, contrast, effect, judge
 from activation_study.core.errors import StudyError
+from activation_study.tables.columns import VERDICTS
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 
@@ -40,6 +41,10 @@ def verdict_on(values, smallest=1.0, kind="difference", **kwargs):
 
 def around(rng, means, sd=0.1, seeds=10):
     return np.array(means)[:, None] + rng.normal(0, sd, (len(means), seeds))
+
+
+def test_the_ledgers_column_has_every_outcome():
+    assert sorted(VERDICTS) == sorted(Outcome)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def test_verdicts_exclude_each_other_over_many_scales(rng):
     results = judge(family)
     for name, result in results.items():
         assert_follows_the_rules(result, family[name])
-    assert {result.outcome for result in results.values()} == set(verdicts.Outcome.__args__)
+    assert {result.outcome for result in results.values()} == {"supported", "reversed", "negligible", "inconclusive"}
 
 
 def assert_follows_the_rules(result, effect_):

@@ -91,7 +91,7 @@ def test_a_diverged_network_counts_at_chance():
     tables = planted(elu_when_deep, sd=0)
     runs = tables["runs"]
     gone = (runs["activation"] == "relu") & (runs["replicate"] == 0) & (runs["role"] == "evaluation")
-    runs.loc[gone, ["status", "test_accuracy"]] = ["diverged", np.nan]
+    runs.loc[gone, ["status", "test_accuracy"]] = ["diverged", 0.1]
     regret = policy_regret(runs, tables["cost"]).set_index(["policy", "dataset", "depth"])["regret"]
     assert regret["always relu", "digits", 50] == pytest.approx(0.9 - (5 * 0.7 + 0.1) / 6)
 

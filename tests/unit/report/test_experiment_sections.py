@@ -53,7 +53,7 @@ def data(tables: Path) -> StudyData:
     noisy = noisy.assign(
         measurement="noise_accuracy", step=600, layer=0, value=noisy["test_accuracy"] - 0.1 * noisy["dose"]
     )
-    tables = {**study.tables, "runs": pd.concat(more_runs), "layers": pd.concat(more_layers)}
+    tables = study.tables | {"runs": pd.concat(more_runs), "layers": pd.concat(more_layers)}
     tables["measurements"] = noisy[study.tables["measurements"].columns]
     return StudyData("small", tables, PROVENANCE)
 
@@ -120,7 +120,7 @@ def test_no_two_blocks_share_an_id_or_a_download(data: StudyData, drawn: dict):
     ],
 )
 def test_without_its_table_a_section_is_not_there(data: StudyData, module: object, without: Sequence[str]):
-    emptied = {name: table.iloc[:0] if name in without else table for name, table in data.tables.items()}
+    emptied = data.tables | {name: data.tables[name].iloc[:0] for name in without}
     assert module.section(StudyData("small", emptied, PROVENANCE)) is None
 
 

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from activation_study.claims.verdicts import Outcome
 from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
 from activation_study.report.sections import answer, ledger, validity
-from activation_study.report.sections.ledger import ICONS, MEANINGS, Scale
+from activation_study.report.sections.ledger import Scale
 from activation_study.report.study_data import StudyData
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -29,7 +30,7 @@ def test_every_row_is_there_once_with_its_verdict(data):
     claims, block = _claims(ledger.section(data))
     rows = {row.row: row.verdict for claim in claims for row in claim.rows}
     assert rows == data.tables["ledger"].set_index("row")["verdict"].to_dict()
-    assert {word for word, _, _ in block.legend} == set(rows.values()) == set(ICONS) == set(MEANINGS)
+    assert {word for word, _, _ in block.legend} == set(rows.values()) == set(Outcome)
     ids = [row.id for claim in claims for row in claim.rows]
     assert len(set(ids)) == len(ids)
 
@@ -53,7 +54,7 @@ def test_the_page_holds_the_ledger(report):
 
 
 def test_no_ledger_no_section(data):
-    empty = {name: table.iloc[:0] if name == "ledger" else table for name, table in data.tables.items()}
+    empty = data.tables | {"ledger": data.tables["ledger"].iloc[:0]}
     assert ledger.section(StudyData("small", empty, {})) is None
 
 

@@ -146,7 +146,7 @@ def test_of_many_names_the_first_are_listed():
 @pytest.mark.parametrize("seeds", [7, 7.0, "7"])
 def test_a_lone_number_of_seeds_is_that_of_evaluation_seeds(seeds):
     study = Study.from_config(small.config() | {"seeds": seeds})
-    assert study.config["seeds"] == {"evaluation": 7, "tuning": 3}
+    assert study.config.seeds.model_dump() == {"evaluation": 7, "tuning": 3}
     assert study.digest == Study.from_config(small.config() | {"seeds": {"evaluation": 7}}).digest
 
 
@@ -180,14 +180,14 @@ def test_1e_2_is_a_number_in_the_arguments_of_an_entry_and_text_stays_text():
         """)
     config["study"] = "s"
     study = Study.from_config(config)
-    assert study.config["activations"] == {
+    assert study.config.model_dump()["activations"] == {
         "leaky": {"class": "LeakyReLU", "negative_slope": 0.01},
         "1e5": {"expression": "x + 1e-2"},
     }
-    entry = study.config["datasets"]["photos"]
-    assert (entry["path"], entry["target"], entry["target_reason"]) == ("1e5", 0.5, "1e2")
-    assert {(run.factors["seed_stream"], run.factors["depth"]) for run in study.runs.values()} == {("1e5", 1)}
-    assert {run.factors["input_shift"] for run in study.runs.values()} == {0.1, -0.2}
+    entry = study.config.datasets["photos"]
+    assert (entry.path, entry.target, entry.target_reason) == ("1e5", 0.5, "1e2")
+    assert {(run.factors.seed_stream, run.factors.depth) for run in study.runs.values()} == {("1e5", 1)}
+    assert {run.factors.input_shift for run in study.runs.values()} == {0.1, -0.2}
 
 
 CLAIMS = """
@@ -207,14 +207,14 @@ def test_and_in_claims(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(CLAIMS, encoding="utf-8")
     first, second = claims_file.read(path).rows
-    assert (first.claim["quote"], first.test, first.experiment, first.reason) == ("1e3", "1e1", "1e3", "1e0")
+    assert (first.claim.quote, first.test, first.experiment, first.reason) == ("1e3", "1e1", "1e3", "1e0")
     assert (first.threshold, first.smallest) == (0.5, 0.01)
-    assert first.where == {"input_shift": [0.1], "depth": [1], "seed_stream": ["1e5"]}
+    assert first.where == {"input_shift": (0.1,), "depth": (1,), "seed_stream": ("1e5",)}
     assert isinstance(first.where["depth"][0], int)
-    assert first.over == {"width": [16]}
+    assert first.over == {"width": (16,)}
     assert [arm.factors for arm in first.arms] == [{"activation": "1e5"}]
     assert [(arm.factors["activation"], arm.weight) for arm in second.arms] == [("1e5", 1.0), ("relu", -1.0)]
-    assert second.options == {"step": 10}
+    assert second.options.given == {"step": 10}
     grid = CORE | {"activation": ["1e5", "relu"], "input_shift": "1e-1", "depth": 1, "seed_stream": "1e5", "width": 16}
     config = small.config(activations={"1e5": RELU}, claims=[str(path)])
     claims_file.of_study(Study.from_config(config | {"experiments": {"1e3": grid}}).config)

@@ -6,9 +6,9 @@ A section says its NAME in the page's contents, its PART, its PLACE among that p
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from types import ModuleType
+
+from activation_study.core.registry import modules
 
 PARTS = ("The answer", "How good, how fast", "Why", "Single questions", "To look up", "How far to trust it")
 """The page's parts in reading order."""
@@ -16,9 +16,8 @@ PARTS = ("The answer", "How good, how fast", "Why", "Single questions", "To look
 
 def discover() -> list[ModuleType]:
     """All sections in reading order. Raises ValueError where a part is unknown, or two have the same place."""
-    modules = [importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__)]
     places: dict[tuple[int, int], ModuleType] = {}
-    for module in modules:
+    for module in modules("report.sections"):
         if module.PART not in PARTS:
             raise ValueError(f"{module.__name__}: PART is {module.PART!r}, which is none of {PARTS}")
         other = places.setdefault((PARTS.index(module.PART), module.PLACE), module)

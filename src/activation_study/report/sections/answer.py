@@ -7,11 +7,13 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
+from activation_study.analysis.standing import overall
+from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
-from activation_study.report.study_data import StudyData, overall
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
 
@@ -27,16 +29,6 @@ FACTORS = {
 
 NEAR = 0.01
 """The difference of accuracy that the claims call the smallest that matters."""
-KINDS = {
-    "supported": "for",
-    "holds as stated": "for",
-    "little regret": "for",
-    "reversed": "against",
-    "wrong as stated": "against",
-    "costly": "against",
-    "negligible": "against",
-    "inconclusive": "open",
-}
 
 
 def section(data: StudyData) -> Section:
@@ -101,14 +93,14 @@ def _claims(ledger: pd.DataFrame) -> Markup:
     rows = article_rows(ledger)
     if rows.empty:
         return Markup("<strong>And the article’s reasons?</strong> {}").format(NO_ARTICLE)
-    judged = rows[~rows["verdict"].isin(["exploratory", "not tested"])]
-    kinds = judged.groupby("claim")["verdict"].agg(lambda verdicts: {KINDS[word] for word in verdicts})
-    count = {kind: int(sum(found == {kind} for found in kinds)) for kind in ("for", "against", "open")}
-    mixed = len(kinds) - sum(count.values())
+    sides = rows["verdict"].map(lambda word: Outcome(word).side).replace("small", "against").dropna()
+    found = sides.groupby(rows["claim"]).agg(set)
+    count = {side: int(sum(of == {side} for of in found)) for side in ("for", "against", "open")}
+    mixed = len(found) - sum(count.values())
     return Markup(
         "<strong>And the article’s reasons?</strong> Of the {} that were tested, {} hold up, {} hold in part, {} do "
         'not, and {} are inconclusive: <a href="#ledger">each with its verdict and its numbers</a>.'
-    ).format(counted(len(kinds), "claim"), count["for"], mixed, count["against"], count["open"])
+    ).format(counted(len(found), "claim"), count["for"], mixed, count["against"], count["open"])
 
 
 def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:

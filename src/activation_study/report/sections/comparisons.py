@@ -30,10 +30,9 @@ LONGEST = 8.0
 
 
 def section(data: StudyData) -> Section | None:
-    common = pd.DataFrame(data.common, columns=CELL)
-    if common.empty or len(data.order) < 3:
+    replicas = data.compared
+    if replicas.empty or len(data.order) < 3:
         return None
-    replicas = data.evaluation.merge(common.astype({"depth": data.evaluation["depth"].dtype}), on=CELL)
     blocks: list[Block] = []
     scores = score_table(replicas, "test_accuracy", tuple(CELL))
     complete = scores.loc[:, scores.notna().any()].dropna()

@@ -10,6 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.inference import ALPHA
+from activation_study.claims.rows import STATISTICAL
+from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import ABSENT, decimals, figures
 from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
@@ -19,33 +21,6 @@ from activation_study.report.tables import Cell, Column, Row, Table, download, n
 from activation_study.report.words import code, counted
 
 NAME, PART, PLACE = "The claims", "The answer", 40
-ICONS = {
-    "supported": "✓",
-    "holds as stated": "✓",
-    "little regret": "✓",
-    "reversed": "✗",
-    "wrong as stated": "✗",
-    "costly": "✗",
-    "negligible": "≈",
-    "inconclusive": "?",
-    "exploratory": "○",
-    "not tested": "–",
-}
-MEANINGS = {
-    "supported": "shown in the claimed direction, at least as large as the smallest effect that matters, of the same "
-    "sign on every dataset (a rule about the estimate, no proof that the true effect is so large); an equivalence: "
-    "shown to lie within that margin",
-    "reversed": "the opposite is shown, by the same rules",
-    "negligible": "what is claimed is shown to be smaller than the smallest effect that matters, if not the other way",
-    "inconclusive": "neither is shown; what could have been found, and how many seeds would settle it, stands there",
-    "holds as stated": "follows by computation, whatever the seeds",
-    "wrong as stated": "refuted by computation; the right statement stands there",
-    "little regret": "a way to choose that loses no more than the smallest loss that matters, on every dataset",
-    "costly": "a way to choose that loses more than that, on some dataset",
-    "exploratory": "estimated and shown, not judged",
-    "not tested": "this study has no runs for it",
-}
-TESTS = ("difference", "equivalence", "trend", "threshold")
 
 
 def section(data: StudyData) -> Section | None:
@@ -61,15 +36,17 @@ def section(data: StudyData) -> Section | None:
     blocks: list[Block] = [
         Paragraph(_lead(rows)),
         Paragraph(_files(rows), "note"),
-        Ledger("ledger-claims", list(groups.items()), [(word, ICONS[word], MEANINGS[word]) for word in _present(rows)]),
+        Ledger(
+            "ledger-claims", list(groups.items()), [(word.value, word.icon, word.meaning) for word in _present(rows)]
+        ),
         _table(rows),
     ]
     return Section("ledger", "The article's claims, one by one", blocks)
 
 
-def _present(rows: pd.DataFrame) -> list[str]:
+def _present(rows: pd.DataFrame) -> list[Outcome]:
     found = set(rows["verdict"])
-    return [word for word in ICONS if word in found]
+    return [one for one in Outcome if one in found]
 
 
 def _lead(rows: pd.DataFrame) -> Markup:
@@ -82,7 +59,7 @@ def _lead(rows: pd.DataFrame) -> Markup:
 
 def _files(rows: pd.DataFrame) -> Markup:
     files = rows.drop_duplicates("family")
-    judged = rows[rows["type"].isin(TESTS)].groupby("family").size()
+    judged = rows[rows["type"].isin(STATISTICAL)].groupby("family").size()
     named = Markup("; ").join(
         Markup("{} ({} tests, SHA-256 {})").format(
             code(f"{r['family']}.yaml"), int(judged.get(r["family"], 0)), code(r["claims_sha256"])
@@ -148,7 +125,7 @@ def _row(row: pd.Series, cells: pd.DataFrame | None, name: str) -> ClaimRow:
         test=row["test"],
         type=row["type"],
         verdict=row["verdict"],
-        icon=ICONS[row["verdict"]],
+        icon=Outcome(row["verdict"]).icon,
         reason=row["reason"],
         facts=_facts(row, scale),
         picture=picture,
@@ -209,7 +186,7 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         facts.append((what, said))
     if not pd.isna(row["smallest"]):
         facts.append(("Smallest that matters", f"{scale.long(row['smallest'])}: {row['smallest_reason']}"))
-    if row["type"] in TESTS and not pd.isna(row["p_superior"]):
+    if row["type"] in STATISTICAL and not pd.isna(row["p_superior"]):
         facts.append(("p (Holm)", _ps(row)))
     if row["cells"] > 0:
         facts.append(("Rests on", _evidence(row)))
@@ -218,7 +195,7 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
     if not pd.isna(row["standardised"]):
         ahead = decimals(100 * row["superiority_probability"])
         facts.append(("In seed deviations", f"{figures(row['standardised'], 2)}; above zero in {ahead}% of pairs"))
-    if row["verdict"] == "inconclusive" and not pd.isna(row["minimum_detectable"]):
+    if row["verdict"] == Outcome.INCONCLUSIVE and not pd.isna(row["minimum_detectable"]):
         found = f"{scale.long(row['minimum_detectable'])} with a power of 80%"
         facts.append(("Smallest that could be found", f"{found}; {_settles(row)}"))
     source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
@@ -259,7 +236,7 @@ def _evidence(row: pd.Series) -> str:
 
 
 def _verdict(row: Row) -> Cell:
-    return Cell(f"{ICONS[row['verdict']]} {row['verdict']}")
+    return Cell(f"{Outcome(row['verdict']).icon} {row['verdict']}")
 
 
 def _table(rows: pd.DataFrame) -> Table:

@@ -111,7 +111,6 @@ def _files(data: StudyData) -> Table:
     rows = [
         (name, len(table), f"{data.name}/tables/{name}.csv" if name in data.as_csv else "too long: Parquet only")
         for name, table in data.tables.items()
-        if name not in data.missing
     ]
     frame = pd.DataFrame(rows, columns=["table", "rows", "file"])
     columns = [text("Table", "table", heads_row=True), number("Rows", "rows"), text("File beside this one", "file")]

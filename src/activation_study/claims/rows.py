@@ -1,0 +1,246 @@
+"""What a claims file may say: its claims and, under each, the rows that test it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
+
+from activation_study.core.factors import Factors
+from activation_study.core.models import LISTED, NUMBER, TRUTH, Distinct, Model, matching, read_number
+
+if TYPE_CHECKING:
+    from activation_study.analysis.policies import Step
+
+STATISTICAL = ("difference", "equivalence", "trend", "threshold")
+"""The types of rows that are judged, and so make up a family."""
+
+
+def _scalar(value: Any) -> Any:
+    if value is not None and not isinstance(value, str | int | float):
+        raise PydanticCustomError("scalar", "must be text, a number, true, false or null")
+    return value
+
+
+def _finite(value: float) -> float:
+    if not abs(value) < 1e18:
+        raise PydanticCustomError("finite", "must be a finite number below 1e18")
+    return value
+
+
+def _levels(factors: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(level(name, value) for value in values) for name, values in factors.items()}
+
+
+def level(factor: str, value: Any) -> Any:
+    """A value of a factor as the config reads it: 1e-1 is a number where the factor is one."""
+    try:
+        return _kind(factor).validate_python(value)
+    except (KeyError, ValidationError):  # no factor, or no run has it, which the check against the study says
+        return value
+
+
+@functools.cache
+def _kind(factor: str) -> TypeAdapter[Any]:
+    field = Factors.model_fields[factor]
+    return TypeAdapter(Annotated[field.annotation, Field(), *field.metadata], config=ConfigDict(strict=True))
+
+
+@dataclass(frozen=True)
+class _WordOr:
+    """One of the words, or a whole number of at least `least`; in an `Annotated` Any."""
+
+    words: tuple[str, ...]
+    least: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": [*self.words]}, {"type": "integer", "minimum": self.least}]}
+
+    def _read(self, value: Any) -> Any:
+        value = read_number(value)
+        if value in self.words:
+            return value
+        if type(value) in (int, float) and value == value // 1 and value >= self.least:
+            return int(value)
+        wanted = f"must be {', '.join(self.words)} or a whole number of at least {self.least}"
+        raise PydanticCustomError("word_or_number", wanted)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, AfterValidator(_finite), NUMBER]
+Level = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+Levels = Annotated[dict[str, Distinct[Level]], Field(min_length=1), AfterValidator(_levels)]
+"""Factor of the config to a value, or to a list of values."""
+
+
+class Options(Model):
+    """What a metric is asked for."""
+
+    step: Annotated[Any, _WordOr(("first", "last", "mean"), 0)] = Field(
+        default="last",
+        description="Which probe - the first, the last that has a value, the mean over all, or the one at a step.",
+    )
+    layers: Annotated[Any, _WordOr(("all", "first", "inner", "last"), 1)] = Field(
+        default="all", description="Which hidden layers are averaged over; inner leaves the first out."
+    )
+    batch: Annotated[Number, Field(gt=0)] = Field(default=64, description="Samples of the gradient.")
+    quantity: str | None = Field(default=None, description="A quantity of the cost table.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+class Arm(Model):
+    """Some runs: those with these factors, which are its other keys."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Level] = Field(init=False)
+    weight: Number | None = Field(default=None, description="Weights sum to zero.")
+    dose: Number | None = Field(default=None, description="Of a trend.")
+
+    @property
+    def factors(self) -> dict[str, Any]:
+        return {name: level(name, value) for name, value in self.__pydantic_extra__.items()}
+
+
+class Entry(Model):
+    """One test of a claim, or a part of it."""
+
+    test: Text = Field(description="What is compared with what, in plain words.")
+    type: Literal["difference", "equivalence", "trend", "threshold", "exact", "exploratory", "policy"] = Field(
+        description="difference: the arms' weighted sum is above zero. equivalence: it is within the smallest effect "
+        "of zero (or their mean of the threshold). trend: it rises with the arms' doses. threshold: the arms' mean is "
+        "beyond the threshold. exact: a computation, without statistics. exploratory: estimated, not judged. policy: "
+        "the regret of a way to choose an activation, which is little if it is at most the smallest that matters on "
+        "every dataset."
+    )
+    experiment: str | None = Field(default=None, description="The experiment of the config whose runs are compared.")
+    metric: str | None = Field(default=None, description="One value per replica; claims/metrics.py lists them.")
+    options: Options = Field(default=Options(), description="Of the metric.")
+    where: Levels = Field(default={}, description="What all arms have in common.")
+    over: Levels = Field(default={}, description="Every arm is averaged over these.")
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1), LISTED] = Field(
+        default=(Arm(),),
+        description="Runs that are compared, by their factors. Two arms are subtracted, the second from the first; "
+        "more have weights. The arms of a trend have doses; those of a threshold are averaged.",
+    )
+    direction: Literal["greater", "less"] = Field(
+        default="greater",
+        description="Whether the claim says that the weighted sum is greater or less than zero, or the threshold.",
+    )
+    threshold: Number | None = Field(default=None, description="In the metric's unit.")
+    smallest: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="The smallest effect that matters, in the metric's unit; of an equivalence above 0."
+    )
+    reason: Text | None = Field(default=None, description="Why this smallest effect.")
+    check: str | None = Field(
+        default=None,
+        description="Another row of the file, by its id, that says whether the runs differ in what the claim is "
+        "about. Unless its 95% interval lies above zero, this row is inconclusive.",
+    )
+    computation: str | None = Field(default=None, description="Of an exact row; claims/exact.py lists them.")
+    stages: Annotated[tuple[Distinct[str], ...], Field(min_length=1), LISTED] | None = Field(
+        default=None,
+        description="Of a policy: activations to try, in turn. The next are tried while the best so far, on tuning "
+        "seeds, is below the dataset's target.",
+    )
+    step: Literal["first", "second", "second_low", "third"] | None = Field(
+        default=None,
+        description="Of a policy, in the place of stages: a step of the article's guide, as analysis/policies.py "
+        "defines it. second_low is the second under a low budget.",
+    )
+
+
+class Claim(Model):
+    """A claim and its tests."""
+
+    id: Annotated[
+        str,
+        matching(
+            "[A-Za-z][A-Za-z0-9_-]{0,31}",
+            "must be a letter, and then letters, digits, '_' and '-' only, at most 32 in all",
+        ),
+    ] = Field(
+        description="Short, of letters, digits, '_' and '-'. Where it has several rows, they are called id.1, id.2 ..."
+    )
+    quote: Text = Field(description="What is claimed.")
+    section: str = Field(default="", description="Where it is claimed.")
+    known: str = Field(default="", description="What is known of it already.")
+    source: str = Field(default="", description="Where that is from.")
+    correction: str = Field(default="", description="What is wrong with the claim as it is worded.")
+    rows: Annotated[tuple[Entry, ...], Field(min_length=1), LISTED] = Field(description="One test each.")
+
+
+class File(Model):
+    """Claims and what tests each. One file is one family of tests. A claim whose metric exists needs no code."""
+
+    article: Annotated[bool, TRUTH] = Field(
+        default=False,
+        description="Whether these are the article's claims, under their names there (C01 ... G3), which the guide, "
+        "the chooser and the first screen cite. Of several files that say so the first counts, and the others must "
+        "hold the same claims.",
+    )
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1), LISTED] = Field(description="In the order of the ledger.")
+
+
+def told(factors: Mapping[str, Any]) -> str:
+    """The factors of some runs in a line."""
+    return ", ".join(f"{name}={value}" for name, value in factors.items()) or "all"
+
+
+def row_id(claim: str, number: int, of: int) -> str:
+    """The claim's id, with the row's number, from 1, behind it where the claim has several rows."""
+    return claim if of == 1 else f"{claim}.{number}"
+
+
+class Row(Entry):
+    """One test with its id and its claim; `arms` are as in the file, not yet crossed with `over`."""
+
+    id: str
+    claim: Claim
+
+    @classmethod
+    def of(cls, claim: Claim, number: int) -> Row:
+        """The claim's row of that number, from 0."""
+        entry, name = claim.rows[number], row_id(claim.id, number + 1, len(claim.rows))
+        return cls.model_construct({*entry.model_fields_set}, id=name, claim=claim, **dict(entry))
+
+    @property
+    def form(self) -> str:
+        """The contrast's form: an exploratory row or an equivalence has that of what it gives."""
+        if self.threshold is not None:
+            return "threshold"
+        doses = self.type == "exploratory" and self.arms[0].dose is not None
+        return "trend" if self.type == "trend" or doses else "difference"
+
+    @property
+    def policy(self) -> Step:
+        """What a policy tries: the article's step, or its own stages whatever the situation and the budget."""
+        from activation_study.analysis.policies import ARTICLE, Step
+
+        return Step(self.id, "any", lambda _: self.stages or ()) if self.step is None else ARTICLE[self.step]
+
+    def crossed(self) -> list[tuple[int, dict[str, Any]]]:
+        """The runs to look for: (which arm, its factors with one value of every `over`)."""
+        levels = [dict(zip(self.over, values, strict=True)) for values in itertools.product(*self.over.values())]
+        return [(index, {**arm.factors, **chosen}) for index, arm in enumerate(self.arms) for chosen in levels]
