@@ -85,11 +85,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             f"{percent(row['revived'])} revive and {percent(row['dead'])} are dead at the end."
             for depth, row in sums.iterrows()
         )
-        + (
-            f" Units die with {plain_list(others)} as well."
-            if others
-            else f" No other has {percent(FEW)} dead at any probe."
-        )
+        + f" Others with {percent(FEW)} or more dead at some probe: {plain_list(others) or 'none'}."
     )
     kept = [*RUN[1:], "step", "n", "diverged", "dead", "born_dead", "died", "revived", "unusable_001", "unusable_01"]
     with panels(2 * len(depths), len(depths), 1.9, share=False) as (figure, axes):
