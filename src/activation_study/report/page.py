@@ -90,8 +90,8 @@ def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
                 others = list(pool.map(_section, range(len(SECTIONS))))
         except BrokenProcessPool:
             raise StudyError(
-                "report: a process that made sections was killed, as a lack of memory does; give the same command "
-                "again, with --cores 1 if it happens again"
+                "report: a process that made sections was killed, as happens when memory runs out; give the same "
+                "command again, with --cores 1 if it happens again"
             ) from None
     else:
         others = [_section_of(module, data) for module in SECTIONS]
@@ -174,13 +174,13 @@ def _numbered(sections: Sequence[Section]) -> dict[str, int]:
 
 
 def _hold_to_slugs(sections: Sequence[Section]) -> None:
-    """Every id, and every file's name, is made of slugs; no id stands there twice. Raises ValueError, for a bug."""
+    """Every id, and every file's name, is made of slugs; no id is used twice. Raises ValueError, for a bug."""
     ids = identifiers(sections)
     files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table)]
     wrong = {one for one in ids if one != slug(one) or ids.count(one) > 1}
     wrong |= {name for name in files if name.replace("_", "-") != slug(name)}
     if wrong:
-        raise ValueError(f"ids or names of files that are not slugs, or stand there twice: {sorted(wrong)}")
+        raise ValueError(f"ids or names of files that are not slugs, or are used twice: {sorted(wrong)}")
 
 
 def _hold_to_size(html: str, data: StudyData) -> None:
