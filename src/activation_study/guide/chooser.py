@@ -30,6 +30,7 @@ from activation_study.analysis.policies import Budget, article_rows, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.analysis.standing import Standing, by_cell, complete, standings
+from activation_study.claims.rows import Row
 from activation_study.core.runs import cell_of
 
 NEAR = 0.01
@@ -40,30 +41,21 @@ CORE, SIZES = "core", "data_size"
 """The experiments that it rests on: all training samples, and fewer."""
 CONFIDENCE = ("high", "moderate", "low", "low")
 """By how many of the three conditions fail."""
-CITED: Mapping[str, tuple[str, frozenset[str]]] = {
-    "G1": (CORE, frozenset({"relu"})),
-    "G2.1": (CORE, frozenset({"elu", "relu"})),
-    "G2.2": (CORE, frozenset({"elu"})),
-    "C25.1": (CORE, frozenset({"rrelu", "leaky_relu"})),
-    "C27": (CORE, frozenset({"very_leaky_relu", "leaky_relu"})),
-    "C29.1": (SIZES, frozenset({"very_leaky_relu", "rrelu"})),
-    "C31.2": (SIZES, frozenset({"relu", "prelu_per_unit"})),
-    "C31.3": (SIZES, frozenset({"relu", "prelu"})),
-}
-"""Rows of the article's ledger on test accuracy or over-fitting: their experiment, and whom they are about."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluation replicas by experiment, the costs of a step, and the ledger's rows on the article's claims by id."""
+    """Evaluation replicas by experiment, the costs of a step, the ledger's rows on the article's claims by id, and the
+    rows of the claims file."""
 
     replicas: Mapping[str, pd.DataFrame]
     costs: pd.DataFrame
     ledger: pd.DataFrame
+    rows: Sequence[Row] = ()
 
     @classmethod
-    def of(cls, tables: Mapping[str, pd.DataFrame]) -> Evidence:
-        """From the tables runs, experiments, cost and ledger; any may be empty."""
+    def of(cls, tables: Mapping[str, pd.DataFrame], rows: Sequence[Row] = ()) -> Evidence:
+        """From the tables runs, experiments, cost and ledger, of which any may be empty, and `rows.guide_rows`."""
         scored = evaluated(tables["runs"])
         scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
@@ -72,7 +64,7 @@ class Evidence:
         sizes = of_experiment(scored, tables["experiments"], SIZES)
         replicas[SIZES] = sizes[sizes["samples_asked"].notna()]
         width = float(scored["width"].median()) if len(scored) else 0.0
-        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]))
+        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]), rows)
 
     @property
     def depths(self) -> list[int]:
@@ -177,9 +169,9 @@ def recommend(
         notes=notes,
         failed=_failed([*notes, *_untried(evidence, compared)], cells, seeds, means, pick, others),
         rows=[
-            row
-            for row, (experiment, about) in CITED.items()
-            if pick in about and experiment == (SIZES if size else CORE) and _known(evidence.ledger, row)
+            row.id
+            for row in evidence.rows
+            if pick in row.cited and row.experiment == (SIZES if size else CORE) and _known(evidence.ledger, row.id)
         ],
     )
 
