@@ -6,6 +6,7 @@
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
 #   make quick                       the tests that are neither slow nor need a browser: a minute on two older cores
+#   make coverage                    the same, with the branches of the code that they leave out: two or three minutes
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
@@ -32,7 +33,7 @@ SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/pyt
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test quick lint faults fuzz bench performance lock browser
+.PHONY: env config demo study report verify test quick coverage lint faults fuzz bench performance lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -57,11 +58,15 @@ test: env browser
 quick: env
 	$(PYTEST) -q -m "not slow and not browser"
 
+coverage: env
+	$(PYTEST) -q -m "not slow and not browser" --cov --cov-report=term
+
 lint: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m mypy
 	$(BIN)/python -m snakemake --lint
 
 faults: env

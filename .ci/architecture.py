@@ -41,7 +41,7 @@ def page() -> str:
         below = {other for module in found for other in graph.find_modules_directly_imported_by(module)}
         used = {other.split(".")[1] for other in below} - {name}
         known = ", ".join(f"`{other}`" for other in packages() if other in used) or "nothing"
-        parts.append(f"\n## `{name}`\n\n{said(PACKAGE / name / '__init__.py')} It imports {known}.\n\n")
+        parts.append(f"\n## `{name}`\n\n{summary(PACKAGE / name / '__init__.py')} It imports {known}.\n\n")
         parts += ["| module | what it is about |\n| --- | --- |\n", *rows(PACKAGE / name)]
     return "".join([*parts, AGAIN, *(f"| {step} | {counting(step)} |\n" for step in STEPS)])
 
@@ -55,10 +55,10 @@ def packages() -> list[str]:
 
 def rows(folder: Path) -> list[str]:
     files = sorted(file for file in folder.rglob("*.py") if file.name != "__init__.py")
-    return [f"| `{file.relative_to(folder).with_suffix('').as_posix()}` | {said(file)} |\n" for file in files]
+    return [f"| `{file.relative_to(folder).with_suffix('').as_posix()}` | {summary(file)} |\n" for file in files]
 
 
-def said(file: Path) -> str:
+def summary(file: Path) -> str:
     """The first paragraph of its docstring."""
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")

@@ -15,7 +15,8 @@ from activation_study.data.split import Split, make_split
 from activation_study.training import device
 
 TRAIN, VALIDATION = 5_000, 500
-ENTRY = {"source": "torchvision", "class": "FashionMNIST", "max_train": TRAIN + VALIDATION, "max_test": VALIDATION}
+ENTRY = {"source": "torchvision", "class": "FashionMNIST", "debian": True}
+ENTRY |= {"max_train": TRAIN + VALIDATION, "max_test": VALIDATION}
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from activation_study.activations import theory
 from activation_study.data import prepare
 from activation_study.study.study import Run, Study
 from activation_study.training import device as devices
-from activation_study.training.group import Record, Replica
+from activation_study.training.records import Record, Replica
 from activation_study.training.rows import Rows
 from activation_study.training.run import RunTraining
 from activation_study.training.selection import ranked

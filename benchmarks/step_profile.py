@@ -15,7 +15,7 @@ import torch
 import document
 import run
 import workers
-from activation_study.training.group import Chunk
+from activation_study.training.group import ReplicaGroup
 
 ROUNDS = 7
 SHAPES = {
@@ -32,7 +32,7 @@ class Parts:
 
     FUNCTIONS: ClassVar = {"bmm": "products", "baddbmm": "products", "sum": "bias gradients"}
 
-    def __init__(self, chunk: Chunk):
+    def __init__(self, chunk: ReplicaGroup):
         self.seconds: dict[str, float] = defaultdict(float)
         self._stepping = False
         self._forward_end: float | None = None

@@ -10,10 +10,12 @@ import torch
 import data
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
+from activation_study.core.factors import Factors
 from activation_study.networks.mlp import StackedMLP
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.study.study import Study
-from activation_study.training.group import Chunk, Clock, Plan, Record, Replica
+from activation_study.training.group import ReplicaGroup
+from activation_study.training.records import Clock, Plan, Record, Replica
 
 DEFAULT = Study.from_file(Path(__file__).resolve().parents[1] / "config.yaml")
 SETTINGS = DEFAULT.config["training"]
@@ -37,28 +39,21 @@ def chunk(
     replicas: int = REPLICAS,
     evaluations: Sequence[int] = (),
     probes: Sequence[int] = (),
-) -> Chunk:
+) -> ReplicaGroup:
     """Replicas with a seed and a learning rate each: rates of their own, as in tuning, are the slower case."""
     split = data.split()
-    factors = {
-        "depth": depth,
-        "width": width,
-        "batch_size": batch,
-        "optimiser": optimiser,
-        "initialisation": "gain",
-        "normalisation": "none",
-        "initial_bias": 0.0,
-        "centred": False,
-    }
+    factors = Factors(
+        activation=activation, dataset="any", depth=depth, width=width, batch_size=batch, optimiser=optimiser
+    )
     chosen = from_entry(activation, {"class": activation})
     rates = torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
     network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
     plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS["probe_samples"])
-    return Chunk(network, records, factors, plan, Clock())
+    return ReplicaGroup(network, records, factors, plan, Clock())
 
 
-def advance(chunk: Chunk, steps: int) -> float:
+def advance(chunk: ReplicaGroup, steps: int) -> float:
     """Train that many steps and evaluate once; the seconds of the steps alone.
 
     Raises:

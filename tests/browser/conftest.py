@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from activation_study.report.page import build
 from checks import Visit
-from synthetic import PROVENANCE, SMALL, write_tables
+from small_report import report, tables
+
+__all__ = ["chromium", "html", "report", "tables", "visit"]
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -29,18 +29,6 @@ def chromium() -> Iterator[object]:
     yield browser
     browser.close()
     playwright.stop()
-
-
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tables(tmp_path_factory.mktemp("tables"), SMALL)
-
-
-@pytest.fixture(scope="session")
-def report(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("reports") / "small.html"
-    build("small", tables, out, PROVENANCE, now=datetime(2026, 1, 2, tzinfo=UTC))
-    return out
 
 
 @pytest.fixture(scope="session")

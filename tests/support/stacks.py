@@ -4,6 +4,7 @@ import torch
 
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
+from activation_study.core.factors import Factors
 from activation_study.networks.mlp import StackedMLP
 
 ENTRIES = {
@@ -26,21 +27,18 @@ ENTRIES = {
     "quick_gelu": {"expression": "x * sigmoid(1.702 * x)"},
     "own": {"module": "own_activations:LearnedSwish"},
 }
-FACTORS = {
-    "depth": 3,
-    "width": 17,
-    "normalisation": "none",
-    "initialisation": "gain",
-    "initial_bias": 0.0,
-    "centred": False,
-}
 FEATURES, CLASSES, BATCH, STEPS = 11, 5, 13, 50
+
+
+def factors_of(**given):
+    """Those of a run, small unless it says otherwise."""
+    return Factors(activation="any", dataset="any", **({"depth": 3, "width": 17} | given))
 
 
 def stacked(name, replicas=3, seeds=None, dtype=torch.float64, **factors):
     activation = from_entry(name, ENTRIES[name])
     seeds = seeds if seeds is not None else list(range(replicas))
-    return StackedMLP(activation, FACTORS | factors, constants(activation), FEATURES, CLASSES, seeds, dtype=dtype)
+    return StackedMLP(activation, factors_of(**factors), constants(activation), FEATURES, CLASSES, seeds, dtype=dtype)
 
 
 def batches(replicas, steps=STEPS, seed=0):

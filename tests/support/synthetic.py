@@ -135,6 +135,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
     run = f"{dataset}/{activation}/depth={depth}"
     factors = {
         "activation": activation, "dataset": dataset, "depth": depth, "width": 64, "steps": HORIZON, "batch_size": 128,
+        "network": "mlp",
         "optimiser": "momentum", "initialisation": "gain", "normalisation": "none", "input_transform": "standardised",
         "seed_stream": "main", "rates": "all", "select": "accuracy",
     }  # fmt: skip

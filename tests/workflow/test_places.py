@@ -117,7 +117,7 @@ def test_config_on_the_command_line_changes_single_keys(tmp_path, file):
     snakefile = (ROOT / "Snakefile").read_text(encoding="utf-8")
     include = re.sub(r'include: "', f'include: "{ROOT}/', snakefile)
     probe = tmp_path / "Snakefile"
-    probe.write_text(f"{include}\n\n{source}print(json.dumps([config, dict(STUDY.config)]))\nsys.exit(7)\n")
+    probe.write_text(f"{include}\n\n{source}print(json.dumps([config, STUDY.config.model_dump()]))\nsys.exit(7)\n")
     call = _call(
         tmp_path,
         *(SNAKEMAKE, "--cores", "1", "--dry-run", *(["--configfile", "their.yaml"] * file), "--config", *changes),

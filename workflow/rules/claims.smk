@@ -6,7 +6,7 @@ rule ledger:
         layers=rules.tables.output.layers,
         measurements=rules.tables.output.measurements,
         cost=rules.tables.output.cost,
-        claims=STUDY.config["claims"],
+        claims=STUDY.config.claims,
         again=again,
     output:
         ledger=f"{STUDY.results}/tables/ledger.parquet",

@@ -1,5 +1,6 @@
 import os
 import sys
+from pathlib import Path
 
 from activation_study.data import entries
 from activation_study.jobs import console, progress
@@ -8,16 +9,17 @@ from activation_study.study.config import merged
 from activation_study.core.errors import StudyError
 from activation_study.study.study import Study
 
-# In a folder of one's own, the checkout's; --configfile my.yaml stands alone.
-DEFAULT_CONFIG = (
-    "config.yaml" if os.path.exists("config.yaml") else os.path.join(workflow.basedir, "config.yaml")
-)
+# In a folder of one's own, the checkout's; --configfile my.yaml stands alone, and so does a module's config.
+CHECKOUT = Path(workflow.snakefile).parents[2]
+DEFAULT_CONFIG = "config.yaml" if os.path.exists("config.yaml") else str(CHECKOUT / "config.yaml")
+MODULE = not workflow.modifier.is_main_snakefile()
 
 try:
-    progress.check_place(workflow.basedir)
-    settings = merged(workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config)
+    progress.check_place(CHECKOUT)
+    files, changes = workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config
+    settings = merged([], config) if MODULE else merged(files, changes)
     STUDY = Study.from_config(settings)
-    if STUDY.config["claims"]:
+    if STUDY.config.claims:
         # And with it PyTorch and SciPy, seconds that other studies need not spend.
         from activation_study.claims import file as claims_file
 
@@ -25,7 +27,7 @@ try:
     AGAIN = {}
     if workflow.is_main_process:
         for name in STUDY.datasets():
-            entries.examine(name, STUDY.config["datasets"][name])
+            entries.examine(name, STUDY.config.datasets[name].model_dump())
         AGAIN = receipts.to_make_again(STUDY)
 except StudyError as error:
     sys.exit(f"error: {error}")

@@ -79,9 +79,9 @@ class SlopeDistribution:
 
 def slope_distribution(module: nn.Module) -> SlopeDistribution | None:
     """The law of the negative slope of an RReLU or a PaperRReLU; None for any other module."""
-    if type(module) not in (nn.RReLU, PaperRReLU):
-        return None
-    return SlopeDistribution(module.lower, module.upper, reciprocal=type(module) is PaperRReLU)
+    if type(module) is PaperRReLU:
+        return SlopeDistribution(module.lower, module.upper, reciprocal=True)
+    return SlopeDistribution(module.lower, module.upper, reciprocal=False) if type(module) is nn.RReLU else None
 
 
 class _Formula(nn.Module):
@@ -169,13 +169,10 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
         allow_modules: whether an entry may name code of the user's own.
         widths: the numbers of units of the layers that it is for; none if any will do.
     Raises:
-        StudyError: the entry is ill-formed, or cannot be built, or is no differentiable elementwise function.
+        StudyError: the entry is ill-formed, or cannot be built, or is not a differentiable elementwise function.
     """
-    entry = entries.completed(name, entry)
-    entries.check(name, entry, allow_modules=allow_modules)
-    kind = next(kind for kind in entries.KINDS if kind in entry)
-    target = entry[kind]
-    arguments = {key: value for key, value in entry.items() if key != kind}
+    parsed = entries.parsed(name, entry, allow_modules=allow_modules)
+    kind, target, arguments = parsed.kind, parsed.target, parsed.arguments
     if kind == "expression":
         factory: Callable[..., nn.Module] = partial(_Formula, expressions.parse(target))
         definition = " ".join(target.split())
@@ -191,7 +188,7 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
         except Exception as error:
             raise StudyError(f"activations.{name}: {definition} cannot be built: {_line(error)}") from None
 
-    widths = tuple(widths) if widths and entries.widths_matter(entry) else (2,)
+    widths = tuple(widths) if widths and parsed.widths_matter else (2,)
     whole = {key: value for key, value in arguments.items() if type(value) is int}
     per_unit = WIDTH in arguments.values() or {*widths} in [{value} for value in whole.values()]
 
@@ -202,17 +199,17 @@ def from_entry(name: str, entry: dict[str, Any], allow_modules: bool = True, wid
     try:
         found = examined(widths)
     except examination.NotAnActivation as error:
-        said = str(error)
+        reason = str(error)
         for key, value in whole.items():  # a number that fits layers of as many units alone?
             with suppress(examination.NotAnActivation, StudyError):
-                if value > 0 and {value} != {*widths} and entries.widths_matter(entry):
+                if value > 0 and {value} != {*widths} and parsed.widths_matter:
                     examined([value])
                     examined(widths, key)
                     units = " and ".join(map(str, widths))
-                    said = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
-        raise StudyError(f"activations.{name}: {definition} is not an activation: {said}") from None
+                    reason = f"{key}: {value} is not the number of units, which is {units}; write {key}: {WIDTH}"
+        raise StudyError(f"activations.{name}: {definition} is not an activation: {reason}") from None
     return Activation(
-        name, dict(entry), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build
+        name, parsed.model_dump(), kind, definition, found.learnable, found.stochastic, found.drawn, found.units, build
     )
 
 

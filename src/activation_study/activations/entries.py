@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from activation_study.activations import expressions
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import Name
+from activation_study.core.models import Model, read
 from activation_study.core.text import shown
+from activation_study.core.yaml_files import NUMBER
 
-KINDS = ("class", "expression", "module")
 CLASSES = (
     *(
         "AlphaDropout",
@@ -29,33 +34,132 @@ CLASSES = (
     *("Tanh", "Tanhshrink", "Threshold"),
 )
 """The classes of torch.nn that can serve as an activation."""
+LARGEST = 1e18
 WIDTH = "width"
 """The value of an argument that stands for the layer's number of units."""
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_][\w.]{0,199}:[A-Za-z_]\w{0,99}", re.ASCII)
 
 
-def completed(name: str, entry: Any) -> Any:
-    """The entry as a mapping: ``ReLU`` alone is a class; an argument like 1e-2, which YAML reads as text, is a number.
+def _argument(value: Any) -> Any:
+    """An argument like 1e-2, which YAML reads as text, is a number."""
+    if isinstance(value, str) and NUMBER.fullmatch(text := value.strip()):
+        value = int(text) if re.fullmatch(r"[-+]?\d{1,18}", text) else float(text)
+    if not isinstance(value, str | int | float):
+        raise PydanticCustomError("argument", "must be a number, a truth value or text")
+    if not isinstance(value, str) and not abs(value) < LARGEST:
+        raise PydanticCustomError("finite", "must be a finite number below 1e18")
+    return value
 
-    What is neither text nor a mapping is left for `check`.
+
+Argument = Annotated[Any, BeforeValidator(_argument), WithJsonSchema({"type": ["number", "boolean", "string"]})]
+
+
+class Entry(Model):
+    """What an activation is made of, and the arguments that make it."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Argument] = Field(init=False)
+    kind: ClassVar[str]
+    target: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__)
+
+    @property
+    def widths_matter(self) -> bool:
+        """Whether what it is may depend on the layer's number of units."""
+        return False
+
+
+class OfClass(Entry):
+    kind = "class"
+    target: str = Field(alias="class", description="A class of torch.nn; the other keys are its arguments.")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.target not in CLASSES:
+            raise StudyError(f"class {shown(self.target)} {_not_a_class(self.target)}")
+        return self
+
+    @property
+    def widths_matter(self) -> bool:
+        return self.target == "PReLU"
+
+
+class Formula(Entry):
+    kind = "expression"
+    target: str = Field(alias="expression", description="An expression in x.")
+
+    @model_validator(mode="after")
+    def _parsed(self) -> Self:
+        if self.arguments:
+            given = shown(sorted(self.arguments))
+            raise StudyError(f"an expression takes no arguments, got {given}; write their values in it")
+        expressions.parse(self.target)
+        return self
+
+
+class OwnModule(Entry):
+    kind = "module"
+    target: str = Field(
+        alias="module", description="Code of one's own, package.module:Class; the other keys are its arguments."
+    )
+
+    @model_validator(mode="after")
+    def _formed(self) -> Self:
+        if not _MODULE.fullmatch(self.target):
+            raise StudyError(f"module must have the form 'package.module:Class', not {shown(self.target)}")
+        return self
+
+    @property
+    def widths_matter(self) -> bool:
+        return True
+
+
+def _of_its_kind(entry: Any, handler: Callable[[Any], Any]) -> Entry:
+    if isinstance(entry, str):
+        if entry not in CLASSES:
+            raise StudyError(f"{shown(entry)} {_instead(entry)}")
+        entry = {"class": entry}
+    if not isinstance(entry, dict):
+        raise PydanticCustomError("entry", "must be object or string")
+    kinds = [model for model in (OfClass, Formula, OwnModule) if model.kind in entry]
+    if len(kinds) != 1:
+        given = shown(entry) if entry else "an empty mapping"
+        raise StudyError(f"needs exactly one of the keys class, expression and module, not {given}")
+    return kinds[0].model_validate(entry)
+
+
+class Activations(Model):
+    activations: dict[
+        Name,
+        Annotated[
+            OfClass | Formula | OwnModule,
+            WrapValidator(_of_its_kind, json_schema_input_type=OfClass | Formula | OwnModule | str),
+        ],
+    ] = Field(
+        min_length=1,
+        description="Name to entry - a torch.nn class with arguments (or its name alone), an expression in x, or one's "
+        "own module.",
+    )
+
+
+def parsed(name: str, entry: Any, *, allow_modules: bool = True) -> Entry:
+    """One entry of `activations`.
 
     Raises:
-        StudyError: a text that is not the name of such a class.
+        StudyError: the entry is not one of the three kinds, is ill-formed, or is code where code is not allowed.
     """
-    if isinstance(entry, str):
-        if entry in CLASSES:
-            return {"class": entry}
-        raise StudyError(f"activations.{name}: {shown(entry)} {_instead(entry)}")
-    if not isinstance(entry, Mapping):
-        return entry
-    return {key: value if key in KINDS else _number(value) for key, value in entry.items()}
+    found = read(Activations, {"activations": {name: entry}}).activations[name]
+    check_allowed(name, found, allow_modules=allow_modules)
+    return found
 
 
-def _number(value: Any) -> Any:
-    if not (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
-        return value
-    return int(value) if re.fullmatch(r"[-+]?\d+", value.strip()) else float(value)
+def check_allowed(name: str, entry: Entry, *, allow_modules: bool) -> None:
+    """Raises StudyError where the entry is code and code is not allowed."""
+    if isinstance(entry, OwnModule) and not allow_modules:
+        raise StudyError(f"activations.{name}: module {shown(entry.target)} would run code, and allow_modules is false")
 
 
 def _instead(text: str) -> str:
@@ -79,42 +183,3 @@ def _not_a_class(text: str) -> str:
         f"is not an activation class of torch.nn; known are {', '.join(known)}; any other class goes by "
         "{module: 'package.module:Class'}"
     )
-
-
-def widths_matter(entry: Mapping[str, Any]) -> bool:
-    """Whether what it is may depend on the layer's number of units."""
-    return "module" in entry or entry.get("class") == "PReLU"
-
-
-def check(name: str, entry: Mapping[str, Any], *, allow_modules: bool = True) -> None:
-    """Its keys, its types, its formula.
-
-    Raises:
-        StudyError: the entry is not one of the three kinds, is ill-formed, or is code where code is not allowed.
-    """
-    prefix = f"activations.{name}"
-    if not isinstance(entry, Mapping) or sum(kind in entry for kind in KINDS) != 1:
-        raise StudyError(f"{prefix}: needs exactly one of the keys class, expression and module, not {shown(entry)}")
-    kind = next(kind for kind in KINDS if kind in entry)
-    text = entry[kind]
-    if not isinstance(text, str):
-        raise StudyError(f"{prefix}: {kind} must be text, not {shown(text)}")
-    for key, value in entry.items():
-        if not isinstance(key, str) or not isinstance(value, str | int | float):
-            raise StudyError(
-                f"{prefix}: argument {shown(key)} must be a number, a truth value or text, not {shown(value)}"
-            )
-    if kind == "expression":
-        if len(entry) > 1:
-            given = shown(sorted(set(entry) - {kind}))
-            raise StudyError(f"{prefix}: an expression takes no arguments, got {given}; write their values in it")
-        try:
-            expressions.parse(text)
-        except StudyError as error:
-            raise StudyError(f"{prefix}: {error}") from None
-    elif kind == "class" and text not in CLASSES:
-        raise StudyError(f"{prefix}: class {shown(text)} {_not_a_class(text)}")
-    elif kind == "module" and not _MODULE.fullmatch(text):
-        raise StudyError(f"{prefix}: module must have the form 'package.module:Class', not {shown(text)}")
-    elif kind == "module" and not allow_modules:
-        raise StudyError(f"{prefix}: module {shown(text)} would run code, and allow_modules is false")

@@ -9,6 +9,7 @@ taken, and its overflow counts as divergence; log(1 + exp(x)), which is 88.7 the
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import sys
@@ -100,7 +101,7 @@ def examine(build: Build, widths: Sequence[int], *, per_unit: bool, own: bool) -
                         drawn = drawn or not torch.equal(y, _run(_fresh(build, width, dtype, training, 1), x, seed=0))
         units = min(widths) if by_unit or not _works_alone(build) else 1
         for training in (True, False):
-            _check_reach(lambda dtype, t=training: _fresh(build, units, dtype, t), units)
+            _check_reach(functools.partial(_fresh, build, units, training=training), units)
         module = _fresh(build, units, torch.float64, training=False)
         if own:
             _check_precision(module, units)
@@ -130,8 +131,8 @@ def _run(module: nn.Module, x: Tensor, seed: int, *, finite: bool = True) -> Ten
         with torch.no_grad():
             y = module(given)
     except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error, 200)}"
-        raise NotAnActivation(f"it fails on an input [samples, units] = {list(x.shape)}: {said}") from None
+        reason = f"{type(error).__name__}: {one_line(error, 200)}"
+        raise NotAnActivation(f"it fails on an input [samples, units] = {list(x.shape)}: {reason}") from None
     if not isinstance(y, Tensor) or y.shape != x.shape:
         shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
         raise NotAnActivation(f"it turns an input of shape {list(x.shape)} into {shape}")
@@ -195,8 +196,8 @@ def _gradient(module: nn.Module, x: Tensor) -> Tensor:
     try:
         return torch.autograd.grad(module(leaf).sum(), leaf)[0]
     except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error, 200)}"
-        raise NotAnActivation(f"it cannot be differentiated: {said}") from None
+        reason = f"{type(error).__name__}: {one_line(error, 200)}"
+        raise NotAnActivation(f"it cannot be differentiated: {reason}") from None
 
 
 def _check_precision(module: nn.Module, units: int) -> None:
@@ -301,7 +302,7 @@ def _same(a: Tensor | float | None, b: Tensor | float) -> bool:
     return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b
 
 
-def _same_numpy(a: tuple, b: tuple) -> bool:
+def _same_numpy(a: Any, b: Any) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
 
 

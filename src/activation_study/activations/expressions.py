@@ -137,9 +137,7 @@ class _Builder:
     """Turns the nodes of one parsed text into pieces; numbers are combined on the way."""
 
     def __init__(self, text: str, shown_text: str, names: set[str]) -> None:
-        self.text = text
-        self.shown_text = shown_text
-        self.names = names
+        self.text, self.shown_text, self.names = text, shown_text, names
 
     def refuse(self, reason: str) -> StudyError:
         return StudyError(f"expression {self.shown_text}: {reason}")
@@ -172,24 +170,29 @@ class _Builder:
                 return _where(self.condition(test, depth + 1), self.build(a, depth + 1), self.build(b, depth + 1))
             case ast.Call(func=ast.Name() | ast.Attribute() as function) if (name := _name(function)) is not None:
                 return self.call(node, name, isinstance(function, ast.Name), depth)
-            case ast.Call(func=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) as made) if name[
-                0
-            ].isupper():
-                if name.lower() in FUNCTIONS and not (made.args or made.keywords):  # nn.ReLU()(x)
-                    raise self.instead(node, name.lower(), node.args, node.keywords, depth)
-                raise self.refuse(f"{self.source(made)} makes a module: its entry is class: {shown(name)[1:-1]}")
+        raise self.misuse(node, depth)
+
+    def misuse(self, node: ast.expr, depth: int) -> StudyError:
+        """Refused, with the way to write what was meant."""
+        match node:
+            case ast.Call(func=ast.Call(func=ast.Name(id=n) | ast.Attribute(attr=n)) as made) if n[0].isupper():
+                if n.lower() in FUNCTIONS and not (made.args or made.keywords):  # nn.ReLU()(x)
+                    return self.instead(node, n.lower(), node.args, node.keywords, depth)
+                return self.refuse(f"{self.source(made)} makes a module: its entry is class: {shown(n)[1:-1]}")
             case ast.Call(func=ast.Constant() | ast.BinOp() | ast.Call()):
-                raise self.refuse(f"{self.source(node)} is not allowed{notation.product_hint(self.text)}")
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="x"), attr=name)):
-                raise self.instead(node, name.removesuffix("_"), [node.func.value, *node.args], node.keywords, depth)
+                return self.refuse(f"{self.source(node)} is not allowed{notation.product_hint(self.text)}")
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="x") as value, attr=name)):
+                return self.instead(node, name.removesuffix("_"), [value, *node.args], node.keywords, depth)
             case ast.Compare() | ast.BoolOp() | ast.BinOp(op=ast.BitAnd() | ast.BitOr()):
-                raise self.refuse(
+                return self.refuse(
                     f"{self.source(node)} is not allowed there: a comparison stands in where(x > 0, …, …), "
                     "before 'else', or as a factor, (x > 0) * …"
                 )
-        raise self.refuse(f"{self.source(node)} is not allowed{notation.comma_hint(self.text)}")
+        return self.refuse(f"{self.source(node)} is not allowed{notation.comma_hint(self.text)}")
 
-    def instead(self, node: ast.Call, name: str, args: list[ast.expr], keywords: list, depth: int) -> StudyError:
+    def instead(
+        self, node: ast.Call, name: str, args: list[ast.expr], keywords: list[ast.keyword], depth: int
+    ) -> StudyError:
         """Refused, with the call to write in its place; or for what is wrong with that one as well."""
         if notation.ALIASES.get(name, name) == "clamp" and len(args) == 2 and not keywords:
             args, keywords = args[:1], [ast.keyword(arg="min", value=args[1])]
@@ -204,13 +207,10 @@ class _Builder:
         return self.combined(node, OPERATORS[type(node.op)], a, b)
 
     def combined(self, node: ast.expr, function: Callable[[Any, Any], Any], a: Piece, b: Piece) -> Piece:
-        match a, b:
-            case float(), float():
-                return self.number(node, function, a, b)
-            case float(), _:
-                return lambda x: function(a, b(x))
-            case _, float():
-                return lambda x: function(a(x), b)
+        if isinstance(a, float):
+            return self.number(node, function, a, b) if isinstance(b, float) else lambda x: function(a, b(x))
+        if isinstance(b, float):
+            return lambda x: function(a(x), b)
         return lambda x: function(a(x), b(x))
 
     def power(self, node: ast.expr, a: Piece, b: Piece) -> Piece:
@@ -318,7 +318,7 @@ class _Builder:
             return None
         pairs = zip(factors, found, strict=True)
         pieces = [self.build(factor, depth + 1) if one is None else one[1] for factor, one in pairs]
-        value = reduce(lambda a, b: self.combined(node, operator.mul, a, b), pieces, 1.0)
+        value = reduce(lambda a, b: self.combined(node, operator.mul, a, b), [1.0, *pieces])
         # Not the number 0: what is not a number stays so, as in the product.
         return _where(lambda x: reduce(operator.and_, (choice(x) for choice in choices)), value, lambda x: x * 0)
 

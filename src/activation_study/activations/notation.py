@@ -76,7 +76,7 @@ def plain_text(text: str) -> tuple[str, str | None]:
 def syntax_hint(text: str) -> str:
     """What to write instead of a text that does not parse: begins with '; ', or is empty."""
     if "#" in text:
-        return "; a comment has no place in it"
+        return "; it may not hold a comment"
     if "?" in text:
         return "; a choice is written where(x > 0, x, 0)"
     if "|" in text:
@@ -126,10 +126,10 @@ def unknown_function(name: str, known: Iterable[str]) -> str:
         return f"{name} is not elementwise: its value at one unit depends on others"
     if name in RANDOM:
         return f"{name} draws random numbers, and an expression draws none; a class or a module may"
-    said = f"unknown function {shown(name)}"
+    unknown = f"unknown function {shown(name)}"
     if name in INSTEAD:
-        return f"{said}; write {INSTEAD[name]}"
+        return f"{unknown}; write {INSTEAD[name]}"
     if name in _VALUES:
         return f"{name} is not a function; a product is written {name}*(…)"
     close = difflib.get_close_matches(name.lower().replace("_", ""), known, 1, 0.75)
-    return f"{said}; did you mean {close[0]}?" if close else f"{said}; known are {', '.join(known)}"
+    return f"{unknown}; did you mean {close[0]}?" if close else f"{unknown}; known are {', '.join(known)}"

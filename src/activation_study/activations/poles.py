@@ -33,8 +33,8 @@ def find(f: Function, reach: float) -> str | None:
     if broken.size:
         what = "derivative" if np.isfinite(value[broken[0]]) else "value"
         return f"its {what} at x = {grid[broken[0]]:g} is not finite"
-    steps, beside = np.diff(slope), np.minimum(np.abs(slope[:-2]), np.abs(slope[2:]))
-    extreme = (np.sign(steps[1:]) != np.sign(steps[:-1])) & (np.abs(steps[1:] - steps[:-1]) > FLAT * (1 + beside))
+    steps, least = np.diff(slope), np.minimum(np.abs(slope[:-2]), np.abs(slope[2:]))
+    extreme = (np.sign(steps[1:]) != np.sign(steps[:-1])) & (np.abs(steps[1:] - steps[:-1]) > FLAT * (1 + least))
     at = 1 + np.flatnonzero(extreme)
     centre, half = grid[at], grid[1] - grid[0]
     base = np.where(np.abs(slope[at - 1]) < np.abs(slope[at + 1]), slope[at - 1], slope[at + 1])

@@ -198,8 +198,8 @@ def constants(activation: Activation) -> dict[str, Any]:
             with np.errstate(over="ignore", invalid="ignore"):
                 return gaussian_mean(function, tolerance=tolerance)
         except Unsettled as trouble:
-            said = f"the mean of {what}{squared} does not settle: {what} {trouble}"
-            raise StudyError(f"activations.{activation.name}: {said}") from None
+            reason = f"the mean of {what}{squared} does not settle: {what} {trouble}"
+            raise StudyError(f"activations.{activation.name}: {reason}") from None
 
     second = mean_of(phi.square, "φ", "²")
     if not (math.isfinite(second) and second > 0):

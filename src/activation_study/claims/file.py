@@ -17,7 +17,7 @@ from activation_study.claims.rows import ARTICLE, STATISTICAL, Row, parsed, told
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.text import listed, plain, shown
-from activation_study.study.config import family
+from activation_study.study.config import Config, family
 
 CELL = ("dataset", "depth")
 MAX_CROSSED = 5_000
@@ -78,28 +78,28 @@ def read(path: str | Path = ARTICLE) -> Claims:
     return Claims(called, rows, hashlib.sha256(Path(path).read_bytes()).hexdigest(), file.article)
 
 
-def check(claims: Claims, config: Mapping[str, Any]) -> None:
+def check(claims: Claims, config: Config) -> None:
     """Hold claims against a validated config (`Study.config`): the runs that they compare must be in it.
 
     Raises:
         StudyError: an experiment, arm or measurement that the study does not have; one line, naming claim and key.
     """
     levels = {
-        name: [{factor: frozenset(values) for factor, values in grid.items()} for grid in grids]
-        for name, grids in config["experiments"].items()
+        name: [{factor: frozenset(values) for factor, values in grid} for grid in grids]
+        for name, grids in config.experiments.items()
     }
     for row in claims.rows:
         for key, fault in _gaps(row, config, levels):
             raise StudyError(f"{claims.family}: claim {row.id}.{key}: {fault}")
 
 
-def of_study(config: Mapping[str, Any]) -> list[Claims]:
+def of_study(config: Config) -> list[Claims]:
     """The claims files of a validated config, in its order, each held against it; at most one is the article's.
 
     Raises:
         StudyError: as :func:`read` and :func:`check` do; two files of the article's claims that are not the same.
     """
-    files = [read(path) for path in config["claims"]]
+    files = [read(path) for path in config.claims]
     names = [claims.family for claims in files]
     for name in names:
         if names.count(name) > 1:
@@ -131,8 +131,6 @@ def _faults(row: Row) -> Iterator[tuple[str, str]]:
             yield key, f"has no place in a row of type {row.type}"
     if row.type == "equivalence" and not row.smallest:
         yield "smallest", "0 must be above 0"
-    from activation_study.claims.metrics import COST, METRICS
-
     if row.type == "exact":
         from activation_study.claims.exact import COMPUTATIONS  # imports PyTorch
 
@@ -146,6 +144,12 @@ def _faults(row: Row) -> Iterator[tuple[str, str]]:
         if ("stages" in given) == ("step" in given):
             yield "stages", "a policy has either stages or a step of the article's"
         return
+    yield from _metric_faults(row)
+
+
+def _metric_faults(row: Row) -> Iterator[tuple[str, str]]:
+    from activation_study.claims.metrics import COST, METRICS
+
     if row.metric not in METRICS and row.metric != COST:
         yield "metric", f"{shown(row.metric)} is none of {', '.join(sorted([*METRICS, COST]))}"
         return
@@ -187,7 +191,7 @@ def _arm_faults(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _gaps(
-    row: Row, config: Mapping[str, Any], levels: Mapping[str, Sequence[Mapping[str, frozenset[Any]]]]
+    row: Row, config: Config, levels: Mapping[str, Sequence[Mapping[str, frozenset[Any]]]]
 ) -> Iterator[tuple[str, str]]:
     """(key, what is missing) of a row in a validated config, whose sub-grids have these levels."""
     from activation_study.claims.metrics import COST, METRICS
@@ -195,13 +199,13 @@ def _gaps(
     if row.type == "exact":
         return
     if row.metric == COST:
-        timed = config["cost"]["activation"] if config["cost"]["measure"] else []
+        timed = config.cost.activation if config.cost.measure else ()
         for _, factors in row.crossed():
             if factors.get("activation") not in timed:
                 yield "arms", f"the cost of activation={plain(factors.get('activation'), 64)} is not measured"
         return
-    if row.experiment not in config["experiments"]:
-        yield "experiment", f"{shown(row.experiment)} is none of {listed(config['experiments'])}"
+    if row.experiment not in config.experiments:
+        yield "experiment", f"{shown(row.experiment)} is none of {listed(config.experiments)}"
         return
     grids = levels[row.experiment]
     for factor, values in row.where.items():

@@ -18,8 +18,8 @@ import pandas as pd
 
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
 from activation_study.analysis.replicas import log_time
+from activation_study.quantities.base import Measured, layer_metrics, measured
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
-from activation_study.tables.columns import LAYER_METRICS
 from activation_study.tables.of_study import Tables
 
 KEY = ["run", "replicate"]
@@ -204,12 +204,12 @@ def _reduced(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
 
 
 def measurement(
-    name: str, change: Callable[[pd.Series], pd.Series], tables: Tables, replicas: pd.DataFrame, options: Options
+    given: Measured, change: Callable[[pd.Series], pd.Series], tables: Tables, replicas: pd.DataFrame, options: Options
 ) -> pd.DataFrame:
     """A measurement, changed element by element, then reduced."""
-    rows = _measured(tables, replicas, name)
-    if name.startswith("sign_agreement"):
-        rows = rows[rows["dose"] == options.get("batch", 64)]
+    rows = _measured(tables, replicas, given.name)
+    if given.dose is not None:
+        rows = rows[rows["dose"] == options.get(given.dose, given.usual_dose)]
     with np.errstate(divide="ignore", invalid="ignore"):
         return _reduced(rows.assign(value=change(rows["value"])), options)
 
@@ -268,14 +268,26 @@ def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
 
 
 _TIME = "log steps (differences are log ratios)"
-_PROBE = ("step", "layers")
-_LAYER_COLUMNS = [
-    name
-    for name, column in LAYER_METRICS.items()
-    if column.type == "float" and "gradient" not in name and name != "sign_agreement"
-]
 
-METRICS: dict[str, Metric] = {
+_MEASURED = {given.name: given for _, given in measured()}
+_DERIVED = {
+    metric.name: Metric(partial(layer_column, metric.name), metric.unit, metric.meaning, ("step", "layers"))
+    for metric in layer_metrics().values()
+    if metric.claimed
+} | {
+    given.name: Metric(
+        partial(measurement, given, lambda values: values),
+        given.unit,
+        given.meaning,
+        (*given.options, *([given.dose] if given.dose else [])),
+        measure=taken.name,
+    )
+    for taken, given in measured()
+    if given.claimed
+}
+"""What is declared as a quantity, as it stands; a measurement goes before a layer metric of its name."""
+
+METRICS: dict[str, Metric] = _DERIVED | {
     "test_accuracy": Metric(
         _of_runs(lambda r: r["test_accuracy"]), "fraction", "test accuracy", uninformative="chance"
     ),
@@ -312,7 +324,7 @@ METRICS: dict[str, Metric] = {
     "revival_rate": Metric(revival_rate, "fraction", revival_rate.__doc__),
     "noise_loss": Metric(noise_loss, "fraction", noise_loss.__doc__, measure="noise", uninformative="chance"),
     "noise_gain": Metric(
-        partial(measurement, "noise_gain", np.log),
+        partial(measurement, _MEASURED["noise_gain"], np.log),
         "log ratio",
         "log of a layer's noise-to-signal ratio over that of the inputs",
         ("layers",),
@@ -320,41 +332,4 @@ METRICS: dict[str, Metric] = {
     ),
     "instability": Metric(instability, "fraction", instability.__doc__, role="tuning"),
     "rate_sensitivity": Metric(rate_sensitivity, "fraction", rate_sensitivity.__doc__, role="tuning"),
-}
-METRICS |= {
-    name: Metric(
-        partial(measurement, name, lambda values: values),
-        unit,
-        meaning,
-        options,
-        measure=measure,
-    )
-    for name, unit, meaning, options, measure in (
-        ("selectivity", "index", "class selectivity of the units", ("layers",), "selectivity"),
-        ("covariate_shift", "ratio", "change of a layer's gradient by the step of the layers below", _PROBE,
-         "covariate_shift"),
-        ("sign_agreement", "fraction", "of the weights of a neuron, whose gradients share a sign", (*_PROBE, "batch"),
-         "sign_agreement"),
-        ("sign_agreement_layer", "fraction", "the same of all weights of a layer", (*_PROBE, "batch"),
-         "sign_agreement"),
-        ("step_cosine", "cosine", "mean cosine of successive updates", (), "path"),
-        ("tortuosity", "ratio", "length of the path of the parameters over its end-to-end distance", (), "path"),
-    )
-}  # fmt: skip
-_UNITS = {
-    "excess_kurtosis": "kurtosis",
-    "centredness": "standard deviations",
-    "effective_rank": "dimensions",
-    "correlation": "|correlation|",
-    "weight_norm_log10": "decades",
-}
-"""Of what is neither a fraction nor in the units of the (pre-)activations."""
-METRICS |= {
-    name: Metric(
-        partial(layer_column, name),
-        "fraction" if LAYER_METRICS[name].high == 1 else _UNITS.get(name, "activation units"),
-        LAYER_METRICS[name].meaning,
-        _PROBE,
-    )
-    for name in _LAYER_COLUMNS
 }

@@ -27,11 +27,11 @@ def summary(study: Study) -> str:
         (len(study.runs), "run"),
         (len(study.activations()), "activation"),
         (len(study.datasets()), "dataset"),
-        (len(study.config["experiments"]), "experiment"),
+        (len(study.config.experiments), "experiment"),
     ]
     runs, activations, datasets, experiments = (f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
     text = f"{runs} of {activations} on {datasets} in {experiments}"
-    if not study.config["claims"]:
+    if not study.config.claims:
         return text
     from activation_study.claims import file as claims_file  # and with it pandas and SciPy, which take seconds
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Print one line per table and a last one that sums up; exit code 1 if any differs.
 
     Raises:
-        StudyError: a folder without tables, or a file that is none.
+        StudyError: a folder without tables, or a file that is not a table.
     """
     arguments.tables = _folder("--tables", arguments.tables, RESULTS)
     arguments.reference = _folder("--reference", arguments.reference, REFERENCE)
@@ -110,7 +110,9 @@ def _finding(name: str, tables: Path, reference: Path, expected: str) -> Finding
         return Finding(name, True, "identical bytes")
     here, there = (read_any(file, NEEDS.get(name, ())) for file in (path, known))
     if list(here) != list(there):
-        return Finding(name, False, f"other columns: {', '.join(sorted(set(here) ^ set(there))) or 'another order'}")
+        return Finding(
+            name, False, f"other columns: {', '.join(sorted({*here.columns} ^ {*there.columns})) or 'another order'}"
+        )
     if here.equals(there):
         return Finding(name, True, f"identical values, {len(here)} rows")
     rule: Callable[[pd.DataFrame, pd.DataFrame], tuple[bool, str]] = RULES.get(name, _same_rows)
@@ -152,11 +154,11 @@ def _same_rows(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
 def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
     if text := _other_runs(here, there):
         return False, text
-    tried = there[["run", "learning_rate"]].drop_duplicates()
-    tried = tried.assign(place=tried.groupby("run")["learning_rate"].rank())
+    grid = there[["run", "learning_rate"]].drop_duplicates()
+    grid = grid.assign(place=grid.groupby("run")["learning_rate"].rank())
     here, there = (frame[frame["role"] == "evaluation"] for frame in (here, there))
     places = [
-        _selected(frame).reset_index().merge(tried, how="left").set_index("run")["place"] for frame in (here, there)
+        _selected(frame).reset_index().merge(grid, how="left").set_index("run")["place"] for frame in (here, there)
     ]
     apart = (places[0] - places[1]).abs()
     same, near = (float((apart <= most).mean()) if len(apart) else 1.0 for most in (0, 1))
@@ -184,7 +186,7 @@ def _of_replicas(keys: list[str]) -> Callable[[pd.DataFrame, pd.DataFrame], tupl
         other = rates.index[rates["a"] != rates["b"]]
         here, there = (frame[~frame["run"].isin(other)] for frame in (here, there))
         counted = ("replicate", "learning_rate", "step", "layer", "dose", "units", "samples")
-        values = [name for name in here if pd.api.types.is_float_dtype(here[name]) and name not in counted]
+        values = [name for name in here.columns if pd.api.types.is_float_dtype(here[name]) and name not in counted]
         return _means(here, there, ["run", *keys], values)
 
     return rule
@@ -205,7 +207,9 @@ def _means(here: pd.DataFrame, there: pd.DataFrame, keys: list[str], values: lis
 
     Where all seeds give one value, float32's last digits count as the error. A mean that one side lacks is outside.
     """
-    parts = [frame.groupby(keys, dropna=False)[values].agg(["mean", "var", "count"]) for frame in (here, there)]
+    parts: list[Any] = [
+        frame.groupby(keys, dropna=False)[values].agg(["mean", "var", "count"]) for frame in (here, there)
+    ]
     parts = [part.stack(level=0, future_stack=True) for part in parts]
     parts = [part[part["count"] > 0] for part in parts]
     both = parts[0].add_suffix("_a").join(parts[1].add_suffix("_b"), how="inner")

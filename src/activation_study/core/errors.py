@@ -27,8 +27,8 @@ def lacks_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
-        said = plain(error, 2000).lower()
-        if any(words in said for words in ALLOCATORS):
+        text = plain(error, 2000).lower()
+        if any(words in text for words in ALLOCATORS):
             return True
         error = error.__cause__ or error.__context__
     return False

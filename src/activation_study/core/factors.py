@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -26,8 +27,7 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 """Learning rates, in increasing order."""
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
-MEASUREMENTS = ("noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path")
-"""What runs can measure on their evaluation seeds beyond the probes."""
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Factors(Model):
@@ -41,6 +41,7 @@ class Factors(Model):
         default=1000, description="training steps asked for"
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = Field(default=128, description="samples per step")
+    network: Name = Field(default="mlp", description="family of networks: mlp, or another that a file declares")
     optimiser: Literal["momentum", "sgd", "adam"] = Field(
         default="momentum", description="momentum (SGD, 0.9), sgd or adam"
     )
@@ -81,6 +82,7 @@ class Factors(Model):
     tuning_seeds: Seeds | None = Field(default=None, description="tuning seeds asked for; missing means the study's")
 
     @classmethod
+    @functools.cache
     def defaults(cls) -> dict[str, Any]:
         """The factors in order, with their defaults; ``...`` where one must be given."""
         return {name: ... if field.is_required() else field.default for name, field in cls.model_fields.items()}
@@ -147,7 +149,7 @@ class Settings(Training):
     activation: dict[str, Any]
     allow_modules: bool
     dataset: Data
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
     measure: Annotated[tuple[str, ...], LISTED]

@@ -69,7 +69,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         StudyError: the file is damaged.
     """
     try:
-        value = json.loads(read_regular(path, MOST_JSON))
+        value: dict[str, Any] = json.loads(read_regular(path, MOST_JSON))
         if value.pop(CHECKSUM) != _sha256(value):
             raise ValueError("its checksum is another")
     except StudyError:

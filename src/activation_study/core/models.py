@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -82,10 +83,9 @@ def _distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
 
 WHOLE, NUMBER, TRUTH = BeforeValidator(_read_whole), BeforeValidator(read_number), BeforeValidator(_read_truth)
 """Last in an `Annotated` int, float or bool: what came as text is read."""
-LISTED = _Listed()
-"""Last in an `Annotated` tuple: a lone value is a list of one."""
-Distinct = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_distinct), LISTED]
-"""One value at least, none twice."""
+DISTINCT, LISTED = AfterValidator(_distinct), _Listed()
+"""In an `Annotated` tuple: no value is there twice; and, last, a lone value is a list of one."""
+Distinct = Annotated[tuple[T, ...], Field(min_length=1), DISTINCT, LISTED]
 
 
 def dotted(path: Path) -> str:
@@ -111,36 +111,66 @@ def faults(error: ValidationError, model: Any, where: Callable[[Path], str] = do
     """A line for every fault, the first ones; see `read`."""
     found: dict[tuple[Path, str], list[Any]] = {}
     for fault in error.errors(include_url=False):
-        path, kind = fault["loc"], fault["type"]
+        place, kind = fault["loc"], fault["type"]
         if kind == "too_short" and fault["input"]:  # pydantic counts what is right inside, and each fault there is said
             continue
         if kind in ("missing", "extra_forbidden"):  # one line for all of one mapping
-            path = path[:-1]
-        elif path[-1:] == ("[key]",):
-            path, kind = path[:-2], f"{kind} {fault['input']}"
-        elif kind == "union_tag_invalid":
-            path = (*path, fault["ctx"]["discriminator"].strip("'"))
-        found.setdefault((path, kind), []).append(fault)
+            place = place[:-1]
+        elif place[-1:] == ("[key]",):
+            place, kind = place[:-2], f"{kind} {fault['input']}"
+        elif kind.startswith("union_tag"):
+            place = (*place, fault["ctx"]["discriminator"].strip("'"))
+        found.setdefault((place, kind), []).append(fault)
     first = sorted(found.items(), key=lambda item: [*map(str, item[0][0])])
-    lines = [f"{where(path)}: {_words(group, path, model)}" for (path, _), group in first[:MAX_FAULTS]]
+    lines = [_line(*_place(model, place), group, where) for (place, _), group in first[:MAX_FAULTS]]
     return lines + [f"and {len(first) - MAX_FAULTS} more"] * (len(first) > MAX_FAULTS)
 
 
-def _words(group: list[Any], path: Path, model: Any) -> str:
-    """What is wrong at this place."""
+def _place(kind: Any, path: Path) -> tuple[Path, list[str]]:
+    """The path without the tags of unions, which no file holds, and the keys of the model there."""
+    kept: list[int | str] = []
+    for key in path:
+        origin, within = get_origin(kind), get_args(kind)
+        if origin in (Union, UnionType) and (tagged := [member for member in within if _tagged(member, key)]):
+            kind = tagged[0]
+            continue
+        kept.append(key)
+        if origin in (dict, tuple):
+            kind = within[origin is dict]
+        else:
+            field = getattr(kind, "model_fields", {}).get(key)
+            kind = field.annotation if field else Any
+        while get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+    fields = getattr(kind, "model_fields", {})
+    return tuple(kept), sorted(field.alias or name for name, field in fields.items())
+
+
+def _tagged(member: Any, tag: int | str) -> bool:
+    return any(tag in get_args(field.annotation) for field in getattr(member, "model_fields", {}).values())
+
+
+def _line(path: Path, known: list[str], group: list[Any], where: Callable[[Path], str]) -> str:
+    """What is wrong at this place, by faults of one kind."""
     fault, keys, details = group[0], [str(fault["loc"][-1]) for fault in group], group[0].get("ctx", {})
+    named = ""
+    if fault["type"] in ("missing", "extra_forbidden"):
+        if path and len(keys) == 1:
+            path = (*path, *keys)
+        else:
+            named = f" {listed(sorted(keys), 5)}"
     match fault["type"]:
-        case "missing":
-            return f"the key {', '.join(keys)} is missing"
-        case "union_tag_not_found":
-            return f"the key {details['discriminator']} is missing".replace("'", "")
+        case "missing" | "union_tag_not_found":
+            words = f"the key{named} is missing"
         case "extra_forbidden":
-            return f"unknown key {listed(sorted(keys), 3)}; known: {listed(sorted(_known(model, path)), 40)}"
+            words = f"unknown key{named}; known: {listed(known, 40)}"
         case "value_error":
-            return str(details["error"])
+            words = str(details["error"])
         case "union_tag_invalid":
-            return f"{_json(details['tag'])} must be one of {_choices(details['expected_tags'])}"
-    return f"{_json(fault['input'])} {_wanted(fault)}"
+            words = f"{_json(details['tag'])} must be one of {_choices(details['expected_tags'])}"
+        case _:
+            words = f"{_json(fault['input'])} {_wanted(fault)}"
+    return f"{where(path)}: {words}"
 
 
 def _wanted(fault: Mapping[str, Any]) -> str:
@@ -172,28 +202,6 @@ def _wanted(fault: Mapping[str, Any]) -> str:
 def _choices(expected: str) -> str:
     """pydantic's 'a', 'b' or 'c' as they stand in a file."""
     return expected.replace("'", "").replace(" or ", ", ")
-
-
-def _known(kind: Any, path: Path) -> list[str]:
-    """The keys of the model at this place."""
-    for key in path:
-        if get_origin(kind) is dict:
-            kind = get_args(kind)[1]
-        elif get_origin(kind) is tuple:
-            kind = get_args(kind)[0]
-        elif isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(key)].annotation
-        else:  # a tagged union
-            kind = next(
-                m for m in get_args(kind) if any(key in get_args(f.annotation) for f in m.model_fields.values())
-            )
-        while get_origin(kind) is Annotated:
-            kind = get_args(kind)[0]
-    return list(kind.model_fields)
-
-
-def _tagged(member: Any, tag: int | str) -> bool:
-    return any(tag in get_args(field.annotation) for field in member.model_fields.values())
 
 
 def _json(value: Any) -> str:

@@ -89,13 +89,13 @@ def load(text: str) -> Any:
         sys.path.insert(0, here)  # and it stays: a module may import another when it is called
     if getattr(sys.modules.get(name), "__file__", spec.origin) != spec.origin:
         del sys.modules[name]  # of another folder
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             module = importlib.import_module(name)
-        sys.stderr.write(said.getvalue())
+        sys.stderr.write(printed.getvalue())
         return getattr(module, attribute)
-    except SystemExit:  # what it said, such as how to use it, would hide the line that helps
+    except SystemExit:  # what it printed, such as how to use it, would hide the line that helps
         raise StudyError(
             f"module {shown(text)}: importing it ends the program, as a script that reads its command line does; "
             "put that part under: if __name__ == '__main__'"
@@ -146,6 +146,7 @@ def _search(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None
         find = getattr(finder, "find_spec", None)
         if find is None:
             continue
+        spec: importlib.machinery.ModuleSpec | None = None
         try:
             spec = find(name, path) if finder is importlib.machinery.PathFinder or "." in name else find(name, None)
         except Exception:  # of somebody's finder: the import itself will say it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from activation_study.core.factors import Factors
 
 
 class RunId(NamedTuple):
@@ -16,15 +17,11 @@ class RunId(NamedTuple):
     condition: str
 
     @classmethod
-    def of(cls, factors: Mapping[str, Any], defaults: Mapping[str, Any]) -> RunId:
-        """The id of a run; a default is ``...`` for a factor that has none."""
-        moved = sorted(
-            (name, factors[name])
-            for name, default in defaults.items()
-            if default is not ... and factors[name] != default
-        )
-        told = ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors["depth"]), *moved])
-        return cls(factors["dataset"], factors["activation"], told)
+    def of(cls, factors: Factors) -> RunId:
+        defaults = factors.defaults()
+        moved = sorted((name, value) for name, value in factors if defaults[name] not in (..., value))
+        told = ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors.depth), *moved])
+        return cls(factors.dataset, factors.activation, told)
 
     @classmethod
     def read(cls, text: str) -> RunId:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import torch
+from activation_study.core.registry import torch
 
 
 def seed_of(*parts: object) -> int:

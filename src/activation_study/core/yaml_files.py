@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class _Bounded(Composer, SafeConstructor, Resolver):
     """YAML's plain values, made of a parser's events. Of two equal keys YAML keeps the second without a word: here
     they are refused, as are more values or characters than a study can need."""
 
+    peek_event: Callable[[], Any]  # these two are the parser's
+    check_event: Callable[..., bool]
+
     def _begin(self) -> None:
         Composer.__init__(self)
         SafeConstructor.__init__(self)
@@ -61,18 +64,19 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         _bound(where, self._nodes, 0, self._depth)
         alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
+        assert node is not None  # composers ask for a node only where an event begins one
         self._depth -= 1
         if not alias:
             self._sizes[node] = self._size(node)
         elif node not in self._sizes:
-            raise StudyError(f"{where}: an alias stands inside of what it names, and so is nested too deeply")
+            raise StudyError(f"{where}: an alias lies inside of what it names, and so is nested too deeply")
         _bound(where, *self._sizes[node], self._depth)
         return node
 
     def _size(self, node: yaml.Node) -> tuple[int, int]:
         if isinstance(node, yaml.ScalarNode):
             if len(node.value) > MAX_NUMBER and not node.tag.endswith((":str", ":binary")):
-                what = f"a number of {len(node.value)} characters; {MAX_NUMBER} can be read"
+                what = f"a number of {len(node.value)} characters; the limit is {MAX_NUMBER}"
                 raise ConstructorError(None, None, what, node.start_mark)
             return 1, len(node.value)
         pairs = node.value if isinstance(node, yaml.MappingNode) else [(inside,) for inside in node.value]
@@ -80,14 +84,14 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         keys = sum(self._sizes[pair[0]][1] for pair in pairs if len(pair) > 1)
         return 1 + sum(values for values, _ in sizes), keys + sum(characters for _, characters in sizes)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     line = key.start_mark.line + 1
-                    raise StudyError(f"line {line}: the key {shown(key.value)} stands there twice; one must go")
+                    raise StudyError(f"line {line}: the key {shown(key.value)} is given twice; remove one")
                 seen.add(key.value)
         return node
 
@@ -104,12 +108,13 @@ class PythonLoader(_Bounded, Reader, Scanner, Parser):
 
 Loader: type = PythonLoader
 if yaml.__with_libyaml__:
+    from yaml._yaml import CParser
 
-    class Loader(_Bounded, yaml.cyaml.CParser):  # type: ignore[no-redef]
+    class Loader(_Bounded, CParser):  # type: ignore[no-redef]
         """Ten to a hundred times as fast: a comment of a megabyte takes Python half a second."""
 
         def __init__(self, text: str) -> None:
-            yaml.cyaml.CParser.__init__(self, text)
+            CParser.__init__(self, text)
             self._begin()
 
 
@@ -154,7 +159,7 @@ def _text(path: str | Path) -> str:
         finally:
             os.close(file)
         if len(data) > MAX_BYTES:
-            raise StudyError(f"cannot be read as YAML: it has more than {MAX_BYTES} bytes; a study's file has fewer")
+            raise StudyError(f"cannot be read as YAML: it has more than {MAX_BYTES} bytes")
         return data.decode("utf-8")
     except StudyError:
         raise
@@ -169,26 +174,26 @@ def _text(path: str | Path) -> str:
 def _reason(error: Exception) -> str:
     """What is wrong and where, without the piece of the file that PyYAML would show."""
     if isinstance(error, ReaderError):
-        return f"a character that YAML does not allow stands at position {error.position}"
+        return f"there is a character that YAML does not allow at position {error.position}"
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    said = [plain(text, 100) for name in ("context", "problem") if (text := getattr(error, name, None))]
-    return where + (", ".join(said) or type(error).__name__)
+    parts = [plain(text, 100) for name in ("context", "problem") if (text := getattr(error, name, None))]
+    return where + (", ".join(parts) or type(error).__name__)
 
 
 def _bound(where: str, values: int, characters: int, depth: int, most: int = MAX_VALUES) -> None:
     if depth > MAX_DEPTH:
         raise StudyError(f"{where}: is nested too deeply: more than {MAX_DEPTH} levels")
     if values > most:
-        raise StudyError(f"{where}: is one of more than {most} values; a study has fewer")
+        raise StudyError(f"{where}: there are more than {most} values, which is the limit")
     if characters > MAX_CHARACTERS:
-        raise StudyError(f"{where}: is one of texts of more than {MAX_CHARACTERS} characters; a study has fewer")
+        raise StudyError(f"{where}: there are more than {MAX_CHARACTERS} characters of text, which is the limit")
 
 
 def check_plain(value: Any, most: int = MAX_VALUES) -> None:
-    """YAML also has dates, infinities, keys that are not text, and lists that hold themselves: none has a place here.
+    """YAML also has dates, infinities, keys that are not text, and lists that hold themselves: none is allowed.
 
-    Nor have characters that nobody sees, or more than `most` values. Raises :class:`StudyError`.
+    Nor are characters that nobody sees, or more than `most` values. Raises :class:`StudyError`.
     """
     waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
     characters = 0
@@ -204,7 +209,7 @@ def check_plain(value: Any, most: int = MAX_VALUES) -> None:
             for name in value:
                 _check_name(path, name)
                 characters += len(name)
-            waiting += [((*path, name), inside) for name, inside in reversed(value.items())]
+            waiting += [((*path, name), inside) for name, inside in reversed([*value.items()])]
         elif isinstance(value, list):
             waiting += [((*path, str(index)), inside) for index, inside in reversed([*enumerate(value)])]
         elif isinstance(value, str):
@@ -224,15 +229,15 @@ def _check_name(path: tuple[str, ...], name: Hashable) -> None:
     if not isinstance(name, str):
         raise StudyError(f"{_key(path)}: the key {shown(name)} must be text; put it in quotes")
     if len(name) > MAX_KEY:
-        raise StudyError(f"{_key(path)}: the key {shown(name)} has {len(name)} characters; at most {MAX_KEY} can be")
-    if "\n" in name or (found := _CONTROL.search(name)):
-        code = "U+000A" if "\n" in name else f"U+{ord(found.group()):04X}"
+        raise StudyError(f"{_key(path)}: the key {shown(name)} has {len(name)} characters; the limit is {MAX_KEY}")
+    if found := re.search("\n", name) or _CONTROL.search(name):
+        code = f"U+{ord(found.group()):04X}"
         raise StudyError(f"{_key(path)}: the key {shown(name)} holds a control character, {code}; remove it")
 
 
 def _check_text(path: tuple[str, ...], text: str) -> None:
     if len(text) > MAX_TEXT:
-        raise StudyError(f"{_key(path)}: {shown(text)} has {len(text)} characters; at most {MAX_TEXT} can be")
+        raise StudyError(f"{_key(path)}: {shown(text)} has {len(text)} characters; the limit is {MAX_TEXT}")
     if found := _CONTROL.search(text):
         code = f"U+{ord(found.group()):04X}"
         raise StudyError(f"{_key(path)}: {shown(text)} holds a control character, {code}; remove it")

@@ -114,7 +114,7 @@ def paired_summary(values: NDArray) -> dict[str, float]:
     it covers at least 95%; its ends are NaN below 6 pairs, where not even the extremes do.
     """
     ratios = values[:, 0] / values[:, 1]
-    interval = stats.quantile_test(ratios, p=0.5).confidence_interval(0.95)
+    interval: Any = stats.quantile_test(ratios, p=0.5).confidence_interval(0.95)
     return {
         "median": float(np.median(values[:, 0])),
         "ratio_to_relu": float(np.median(ratios)),

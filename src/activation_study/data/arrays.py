@@ -18,7 +18,7 @@ from activation_study.core.text import one_line, plain
 
 
 class DatasetUnavailable(StudyError):
-    """The data cannot be had now, through no fault of the configuration: the rest of the study can go on."""
+    """The data are not available now, through no fault of the configuration: the rest of the study can go on."""
 
 
 MAX_BYTES = 4 * 2**30  # data stay in memory; whatever declares more than this is refused before it is read

@@ -1,4 +1,4 @@
-"""How public data are had: nothing here changes what they are, as whoever asks for them knows their checksums.
+"""How public data are fetched: nothing here changes what they are, as whoever asks for them knows their checksums.
 
 So a change here makes no dataset again.
 """
@@ -23,8 +23,11 @@ Read = Callable[[Path], dict[str, bytes]]
 """Reads the files of a folder and raises what it likes unless they are those that are known."""
 
 
-def fashion_mnist(cache: Path, read: Read) -> dict[str, bytes]:
+def fashion_mnist(cache: Path, read: Read, *, debian: bool = False) -> dict[str, bytes]:
     """The four idx files of Fashion-MNIST, from the first source whose bytes `read` accepts.
+
+    Args:
+        debian: whether Debian's package is fetched where torchvision's mirrors cannot be reached.
 
     Raises:
         DatasetUnavailable: every source that was tried and why it failed.
@@ -34,8 +37,9 @@ def fashion_mnist(cache: Path, read: Read) -> dict[str, bytes]:
         f"cache {cached}": lambda: read(cached),
         str(SYSTEM_FASHION_MNIST): lambda: read(SYSTEM_FASHION_MNIST),
         "torchvision's download": lambda: _fashion_mnist_from_torchvision(read),
-        "apt-get download dataset-fashion-mnist": lambda: _fashion_mnist_from_debian(read),
     }
+    if debian:
+        sources["apt-get download dataset-fashion-mnist"] = lambda: _fashion_mnist_from_debian(read)
     failures = []
     for place, provide in sources.items():
         try:
@@ -51,7 +55,7 @@ def fashion_mnist(cache: Path, read: Read) -> dict[str, bytes]:
         return files
     raise DatasetUnavailable(
         f"Fashion-MNIST is unavailable; tried {'; '.join(failures)}. "
-        f"Put the four idx files into {cached}, or install Debian's dataset-fashion-mnist, and run again"
+        f"Put the four idx files into {cached}, or on Debian add debian: true to its entry, and run again"
     )
 
 

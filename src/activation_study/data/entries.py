@@ -5,80 +5,156 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+)
 
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import Name
+from activation_study.core.models import NUMBER, TRUTH, WHOLE, Model, read
 from activation_study.core.text import plain, shown
-from activation_study.data import identity, local, vision
+from activation_study.data import identity, vision
 
-SOURCES = ("digits", "mnist1d", "torchvision", "folder", "npz")
-SCALES, MODES = ("per_feature", "global"), ("L", "RGB")
-COMMON_KEYS = {"source", "target", "target_reason", "max_train", "max_test", "scale"}
-OWN_KEYS = {
-    "digits": set(),
-    "mnist1d": set(),
-    "folder": {"path", "size", "mode"},
-    "npz": {"path", "unlabelled"},
-    "torchvision": {"class", "size", "mode", "unlabelled", "allow_unchecked"},
-}
 LARGEST_SIDE = 4096  # of images, in pixels
 PREPARING_MB = 1500
 """Of Python with NumPy and Pillow, which decodes images of up to 89 million pixels."""
 
 
-def check_entry(name: str, entry: dict[str, Any]) -> None:
-    """Check one entry of `datasets` without touching the disk, the network or torch.
+Samples = Annotated[int, Field(ge=10), WHOLE]
+Mode = Literal["L", "RGB"] | None
+
+
+def _size(size: Any) -> Any:
+    sides = size if isinstance(size, list) and len(size) == 2 else [size]
+    if not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
+        raise StudyError(f"{shown(size)} is wrong; 1 to {LARGEST_SIDE} pixels are needed, as 32 or [height, width]")
+    return size
+
+
+Size = Annotated[Any, WithJsonSchema({"type": ["integer", "array"], "items": {"type": "integer"}})]
+SIZE = "Side of the square, or [height, width], that images are stretched to, in pixels."
+MODE = "Greyscale or colour, that images are converted to."
+UNLABELLED = "The label of samples without one, which are left out."
+
+
+class Entry(Model):
+    """Where data come from and what runs take of them."""
+
+    target: Annotated[float, Field(gt=0, lt=1), NUMBER] = Field(
+        description="Validation accuracy that counts as reached in the time to target, fixed beforehand."
+    )
+    target_reason: str = Field(default="", description="Why this target; shown in the report.")
+    scale: Literal["per_feature", "global"] | None = Field(
+        default=None,
+        description="Inputs standardised by one mean and deviation, or each feature by its own. An npz with "
+        "one-dimensional features has per_feature by default, all else global.",
+    )
+    max_train: Samples | None = Field(default=None, description="At most this many training samples (null takes all).")
+    max_test: Samples | None = Field(default=None, description="At most this many test samples (null takes all).")
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the keys that say how to read, where they were not given: what was read so far stays what it is."""
+        kept = self.model_fields_set | {"target_reason", "max_train", "max_test", "class"}
+        return {key: value for key, value in handler(self).items() if key in kept}
+
+
+class Digits(Entry):
+    source: Literal["digits"]
+
+
+class Mnist1d(Entry):
+    source: Literal["mnist1d"]
+
+
+class Folder(Entry):
+    source: Literal["folder"]
+    path: str = Field(min_length=1, description="A folder with one folder of images for each class.")
+    size: Annotated[Size, AfterValidator(_size)] = Field(default=None, description=SIZE)
+    mode: Mode = Field(default=None, description=MODE)
+
+
+class Npz(Entry):
+    source: Literal["npz"]
+    path: str = Field(min_length=1, description="A file of NumPy's with x and y.")
+    unlabelled: Annotated[int, WHOLE] | None = Field(default=None, description=UNLABELLED)
+
+
+class Torchvision(Entry):
+    """What its class does not share with others are arguments of the class."""
+
+    model_config = ConfigDict(extra="allow")
+    source: Literal["torchvision"]
+    name: str = Field(alias="class", description="A class of torchvision.datasets; the other keys are its arguments.")
+    size: Size = Field(default=None, description=f"{SIZE} FakeData's own argument is its number of images.")
+    mode: Mode = Field(default=None, description=MODE)
+    unlabelled: Annotated[int, WHOLE] | None = Field(default=None, description=UNLABELLED)
+    allow_unchecked: Annotated[bool, TRUTH] = Field(
+        default=False, description="Whether a class may be used whose files have no checksum."
+    )
+    debian: Annotated[bool, TRUTH] = Field(
+        default=False,
+        description="Of FashionMNIST: whether Debian's package is fetched where no mirror of torchvision's answers.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _identifier(cls, name: str) -> str:
+        if not name.isidentifier():
+            raise StudyError(f"{shown(name)} is no class name; an example is FashionMNIST")
+        return name
+
+    @field_validator("size")
+    @classmethod
+    def _of_images(cls, size: Any, info: ValidationInfo) -> Any:
+        return size if info.data.get("name") == "FakeData" else _size(size)
+
+
+Source = Annotated[Digits | Mnist1d | Folder | Npz | Torchvision, Field(discriminator="source")]
+
+
+class Datasets(Model):
+    datasets: dict[Name, Source] = Field(
+        min_length=1,
+        description="Name to entry - where the data come from and the target for the time to target. digits and "
+        "mnist1d need no network; torchvision takes a class, folder and npz take a path.",
+    )
+
+
+def check_entry(name: str, entry: Any) -> None:
+    """Check one entry of `datasets`, whose target a job need not know, without touching the disk or the network.
 
     Raises:
         StudyError: the key, its value and what would be right.
     """
-    key = f"datasets.{name}"
-    if not isinstance(entry, dict):
-        raise StudyError(f"{key}: {shown(entry)} is no mapping; an example is {{source: digits}}")
-    source = entry.get("source")
-    if source not in SOURCES:
-        raise StudyError(f"{key}.source: {shown(source)} is unknown; one of {', '.join(SOURCES)} is needed")
-    if source == "torchvision":
-        if not (isinstance(entry.get("class"), str) and entry["class"].isidentifier()):
-            raise StudyError(f"{key}.class: {shown(entry.get('class'))} is no class name; an example is FashionMNIST")
-        if entry["class"] in vision.FOLDERS | vision.UNUSABLE.keys():
-            vision.checked_class(entry["class"], entry, key)
-        if reserved := sorted(vision.RESERVED_ARGUMENTS & entry.keys(), key=str):
-            raise StudyError(f"{key}.{reserved[0]}: is set by the study; remove it")
-        if entry["class"] == "FashionMNIST" and (unknown := entry.keys() - COMMON_KEYS - {"class"}):
-            raise StudyError(f"{key}.{plain(min(unknown, key=str))}: FashionMNIST takes no arguments; remove it")
-    elif unknown := entry.keys() - COMMON_KEYS - OWN_KEYS[source]:
-        allowed = ", ".join(sorted(COMMON_KEYS | OWN_KEYS[source]))
-        unknown = plain(min(unknown, key=str))
-        raise StudyError(f"{key}.{unknown}: unknown key for the source {source}; it takes {allowed}")
-    if source in ("folder", "npz") and not (isinstance(entry.get("path"), str) and entry["path"]):
-        raise StudyError(f"{key}.path: {shown(entry.get('path'))} is no path; a text such as data/images is needed")
-    for cap in ("max_train", "max_test"):
-        value = entry.get(cap)
-        if value is not None and (not _whole(value) or value < 1):
-            raise StudyError(f"{key}.{cap}: {shown(value)} is wrong; a whole number of samples, 1 or more, is needed")
-    target = entry.get("target")
-    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1):
-        raise StudyError(f"{key}.target: {shown(target)} is wrong; a validation accuracy between 0 and 1 is needed")
-    if not isinstance(entry.get("target_reason", ""), str):
-        raise StudyError(f"{key}.target_reason: {shown(entry['target_reason'])} is wrong; a sentence is needed")
-    for name, allowed in {"scale": SCALES, "mode": MODES, "allow_unchecked": (True, False)}.items():
-        if name in entry and not (type(entry[name]) is type(allowed[0]) and entry[name] in allowed):
-            words = " or ".join(str(value).lower() if isinstance(value, bool) else value for value in allowed)
-            raise StudyError(f"{key}.{name}: {shown(entry[name])} is wrong; {words} is needed")
-    if "unlabelled" in entry and not _whole(entry["unlabelled"]):
-        raise StudyError(f"{key}.unlabelled: {shown(entry['unlabelled'])} is wrong; a label such as -1 is needed")
-    if "size" in entry and entry.get("class") != "FakeData":  # which has an argument of that name
-        size = entry["size"]
-        sides = size if isinstance(size, list) and len(size) == 2 else [size]
-        if not all(_whole(side) and 1 <= side <= LARGEST_SIDE for side in sides):
-            raise StudyError(
-                f"{key}.size: {shown(size)} is wrong; 1 to {LARGEST_SIDE} pixels are needed, as 32 or [height, width]"
-            )
+    some = {"target": 0.5} | entry if isinstance(entry, dict) else entry
+    check_class(name, read(Datasets, {"datasets": {name: some}}).datasets[name])
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def check_class(name: str, entry: Entry) -> None:
+    """What can be said of torchvision's class without torchvision. Raises StudyError as `check_entry` does."""
+    if not isinstance(entry, Torchvision):
+        return
+    key, given = f"datasets.{name}", entry.model_extra or {}
+    if entry.name in vision.FOLDERS | vision.UNUSABLE.keys():
+        vision.checked_class(entry.name, given, key)
+    if reserved := sorted(vision.RESERVED_ARGUMENTS & given.keys()):
+        raise StudyError(f"{key}.{reserved[0]}: is set by the study; remove it")
+    if entry.name == "FashionMNIST" and (
+        own := entry.model_dump().keys() - Entry.model_fields - {"source", "class", "debian"}
+    ):
+        raise StudyError(f"{key}.{plain(min(own))}: FashionMNIST takes no arguments; remove it")
+    if entry.debian and entry.name != "FashionMNIST":
+        raise StudyError(f"{key}.debian: Debian has a package of FashionMNIST alone; remove it")
 
 
 def examine(name: str, entry: dict[str, Any]) -> None:
@@ -97,7 +173,7 @@ def examine(name: str, entry: dict[str, Any]) -> None:
 
 def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
     """Names and contents of the files that a `folder` or `npz` entry reads, as one hash; "" for other sources."""
-    if "path" not in OWN_KEYS.get(entry["source"], set()):
+    if entry["source"] not in ("folder", "npz"):
         return ""
     try:
         return identity.digest(Path(entry["path"]).expanduser(), cache or default_cache())
@@ -107,8 +183,10 @@ def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
 
 def mem_mb(entry: dict[str, Any]) -> int:
     """Memory that preparing this entry needs at most, in MB."""
-    if "path" not in OWN_KEYS.get(entry["source"], set()):
+    if entry["source"] not in ("folder", "npz"):
         return 4000
+    from activation_study.data import local  # and with it NumPy, which a config without files need not wait for
+
     try:
         path = Path(entry["path"]).expanduser()
     except RuntimeError:  # no such user behind ~
@@ -128,5 +206,5 @@ def read_here(entry: dict[str, Any]) -> set[str]:
 
 def arguments(entry: dict[str, Any]) -> dict[str, Any]:
     """The keys of a torchvision entry that its class takes."""
-    ours = COMMON_KEYS | {"class", "unlabelled"} | read_here(entry)
+    ours = {*Entry.model_fields, "source"} | {"class", "unlabelled", "debian"} | read_here(entry)
     return {k: v for k, v in entry.items() if k not in ours}

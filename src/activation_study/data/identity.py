@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from activation_study.core.files import replacing
 from activation_study.core.text import one_line
@@ -23,9 +24,9 @@ def digest(path: Path, cache: Path) -> str:
     """SHA-256 over the names and contents of a file, or of what a folder holds in up to three levels.
 
     Hidden files, and links that lead out of the folder, are not followed, and no folder is entered twice; of what is
-    no regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
+    not a regular file only the name counts. Hashes of large data are kept in `cache` with each file's size, times and
     inode: whoever touches a file has it hashed again, to the same end. A path that holds more than could be read is
-    told apart by sizes alone.
+    identified by sizes alone.
 
     Raises:
         OSError: the path itself cannot be looked at.
@@ -61,19 +62,19 @@ def kind(path: Path) -> str:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         absent = isinstance(error, FileNotFoundError | ValueError)
-        return "it is no file" if absent else f"it is no file: {one_line(error)}"
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "it is no file"
+        return "it is not a file" if absent else f"it is not a file: {one_line(error)}"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "it is not a file"
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
     """Name within the path, place, and status where it is a regular file; in the order of names."""
-    status = path.stat()
-    if not stat.S_ISDIR(status.st_mode):
-        yield "", path, status if stat.S_ISREG(status.st_mode) else None
+    top = path.stat()
+    if not stat.S_ISDIR(top.st_mode):
+        yield "", path, top if stat.S_ISREG(top.st_mode) else None
         return
     root = Path(os.path.realpath(path))
     waiting, count = [("", root, 1)], 0
-    entered = {(status.st_dev, status.st_ino): 1}  # with the level, since what lies below DEPTH was not looked at
+    entered = {(top.st_dev, top.st_ino): 1}  # with the level, since what lies below DEPTH was not looked at
     while waiting:
         inside, folder, level = waiting.pop()
         places: list[Path] = []
@@ -83,7 +84,8 @@ def _files(path: Path) -> Iterator[tuple[str, Path, os.stat_result | None]]:
             count += 1
             if count > MOST_FILES + 1:
                 return
-            name, status, real = f"{inside}/{place.name}", None, Path(os.path.realpath(place))
+            name, real = f"{inside}/{place.name}", Path(os.path.realpath(place))
+            status: os.stat_result | None = None
             if real.is_relative_to(root):
                 with contextlib.suppress(OSError):
                     status = place.stat()
@@ -110,7 +112,7 @@ def _sha256(file: Path, status: os.stat_result) -> str:
     return found.hexdigest()
 
 
-def _remembered(memory: Path) -> dict[str, list]:
+def _remembered(memory: Path) -> dict[str, list[Any]]:
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}

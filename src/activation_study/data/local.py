@@ -29,7 +29,7 @@ def npz(path: Path, key: str) -> Raw:
     """
     where = f"{key}: {plain(path, 300)}"
     if identity.kind(path) != "file":
-        raise StudyError(f"{where} is no file; an .npz file with arrays x and y is needed")
+        raise StudyError(f"{where} is not a file; an .npz file with arrays x and y is needed")
     try:
         with zipfile.ZipFile(path) as archive:
             names = _arrays_of(archive, where)
@@ -74,12 +74,12 @@ def folder(path: Path, key: str, size: int | list[int] | None = None, mode: str 
     beside it they are not read.
 
     Raises:
-        StudyError: `key` and the first file that is no image, differs in size or colour, or lies elsewhere.
+        StudyError: `key` and the first file that is not an image, differs in size or colour, or lies elsewhere.
     """
     if identity.kind(path) != "folder":
         shown = plain(path, 300)
-        raise StudyError(f"{key}: {shown} is no folder; a folder with one sub-folder of images per class is needed")
-    training, test, said = _parts(path, key)
+        raise StudyError(f"{key}: {shown} is not a folder; a folder with one sub-folder of images per class is needed")
+    training, test, note = _parts(path, key)
     classes = [place.name for place in _class_folders(training, key)]
     files, labels = _class_files(training, classes, key)
     count = len(files)
@@ -93,7 +93,7 @@ def folder(path: Path, key: str, size: int | list[int] | None = None, mode: str 
     for index, file in enumerate(files):
         _check_inside(file, root, key)
         if (kind := identity.kind(file)) != "file":  # opening a pipe would wait for ever
-            reason = "it is no file, but a folder" if kind == "folder" else kind
+            reason = "it is not a file, but a folder" if kind == "folder" else kind
             raise StudyError(f"{key}: {plain(file, 300)} is not a readable image ({reason})")
         image = photos.read(file, key, size, mode)
         if pixels is None:
@@ -111,7 +111,7 @@ def folder(path: Path, key: str, size: int | list[int] | None = None, mode: str 
         pixels[index] = image
     assert pixels is not None
     official_test = np.arange(len(files)) >= count if test else None
-    line = f"image folder {plain(path.name)} ({len(classes)} classes{said}){photos.described(size, mode)}"
+    line = f"image folder {plain(path.name)} ({len(classes)} classes{note}){photos.described(size, mode)}"
     return Raw(pixels, np.array(labels), official_test, line)
 
 
@@ -141,7 +141,7 @@ def _arrays_of(archive: zipfile.ZipFile, where: str) -> tuple[str, ...]:
     """The names of the arrays to read: x and y, or those of two parts."""
     found = {name.removesuffix(".npy") for name in archive.namelist()}
     if not found & {"x_train", "x_test"}:
-        wanted = WHOLE
+        wanted: tuple[str, ...] = WHOLE
     elif "x" in found:
         raise StudyError(f"{where} has both x and x_train or x_test; which is meant? Save x and y, or the four parts")
     else:

@@ -17,7 +17,9 @@ CONVERTED_MODES = GREY_MODES | COLOUR_MODES | {"CMYK", "YCbCr"}  # when the entr
 
 def shape_of(size: int | list[int] | None) -> tuple[int, int] | None:
     """Height and width of an entry's `size`."""
-    return (size, size) if isinstance(size, int) else size and (size[0], size[1])
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[1]) if size else None
 
 
 def read(path: Path, key: str, size: int | list[int] | None = None, mode: str | None = None) -> np.ndarray:

@@ -32,7 +32,7 @@ def load(file: BinaryIO, **options: Any) -> Any:
     content, tuples = file.read(), 0
     for code, argument, _ in pickletools.genops(content):
         tuples += code.name.startswith("TUPLE") or code.name == "FROZENSET"
-        if tuples > MOST_TUPLES or ("PUT" in code.name and argument > MOST_REMEMBERED):
+        if tuples > MOST_TUPLES or ("PUT" in code.name and (argument or 0) > MOST_REMEMBERED):
             raise pickle.UnpicklingError("a pickle holds too many tuples or marks, which is refused")
     return _Unpickler(io.BytesIO(content), **options).load()
 
@@ -74,7 +74,7 @@ class _Numbers:
         """Of (version, byte order, and what only other kinds have)."""
         if not (isinstance(state, tuple) and len(state) > 1 and isinstance(state[1], str) and state[1] in set("<>|=")):
             raise _wrong("a dtype")
-        self.dtype = self.dtype.newbyteorder(state[1])
+        self.dtype = self.dtype.newbyteorder(state[1])  # type: ignore[arg-type]  # it is one of four
 
 
 class _Array(np.ndarray):
@@ -89,7 +89,8 @@ class _Array(np.ndarray):
         _, shape, numbers, fortran, raw = state
         raw = raw.encode("latin1") if isinstance(raw, str) else raw  # from Python 2
         _check(raw, numbers, shape)
-        super().__setstate__((1, shape, numbers.dtype, fortran is True or fortran == 1, bytes(raw)))
+        order: Any = fortran is True or fortran == 1  # numpy takes a bool, its stubs do not
+        super().__setstate__((1, shape, numbers.dtype, order, bytes(raw)))
         self.setflags(write=False)
 
 

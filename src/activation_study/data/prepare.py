@@ -19,7 +19,7 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
 
     Raises:
         StudyError: the entry or the data are wrong.
-        DatasetUnavailable: the data cannot be had now.
+        DatasetUnavailable: the data are not available now.
     """
     check_entry(name, entry)
     key, cache = f"datasets.{name}", cache or default_cache()
@@ -33,7 +33,7 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
         case "npz":
             raw = local.npz(_path(entry, key), f"{key}.path")
         case _ if entry["class"] == "FashionMNIST":
-            raw = public.fashion_mnist(cache)
+            raw = public.fashion_mnist(cache, debian=entry.get("debian", False))
         case _:
             own = {k: v for k, v in entry.items() if k in read_here(entry)}
             raw = public.torchvision_dataset(entry["class"], arguments(entry), cache, key, **own)
@@ -59,7 +59,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write one data set as an .npz file and its description as JSON; both atomic, their bytes deterministic.
 
-    Data that cannot be had, or that are wrong, are no error: `x` is then [0, 0], and the manifest says "unavailable" or
+    Data that are not available, or wrong, are not an error: `x` is then [0, 0], and the manifest says "unavailable" or
     "refused" with the reason; the other datasets go on.
 
     Returns:

@@ -59,13 +59,13 @@ def mnist1d() -> Raw:
     return Raw(x, y, np.arange(len(y)) >= len(train["y"]), "mnist1d make_dataset, seeds 42 (training) and 43 (test)")
 
 
-def fashion_mnist(cache: Path) -> Raw:
-    """Fashion-MNIST (Xiao et al., 2017).
+def fashion_mnist(cache: Path, *, debian: bool = False) -> Raw:
+    """Fashion-MNIST (Xiao et al., 2017); `debian` as for :func:`downloads.fashion_mnist`.
 
     Raises:
         DatasetUnavailable: every source that was tried and why it failed.
     """
-    files = downloads.fashion_mnist(cache, _fashion_mnist_files)
+    files = downloads.fashion_mnist(cache, _fashion_mnist_files, debian=debian)
     x = [np.frombuffer(files[f"{part}-images-idx3-ubyte"], np.uint8, offset=16) for part in ("train", "t10k")]
     y = [np.frombuffer(files[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8) for part in ("train", "t10k")]
     official_test = np.arange(len(y[0]) + len(y[1])) >= len(y[0])

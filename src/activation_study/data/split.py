@@ -1,5 +1,7 @@
 """Arrays → training, validation and test tensors, standardised by the training part alone."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,30 +95,18 @@ def make_split(
             raise StudyError(f"train_size: {train_size} is wrong; {name} has 1 to {len(train)} training samples")
         order = _stratified_order(arrays.y, np.sort(train), np.random.default_rng([replicate_seed, 1]))
         train = order[:train_size]
-    for part, indices in {"training": train, "validation": validation, "test": test}.items():
-        present = np.bincount(arrays.y[indices], minlength=arrays.classes) > 0
-        if not present.all():
-            raise StudyError(
-                f"datasets.{name}: class {np.argmin(present)} has no sample in the {part} part of "
-                f"{len(indices)}; give each class at least 5, or raise train_size, max_train or max_test"
-            )
+    _check_classes(name, arrays, {"training": train, "validation": validation, "test": test})
     whole = arrays.scale == "global"
     columns = [slice(None)] if whole else [slice(j, j + 1) for j in range(arrays.x.shape[1])]
     maps = [_fit(arrays.x[:, column], train, input_transform) for column in columns]
-    if all(len(fitted.values) == 1 for fitted in maps):
-        found = (
-            f"every input of the training part is {maps[0].values[0]:g}"
-            if whole
-            else "no feature varies in the training part"
-        )
-        raise StudyError(f"datasets.{name}: {found}; inputs must vary")
+    _check_varied(name, maps, whole)
     digest = hashlib.sha256(f"{arrays.sha256} {input_transform} {input_shift}".encode())
-    for part in (train, validation, test, *(array for fitted in maps for array in (fitted.values, fitted.targets))):
-        digest.update(part.data)
+    for array in (train, validation, test, *(one for fitted in maps for one in (fitted.values, fitted.targets))):
+        digest.update(array.data)
 
     def tensor(indices: np.ndarray) -> torch.Tensor:
         parts = [
-            _apply(arrays.x[indices, column], lambda raw, fitted=fitted: fitted.convert(raw) + input_shift)
+            _apply(arrays.x[indices, column], fitted.convert, input_shift)
             for column, fitted in zip(columns, maps, strict=True)
         ]
         return torch.from_numpy(parts[0] if whole else np.hstack(parts))
@@ -134,6 +124,23 @@ def make_split(
         excess_kurtosis=_excess_kurtosis(maps),
         digest=digest.hexdigest(),
     )
+
+
+def _check_classes(name: str, arrays: Arrays, parts: dict[str, np.ndarray]) -> None:
+    for part, indices in parts.items():
+        present = np.bincount(arrays.y[indices], minlength=arrays.classes) > 0
+        if not present.all():
+            raise StudyError(
+                f"datasets.{name}: class {np.argmin(present)} has no sample in the {part} part of "
+                f"{len(indices)}; give each class at least 5, or raise train_size, max_train or max_test"
+            )
+
+
+def _check_varied(name: str, maps: list[_Map], whole: bool) -> None:
+    if all(len(fitted.values) == 1 for fitted in maps):
+        every = f"every input of the training part is {maps[0].values[0]:g}"
+        found = every if whole else "no feature varies in the training part"
+        raise StudyError(f"datasets.{name}: {found}; inputs must vary")
 
 
 class _Map(NamedTuple):
@@ -254,8 +261,8 @@ def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     return float(mean), float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
 
 
-def _apply(x: np.ndarray, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _apply(x: np.ndarray, convert: Callable[[np.ndarray], np.ndarray], shift: float) -> np.ndarray:
     """float32 of the shape of x; bytes go through a table of 256."""
     if x.dtype == np.uint8:
-        return convert(np.arange(256.0)).astype(np.float32)[x]
-    return convert(x.astype(np.float64)).astype(np.float32)
+        return (convert(np.arange(256.0)) + shift).astype(np.float32)[x]
+    return (convert(x.astype(np.float64)) + shift).astype(np.float32)

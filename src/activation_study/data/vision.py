@@ -15,7 +15,6 @@ from typing import Any
 
 from activation_study.core.errors import StudyError
 from activation_study.core.text import one_line, plain, shown
-from activation_study.data import photos, plain_pickles
 
 # Arguments of torchvision classes that are the study's to give.
 RESERVED_ARGUMENTS = {"root", "train", "download", "transform", "target_transform", "transforms", "loader"}
@@ -68,10 +67,12 @@ def checked_class(name: str, arguments: dict[str, Any], key: str, *, allow_unche
 
     cls = getattr(datasets, name, None)
     if not (inspect.isclass(cls) and issubclass(cls, datasets.VisionDataset)):
-        raise StudyError(f"{key}.class: {shown(name)} is no torchvision dataset; FashionMNIST or CIFAR10 are examples")
+        raise StudyError(
+            f"{key}.class: {shown(name)} is not a torchvision dataset; FashionMNIST or CIFAR10 are examples"
+        )
     if name not in CHECKED and not allow_unchecked:
         raise StudyError(
-            f"{key}.class: the files of {name} have no checksum that is known here; allow_unchecked: true uses them "
+            f"{key}.class: the files of {name} have no checksum in torchvision; allow_unchecked: true uses them "
             f"all the same"
         )
     needed = (CHECKED | UNCHECKED).get(name, "")
@@ -110,7 +111,7 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
     """The arguments of a class, with those that its **kwargs hand to its parent."""
     found: dict[str, inspect.Parameter] = {}
     for ancestor in cls.__mro__:
-        own = inspect.signature(ancestor.__init__).parameters
+        own = inspect.signature(ancestor.__init__).parameters  # type: ignore[misc]
         found = own | found
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break
@@ -129,9 +130,11 @@ def guarded() -> Iterator[None]:
     It unpacks by `tarfile`, reads CIFAR by `pickle` and images by Pillow; for the time of the block these three are
     replaced by careful ones.
     """
-    from unittest import mock  # which takes as long to import as all else here
+    from unittest import mock  # which takes as long to import as all else here, as does NumPy with these two
 
     from PIL import Image
+
+    from activation_study.data import photos, plain_pickles
 
     opened = Image.open
     with (

@@ -14,6 +14,7 @@ import pandas as pd
 from activation_study.analysis.policies import article_rows
 from activation_study.claims.rows import Guide, Row
 from activation_study.claims.verdicts import Outcome
+from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
 
 STEPS = ("relu_first", "then_another", "with_time", "beyond")
@@ -62,9 +63,9 @@ def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
     ratio = str(judged.loc[row.id, "unit"]).startswith("log ")
     shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}
-    shown = {name: _decimal(value) for name, value in shares.items()}
+    shown = {name: decimals(value) for name, value in shares.items()}
     sides = {"for": guide.supported, "against": guide.reversed, "small": guide.negligible}
-    text = sides.get(outcome.side, guide.open).format(**shown, size=_decimal(abs(shares["estimate"])))
+    text = sides.get(outcome.side, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
     return Sentence(guide.step, text + " (An estimate, not tested.)" * (outcome.side is None), (row.id,))
 
 
@@ -84,7 +85,7 @@ def _policy(row: Row, guide: Guide, judged: pd.DataFrame, by_dataset: pd.DataFra
         return Sentence(guide.step, NO_EVIDENCE.format(about=f"what {guide.about} costs"))
     values = {name: own[name].item() for name in _datasets(by_dataset) if pd.notna(own[name].item())}
     costly = outcome is Outcome.COSTLY if outcome else own["worst"].item() > NEAR
-    shown = ", ".join(f"{_decimal(100 * value)} on {name}" for name, value in values.items())
+    shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
     if not costly:
         text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown})."
     else:
@@ -98,7 +99,7 @@ def _depths(regret: pd.DataFrame) -> str:
     depths = regret.groupby("depth")["regret"].mean()
     if len(depths) < 2:
         return ""
-    shown = ", ".join(f"{_decimal(100 * value)} at {depth} layers" for depth, value in depths.items())
+    shown = ", ".join(f"{decimals(100 * value)} at {depth} layers" for depth, value in depths.items())
     return f"; mean over datasets, {shown}"
 
 
@@ -113,18 +114,14 @@ def _best_fixed(by_dataset: pd.DataFrame) -> Sentence | None:
     return Sentence(
         "beyond",
         f"Of the activations that were trained everywhere, {name} alone costs least at worst: at most "
-        f"{_decimal(100 * best['worst'])} points of test accuracy on any dataset, as a mean over depths, and "
-        f"{_decimal(100 * best['mean'])} over all, tuning one activation. No row of the ledger tests this; "
+        f"{decimals(100 * best['worst'])} points of test accuracy on any dataset, as a mean over depths, and "
+        f"{decimals(100 * best['mean'])} over all, tuning one activation. No row of the ledger tests this; "
         "it was seen in the regrets.",
     )
 
 
 def _datasets(by_dataset: pd.DataFrame) -> list[str]:
     return [name for name in by_dataset if name not in ("policy", "budget", "cells", "spent", "mean", "worst")]
-
-
-def _decimal(value: float) -> str:
-    return f"{value:z.1f}".replace("-", "−")
 
 
 def by_step(said: list[Sentence]) -> Mapping[str, list[Sentence]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from activation_study.analysis.standing import Standing
+from activation_study.core.numbers import percent, points
 from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
@@ -89,11 +88,3 @@ def compared_text(answer: Recommendation) -> str:
     if not answer.untried:
         return "all others"
     return f"the other {len(answer.others)} that were trained there"
-
-
-def percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:z.1f}%"
-
-
-def points(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:+z.1f}".replace("-", "−").replace("+0.0", "0.0")

@@ -54,7 +54,8 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
 
 
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
-    constants, portraits = [], {column: [] for column in columns.TABLES["portraits"]}
+    constants: list[Mapping[str, Any]] = []
+    portraits: dict[str, list[Any]] = {column: [] for column in columns.TABLES["portraits"]}
     for name, path in zip(study.activations(), paths, strict=True):
         description = described.activation(path)
         if description["status"] != "available":
@@ -73,10 +74,10 @@ def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
 def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     for name, path in zip(study.datasets(), paths, strict=True):
-        entry = study.config["datasets"][name]
+        entry = study.config.datasets[name]
         manifest = descriptions.dataset(path)
         manifest["message"] = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
-        manifest |= {"dataset": name, "target": entry["target"], "target_reason": entry["target_reason"]}
+        manifest |= {"dataset": name, "target": entry.target, "target_reason": entry.target_reason}
         rows.append(manifest)
     return parquet.from_rows("datasets", rows)
 

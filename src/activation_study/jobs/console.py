@@ -48,13 +48,13 @@ class Console(logging.Formatter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether there is anything to print; the text is kept with the record."""
-        record.printed = self._text(record)
-        return bool(record.printed)
+        vars(record)["printed"] = text = self._text(record)
+        return bool(text)
 
     def format(self, record: logging.LogRecord) -> str:
-        return record.printed
+        return str(vars(record)["printed"])
 
-    def _text(self, record: logging.LogRecord) -> str | None:
+    def _text(self, record: Any) -> str | None:
         event = getattr(record, "event", None)
         if event in SILENT or (event == "debug_dag" and not self._workflow.output_settings.debug_dag):
             return None
@@ -76,7 +76,7 @@ class Console(logging.Formatter):
             return "\n".join([text.rstrip(), *report_line(self._study, self._workflow)])
         return None if text.startswith(NOISE) else text
 
-    def _planned(self, record: logging.LogRecord) -> str | None:
+    def _planned(self, record: Any) -> str | None:
         """Snakemake's table of the jobs: once, so that in a dry run it comes after the jobs."""
         first = self._pace is None
         if first:
@@ -87,7 +87,7 @@ class Console(logging.Formatter):
             self._pace = Pace({number: (job.rule.name, weights[number]) for number, job in needed.items()})
         return None if first and self._workflow.dryrun else record.getMessage()
 
-    def _begun(self, record: logging.LogRecord) -> str | None:
+    def _begun(self, record: Any) -> str | None:
         if self._workflow.dryrun:
             why = "; ".join(_REASON.findall(record.reason)).lower()
             return f"{self._jobs[record.jobid]}: {why}" if record.jobid in self._jobs else None
@@ -180,10 +180,10 @@ def failure(job: str, logs: list[str], since: float) -> str:
     try:
         with Path(log).open("rb") as file:
             file.seek(max(Path(log).stat().st_size - LOG_END, 0))
-            text = file.read().decode(errors="replace") if Path(log).stat().st_mtime >= since - 2 else None
+            text = file.read().decode(errors="replace") if Path(log).stat().st_mtime >= since - 2 else ""
     except OSError:
-        text = None
-    if not (text or "").strip():
+        text = ""
+    if not text.strip():
         return f"error: {job}: ended before its log began: it was killed, or what it printed above says why"
     found = re.findall(r"^(?:\[ *[\d.]+ s\] )?(error: .*)$", text, re.MULTILINE)
     if found:

@@ -51,4 +51,5 @@ def as_tables(ledgers: list[Ledger]) -> dict[str, pa.Table]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    plain: Any = frame.astype(object).where(frame.notna(), None)
+    return plain.to_dict("records")

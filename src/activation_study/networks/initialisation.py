@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import Factors
 from activation_study.core.seeds import generator
 from activation_study.core.text import shown
 
@@ -30,7 +31,7 @@ def scales(initialisation: str, constants: Mapping[str, float | None], depth: in
 
 
 def initial_parameters(
-    seed: int, dims: list[int], factors: Mapping[str, object], constants: Mapping[str, float | None]
+    seed: int, dims: list[int], factors: Factors, constants: Mapping[str, float | None]
 ) -> list[tuple[Tensor, Tensor]]:
     """Weights [fan-in, fan-out] and biases [fan-out] in float64, layer by layer, of one replica.
 
@@ -40,18 +41,18 @@ def initial_parameters(
     weight_draws, bias_draws = generator(seed, "weights"), generator(seed, "biases")
     layers = []
     for layer, (fan_in, fan_out) in enumerate(pairwise(dims)):
-        if factors["initialisation"] == "torch_default":  # nn.Linear: U(±1/√fan-in) for both
+        if factors.initialisation == "torch_default":  # nn.Linear: U(±1/√fan-in) for both
             bound = 1 / math.sqrt(fan_in)
             weight = (torch.rand(fan_in, fan_out, generator=weight_draws, dtype=torch.float64) * 2 - 1) * bound
             bias = (torch.rand(fan_out, generator=bias_draws, dtype=torch.float64) * 2 - 1) * bound
         else:
-            sigma_w, sigma_b = scales(str(factors["initialisation"]), constants, depth)[layer]
+            sigma_w, sigma_b = scales(factors.initialisation, constants, depth)[layer]
             weight = torch.randn(fan_in, fan_out, generator=weight_draws, dtype=torch.float64)
             weight *= sigma_w / math.sqrt(fan_in)
             bias = torch.randn(fan_out, generator=bias_draws, dtype=torch.float64) * sigma_b
         if layer < depth:
-            bias += float(factors["initial_bias"])
-        if factors["centred"] and layer > 0:
+            bias += factors.initial_bias
+        if factors.centred and layer > 0:
             # The layer below gives φ − c; the bias takes c·W·1 back, so the initial function is φ's own.
             bias += float(constants["mean"]) * weight.sum(0)
         layers.append((weight, bias))

@@ -14,18 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from activation_study.activations.activation import Activation
+from activation_study.core.factors import Factors
+from activation_study.networks.base import Layer, Visit
 from activation_study.networks.initialisation import initial_parameters
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.normalisation import BatchNorm
-
-Visit = Callable[[int, Tensor, Tensor], None]
 
 
 class StackedMLP:
     """R multilayer perceptrons: ``depth`` hidden layers of ``width`` units and a linear output of ``classes`` logits.
 
-    Layers are numbered from 1, nearest the input; ``depth + 1`` is the output. ``parameters`` lists all that is
-    trained, as stacked tensors [R, ...]; ``buffers`` what else a network carries (running statistics).
+    Layers are numbered from 1, nearest the input; ``depth + 1`` is the output.
 
     Args:
         activation: applied to every hidden layer's pre-activation, one instance per layer and replica where it learns.
@@ -38,7 +37,7 @@ class StackedMLP:
     def __init__(
         self,
         activation: Activation,
-        factors: Mapping[str, Any],
+        factors: Factors,
         constants: Mapping[str, Any],
         features: int,
         classes: int,
@@ -50,8 +49,8 @@ class StackedMLP:
         self.activation, self.factors, self.constants = activation, factors, constants
         self.features, self.classes, self.seeds = features, classes, list(seeds)
         self.dtype, self.device = dtype, torch.device(device)
-        self.replicas, self.depth, self.width = len(self.seeds), int(factors["depth"]), int(factors["width"])
-        self.shift = float(constants["mean"]) if factors["centred"] else 0.0
+        self.replicas, self.depth, self.width = len(self.seeds), factors.depth, factors.width
+        self.shift = float(constants["mean"]) if factors.centred else 0.0
         self._workspaces: dict[int, Workspace] = {}
 
         like = {"dtype": dtype, "device": self.device}
@@ -60,11 +59,11 @@ class StackedMLP:
             layer_kernel(activation, self.replicas, self.width, seeds=self.seeds, layer=layer, **like)
             for layer in layers
         ]
-        noisy = factors["normalisation"] == "noisy_batch"
+        noisy = factors.normalisation == "noisy_batch"
         self.norms = [
             BatchNorm(self.replicas, self.width, noisy=noisy, seeds=self.seeds, layer=layer, **like)
             for layer in layers
-            if factors["normalisation"] != "none"
+            if factors.normalisation != "none"
         ]
         dims = [features, *[self.width] * self.depth, classes]
         drawn: dict[int, list[tuple[Tensor, Tensor]]] = {}
@@ -73,6 +72,7 @@ class StackedMLP:
         per_layer = [[drawn[seed][i] for seed in self.seeds] for i in range(self.depth + 1)]
         self.weights = [torch.stack([w for w, _ in layer]).to(**like) for layer in per_layer]
         self.biases = [torch.stack([b for _, b in layer]).unsqueeze(1).to(**like) for layer in per_layer]
+        self.layers = [Layer(units, weight) for weight, units in enumerate(dims[1:])]
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -84,8 +84,17 @@ class StackedMLP:
         ]
 
     @property
-    def buffers(self) -> list[Tensor]:
-        return [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
+    def owners(self) -> list[int]:
+        """The layer, from 1, that each of ``parameters`` belongs to."""
+        hidden, all_layers = range(1, self.depth + 1), range(1, self.depth + 2)
+        norms = [layer for layer, _ in zip(hidden, self.norms, strict=False) for _ in ("weight", "bias")]
+        kernels = [layer for layer, kernel in zip(hidden, self.kernels, strict=True) for _ in kernel.parameters]
+        return [*all_layers, *all_layers, *norms, *kernels]
+
+    @property
+    def state(self) -> list[Tensor]:
+        """See ``base.Network``."""
+        return self.parameters + [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
 
     @property
     def parameter_count(self) -> int:
@@ -105,9 +114,9 @@ class StackedMLP:
             device=self.device,
         )
 
-    def load(self, tensors: Sequence[Tensor]) -> None:
-        """Copy the state of another network, its ``parameters + buffers``, into this one's memory."""
-        for mine, theirs in zip(self.parameters + self.buffers, tensors, strict=True):
+    def load(self, state: Sequence[Tensor]) -> None:
+        """See ``base.Network``."""
+        for mine, theirs in zip(self.state, state, strict=True):
             mine.copy_(theirs)
 
     def draw(self, step: int) -> None:
@@ -128,20 +137,7 @@ class StackedMLP:
         update: Callable[[int, Tensor], None],
         on_delta: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """One forward and backward pass in training mode.
-
-        Args:
-            inputs: [R, B, features], contiguous.
-            labels: [R, B], int64.
-            update: called as ``update(index, gradient)`` once per tensor of ``parameters``, as soon as its gradient
-            is known
-                and no longer needed for the layers below; the gradient's memory is used again after the call.
-            on_delta: called as ``on_delta(layer, delta)`` for every hidden layer, from the last to the first, with
-                δ = ∂(mean loss)/∂h [R, B, W].
-
-        Returns:
-            The mean cross-entropy of each replica [R].
-        """
+        """See ``base.Network``."""
         work = self.workspace(inputs.shape[1])
         x = inputs
         for i in range(self.depth):
@@ -180,12 +176,7 @@ class StackedMLP:
     def evaluate(
         self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy [R] and accuracy [R] (float64) in evaluation mode, each replica on its own samples.
-
-        Args:
-            inputs: R tensors [N, features]; labels: R tensors [N].
-            visit: called as ``visit(layer, h, x)`` with each hidden layer's pre-activations and activations [R, N, W].
-        """
+        """See ``base.Network``."""
         logits = self.logits(inputs, visit)
         target = torch.stack(list(labels))
         log_p = F.log_softmax(logits, 2)
@@ -209,6 +200,10 @@ class StackedMLP:
             if visit is not None:
                 visit(i + 1, h, x)
         return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+    def slope(self, layer: int, h: Tensor) -> Tensor:
+        """φ′(h) of a hidden layer in evaluation mode, of the shape of h [R, N, W]."""
+        return self.kernels[layer - 1].derivative(h)
 
     def _layer(self, i: int, below: Tensor, h: Tensor, x: Tensor, *, training: bool) -> Tensor:
         torch.baddbmm(self.biases[i], below, self.weights[i], out=h)

@@ -24,65 +24,12 @@ from activation_study.core.text import one_line
 from activation_study.report.blocks import Figure, Section, identifiers, walk
 from activation_study.report.figures.theme import themed
 from activation_study.report.markup import policy, slug
-from activation_study.report.sections import (
-    answer,
-    centring,
-    chooser,
-    comparisons,
-    convergence,
-    cost,
-    data_size,
-    decay,
-    gaps,
-    gradients,
-    guide,
-    ledger,
-    noise,
-    portraits,
-    preactivations,
-    profiles,
-    provenance,
-    ranking,
-    rates,
-    regret,
-    trade_off,
-    unit_history,
-    units,
-    validity,
-)
+from activation_study.report.sections import discover
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, csv_text
 
-PARTS: Mapping[str, Mapping[ModuleType, str]] = {
-    "The answer": {
-        guide: "The article’s guide",
-        chooser: "What to use",
-        regret: "What a guide costs",
-        ledger: "The claims",
-    },
-    "How good, how fast": {
-        ranking: "Ranking",
-        comparisons: "Pair by pair",
-        convergence: "Convergence",
-        rates: "Learning rates",
-        cost: "Computing cost",
-        trade_off: "Accuracy against cost",
-    },
-    "Why": {
-        gradients: "Gradient flow",
-        decay: "Theory of gradients",
-        units: "Dead units",
-        unit_history: "Death and revival",
-        preactivations: "Pre-activations",
-        centring: "Zero-centring",
-    },
-    "Single questions": {noise: "Noise", data_size: "Training samples"},
-    "To look up": {portraits: "The activations", profiles: "One by one"},
-    "How far to trust it": {validity: "False alarms", gaps: "What is missing", provenance: "Provenance"},
-}
-"""The page's parts in reading order: their sections, by the names that the contents give them. Each module has
-`section(StudyData) -> Section | None`."""
-SECTIONS = tuple(module for part in PARTS.values() for module in part)
+FIRST, *SECTIONS = discover()
+"""The first screen, and the page's other sections in reading order."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
 SMALL_STUDY = 40
@@ -120,14 +67,13 @@ def build(
     """
     data = StudyData.read(study, Path(tables), provenance, claims)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
-    first = _section_of(answer, data)
     made = _made(data, processes)
     sections = list(made.values())
-    _hold_to_slugs([first, *sections])
-    html = _render(data, first, sections, _contents(made), now or datetime.now(UTC), made_by)
+    _hold_to_slugs(sections)
+    html = _render(data, sections, _contents(made), now or datetime.now(UTC), made_by)
     out = Path(out)
     _hold_to_size(html, data)
-    _write_beside(data, [first, *sections], out.parent / study)
+    _write_beside(data, sections, out.parent / study)
     _write(html, out)
     return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
 
@@ -138,19 +84,21 @@ _forked: list[StudyData] = []
 
 def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
     """The sections in which there is something to say, in reading order."""
+    first = _section_of(FIRST, data)  # before the fork: it makes most of the summaries that the others share
     if processes > 1 and sys.platform == "linux":  # elsewhere a fork is unsafe, and a fresh process costs what it saves
         fork = multiprocessing.get_context("fork")
         try:
             with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
-                made = list(pool.map(_section, range(len(SECTIONS))))
+                others = list(pool.map(_section, range(len(SECTIONS))))
         except BrokenProcessPool:
             raise StudyError(
                 "report: a process that made sections was killed, as a lack of memory does; give the same command "
                 "again, with --cores 1 if it happens again"
             ) from None
     else:
-        made = [_section_of(module, data) for module in SECTIONS]
-    return {module: section for module, section in zip(SECTIONS, made, strict=True) if section is not None}
+        others = [_section_of(module, data) for module in SECTIONS]
+    made = zip((FIRST, *SECTIONS), (first, *others), strict=True)
+    return {module: section for module, section in made if section is not None}
 
 
 def _section(index: int) -> Section | None:
@@ -176,14 +124,14 @@ Contents = Mapping[str, Sequence[tuple[str, str]]]
 
 
 def _contents(made: Mapping[ModuleType, Section]) -> Contents:
-    there = {part: [(made[one].id, name) for one, name in of.items() if one in made] for part, of in PARTS.items()}
-    there["The answer"].insert(0, ("answer", "In short"))
-    return {part: entries for part, entries in there.items() if entries}
+    contents: dict[str, list[tuple[str, str]]] = {}
+    for module, section in made.items():
+        contents.setdefault(module.PART, []).append((section.id, module.NAME))
+    return contents
 
 
 def _render(
     data: StudyData,
-    first: Section,
     sections: Sequence[Section],
     contents: Contents,
     now: datetime,
@@ -193,14 +141,14 @@ def _render(
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered([first, *sections]))
+    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections))
     folder = resources.files("activation_study.report")
     style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
     script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
     return environment.get_template("page.html.j2").render(
         study=data.name,
-        first=first,
-        sections=sections,
+        first=sections[0],
+        sections=sections[1:],
         contents=contents,
         style=Markup(style),
         script=Markup(script),
@@ -243,9 +191,8 @@ def _hold_to_size(html: str, data: StudyData) -> None:
     limit = LARGEST_SMALL if runs <= SMALL_STUDY else LARGEST
     if size > limit:
         raise StudyError(
-            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer "
-            "activations or datasets in "
-            "the core experiment make it smaller"
+            f"report: {size / 1e6:.2f} MB for {runs} runs is more than {limit / 1e6:.1f} MB; fewer activations or "
+            "datasets in the core experiment make it smaller"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from activation_study.core.numbers import ABSENT, decimals, figures
+
 Row = Mapping[str, Any]
-ABSENT = "–"
 LARGEST_PLAIN = 20_000
 """Characters of CSV above which it is embedded gzipped."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -145,28 +145,15 @@ def significant(header: str, column: str, digits: int = 3) -> Column:
     return Column(header, partial(_significant, column, digits))
 
 
-def figures(value: Any, digits: int = 3) -> str:
-    """A number at `digits` significant digits, without exponents where they do not help."""
-    return _unplaced(value) or minus(f"{float(value):z.{digits}g}")
+def cell_columns(frame: pd.DataFrame) -> list[Column]:
+    """The columns that name a row's cell; that of the condition where there are several."""
+    condition = [text("Condition", "condition")] if frame["condition"].any() else []
+    return [text("Dataset", "dataset"), number("Layers", "depth"), *condition]
 
 
-def decimals(value: Any, digits: int = 1, *, signed: bool = False) -> str:
-    """A number at `digits` decimals with a true minus sign; zero has no sign."""
-    if unplaced := _unplaced(value):
-        return unplaced
-    rounded = round(float(value), digits)
-    return minus(f"{rounded:+z,.{digits}f}" if signed and rounded else f"{rounded:z,.{digits}f}")
-
-
-def _unplaced(value: Any) -> str:
-    """What stands for a number that has no digits; empty for one that has."""
-    if pd.isna(value):
-        return ABSENT
-    return ("∞" if value > 0 else "−∞") if math.isinf(value) else ""
-
-
-def minus(number: str) -> str:
-    return number.replace("-", "−")
+def seed_columns() -> list[Column]:
+    """How many seeds a row rests on, and how many of their networks diverged."""
+    return [number("Seeds", "n"), number("Diverged", "diverged")]
 
 
 def _text(column: str, row: Row) -> Cell:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from markupsafe import Markup
 
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import decimals
 
 NO_ARTICLE = Markup(
     "No claims file of this study says <code>article: true</code>, so no verdict is on the article’s claims."
@@ -37,10 +37,6 @@ def counted(count: int, noun: str) -> str:
     """Small numbers in words: "three datasets"."""
     word = NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
     return f"{word} {noun}{'s' * (count != 1)}"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    return f"{decimals(share * 100, digits)}%"
 
 
 def bounds(row: pd.Series, column: str, digits: int = 1, *, signed: bool = False) -> str:

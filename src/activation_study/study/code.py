@@ -17,12 +17,15 @@ import grimp
 from activation_study.tables.columns import SCHEMA_VERSION, TABLES
 
 PACKAGE = Path(__file__).resolve().parents[1]
+DECLARATIONS = ("networks.architectures", "quantities.measures")
+"""Packages whose modules are found by their place, which no import shows."""
 COLUMNS, DOWNLOADS = "tables.columns", "data.downloads"
 """Of the first, a step that takes long knows the form of its tables alone; what the second fetches has a checksum."""
 
 
 class Step(NamedTuple):
-    """The modules that do the work of a rule, and the tables whose columns' names and types it knows.
+    """The modules (of a package: all of its modules) that do a rule's work, and the tables whose columns' names and
+    types it knows.
 
     A rule without such tables rests on all that is said of columns, as the data dictionary does.
     """
@@ -34,11 +37,14 @@ class Step(NamedTuple):
 STEPS = {
     "activation": Step(("activations.portrait",)),
     "dataset": Step(("data.prepare",), ("activations", "datasets")),
-    "train": Step(("training.run", "training.device"), ("runs", "curves", "layers", "measurements", "timings", "jobs")),
+    "train": Step(
+        ("training.run", "training.device", *DECLARATIONS),
+        ("runs", "curves", "layers", "measurements", "timings", "jobs"),
+    ),
     "cost": Step(("cost.measure",), ("cost",)),
-    "tables": Step(("jobs.collect",)),
-    "ledger": Step(("jobs.judge",)),
-    "report": Step(("report.page",)),
+    "tables": Step(("jobs.collect", *DECLARATIONS)),
+    "ledger": Step(("jobs.judge", *DECLARATIONS)),
+    "report": Step(("report", *DECLARATIONS)),
 }
 
 
@@ -62,9 +68,11 @@ def modules_of(step: str) -> tuple[str, ...]:
 
 
 def imported(*modules: str) -> set[str]:
-    """These modules of the package and all that they import from it, wherever that stands."""
-    whole = [f"{PACKAGE.name}.{module}" for module in modules]
-    found = {*whole}.union(*map(_imports(PACKAGE.name).find_upstream_modules, whole))
+    """These modules of the package, with what lies in them, and all that they import from it, wherever that stands."""
+    graph = _imports(PACKAGE.name)
+    named = [f"{PACKAGE.name}.{module}" for module in modules]
+    whole = {*named}.union(*map(graph.find_descendants, named))
+    found = whole.union(*map(graph.find_upstream_modules, whole))
     return {name.partition(".")[2] for name in found}
 
 

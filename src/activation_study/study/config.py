@@ -1,56 +1,153 @@
-"""Reading a config: the schema, defaults, and one line for every fault.
+"""The config: a model of each section, its defaults, and one line for every fault.
 
 Pure Python: neither PyTorch nor Snakemake is imported, so reading a config costs nothing.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from activation_study.activations import entries
-from activation_study.core import yaml_schemas
+from activation_study.core import models
 from activation_study.core.errors import StudyError
-from activation_study.core.text import plain, shown
+from activation_study.core.factors import NAME, Device, Factors, Name, Rates, Seeds, Training
+from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model
+from activation_study.core.text import listed, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
-from activation_study.core.yaml_schemas import listed
 from activation_study.data import entries as data_entries
+from activation_study.networks.base import architectures
+from activation_study.quantities.base import measurements
 
-__all__ = ["ROOT", "factor_defaults", "family", "merged", "read", "repeats", "schema", "validated"]
+__all__ = ["ROOT", "Config", "factor_level", "family", "merged", "read", "repeats", "validated"]
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA_FILE = Path(__file__).with_name("config.schema.yaml")
 MAX_GRIDS = 500
 """Sub-grids of all experiments together: each takes a millisecond to check, and the default study has 30."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _REPEATED = re.compile(r"(.+)\1{19}$")
 
 
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The JSON schema of the config."""
-    return yaml_schemas.load(SCHEMA_FILE)
+class StudySeeds(Model):
+    """How many replicates. A lone number is that of evaluation seeds."""
+
+    tuning: Seeds = Field(default=3, description="Seeds that every learning rate is tried with.")
+    evaluation: Seeds = Field(
+        default=10, description="Fresh seeds at the selected rate. Fewer than 5 give no statistical verdict."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lone(cls, seeds: Any) -> Any:
+        return {"evaluation": seeds} if isinstance(seeds, str | int | float) and not isinstance(seeds, bool) else seeds
 
 
-@functools.cache
-def factor_defaults() -> dict[str, Any]:
-    """The factors that make up a run's identity, with their defaults; ``...`` where one must be given."""
-    factors = {name: spec for name, spec in _experiment_schema()["properties"].items() if name != "measure"}
-    required = {"activation", "dataset", "depth"}
-    return {name: ... if name in required else spec["default"][0] for name, spec in factors.items()}
+class LearningRates(Model):
+    """One grid of learning rates per optimiser."""
+
+    momentum: Rates = Field(
+        default=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), description="The grid for SGD with momentum 0.9."
+    )
+    sgd: Rates = Field(default=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), description="The grid for plain SGD.")
+    adam: Rates = Field(default=(0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03), description="The grid for Adam.")
+
+
+class Cost(Model):
+    """What each activation costs."""
+
+    measure: Annotated[bool, TRUTH] = Field(
+        default=True,
+        description="Whether it is measured at all. One job per activation has all cores for itself, for some seconds.",
+    )
+    activation: Distinct[str] = Field(
+        default=("all",), description="Whose cost is measured, of those that some run needs; names or all."
+    )
+    widths: Annotated[
+        tuple[Annotated[int, Field(ge=8, le=4096), WHOLE], ...],
+        Field(min_length=1, max_length=20),
+        DISTINCT,
+        LISTED,
+    ] = Field(default=(64, 256, 1024), description="Units per layer; one network each.")
+    depth: Annotated[int, Field(ge=1, le=100), WHOLE] = Field(default=5, description="Hidden layers.")
+    batch_size: Annotated[int, Field(ge=8, le=4096), WHOLE] = Field(default=128, description="Samples per step.")
+    repeats: Annotated[int, Field(ge=6, le=1000), WHOLE] = Field(
+        default=20, description="Pairs of timings. Fewer than 6 would give no 95% interval."
+    )
+
+
+def _levels() -> dict[str, Any]:
+    """Of each factor one or more values; of activations and datasets names, or all."""
+    levels: dict[str, Any] = {}
+    for name, field in Factors.model_fields.items():
+        default = ... if field.is_required() else (field.default,)
+        one: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        if name in ("activation", "dataset"):
+            default, one = ("all",), str
+        elif name == "network":
+            one = Literal[tuple(architectures())]
+        levels[name] = (cast(Any, Distinct)[one], Field(default=default, description=field.description))
+    return levels
+
+
+class Grid(create_model("Levels", __base__=Model, **_levels())):  # type: ignore[misc]
+    """Factor to value or list of values. activation and dataset take names or all."""
+
+    measure: Annotated[tuple[Literal[tuple(measurements())], ...], DISTINCT, LISTED] = Field(
+        default=(),
+        description="What these runs measure on their evaluation seeds beyond the probes; each costs time. Two "
+        "experiments that share a run measure both.",
+    )
+
+
+class Config(entries.Activations, data_entries.Datasets):
+    """The whole of what can be asked of a study. Results, threads and resources are not configuration."""
+
+    study: Name = Field(
+        description="The study's name, of letters, digits, '_' and '-'; results go to results/<study>, the report to "
+        "reports/<study>.html."
+    )
+    device: Device = Field(default="auto", description="Where training runs. auto takes a GPU where there is one.")
+    allow_modules: Annotated[bool, TRUTH] = Field(
+        default=True,
+        description='Whether an activation may be {module "package.module:Class"}, which runs that code.',
+    )
+    claims: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=20), DISTINCT, LISTED] = Field(
+        default=(),
+        description="Files of claims to judge, each with its path from the repository's root; a file is one family of "
+        "tests, called as the file.",
+    )
+    seeds: StudySeeds = Field(
+        default=StudySeeds(),
+        description="How many replicates. Tuning seeds choose the learning rate; fresh evaluation seeds score it. A "
+        "lone number is that of evaluation seeds.",
+    )
+    learning_rates: LearningRates = Field(
+        default=LearningRates(),
+        description="One grid of learning rates per optimiser, the same for every activation, in increasing order.",
+    )
+    training: Training = Field(default=Training(), description="What every run has in common.")
+    cost: Cost = Field(
+        default=Cost(),
+        description="What each activation costs, timed beside ReLU in the same process, on one CPU thread, with "
+        "nothing else running.",
+    )
+    experiments: dict[Name, Annotated[tuple[Grid, ...], Field(min_length=1), LISTED]] = Field(
+        min_length=1,
+        description="Names of sub-grids of factors, each one or a list of them where one product of factors does not "
+        "say it. Two experiments that ask for the same run share it.",
+    )
 
 
 def factor_level(factor: str, value: Any) -> Any:
     """A value of a factor as the config would read it: 1e-1 is a number where the factor is one."""
-    return yaml_schemas.filled(value, _experiment_schema()["properties"].get(factor, {}).get("items", {}))
-
-
-def _experiment_schema() -> dict[str, Any]:
-    return schema()["properties"]["experiments"]["additionalProperties"]["items"]
+    try:
+        (level,) = getattr(Grid.model_validate({"depth": 1, factor: [value]}), factor)
+    except ValidationError:
+        return value
+    return level
 
 
 def merged(paths: Sequence[str | Path], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,40 +184,53 @@ def _laid_over(below: Any, above: Any) -> Any:
     return {**below, **{key: _laid_over(below.get(key), value) for key, value in above.items()}}
 
 
-def validated(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with defaults filled in and every factor a list. Raises :class:`StudyError`."""
+def validated(config: Mapping[str, Any]) -> Config:
+    """The config with defaults filled in and names for all. Raises :class:`StudyError`."""
     check_plain(config)
-    config = copy.deepcopy(dict(config))
-    _spelled_out(config)
-    config = yaml_schemas.filled(config, schema())
-    if faults := yaml_schemas.faults(config, schema(), _key):
-        raise StudyError("\n".join(faults))
-    check_plain(config, 10 * MAX_VALUES)  # again: what came as text, such as 1e999, may be a number by now
-    _check_names(config)
-    for name, entry in config["activations"].items():
-        config["activations"][name] = entry = entries.completed(name, entry)
-        entries.check(name, entry, allow_modules=config["allow_modules"])
-    for name, entry in config["datasets"].items():
-        data_entries.check_entry(name, entry)
-    for optimiser, rates in config["learning_rates"].items():
-        if sorted(set(rates)) != rates:
-            raise StudyError(f"learning_rates.{optimiser}: {shown(rates)} must increase strictly")
-    config["cost"]["activation"] = _names(config, "cost", "activation", config["cost"]["activation"])
-    for name, factors in ((name, grid) for name, grids in config["experiments"].items() for grid in grids):
-        for factor in ("activation", "dataset"):
-            factors[factor] = _names(config, f"experiments.{name}", factor, factors[factor])
-        if factors["normalisation"] != ["none"] and factors["initial_bias"] != [0]:
-            raise StudyError(
-                f"experiments.{name}.initial_bias: {shown(factors['initial_bias'])} has no effect under batch "
-                f"normalisation, which subtracts it; normalisation must be none"
-            )
-    return config
+    _check_experiments(config.get("experiments"))
+    found = models.read(Config, dict(config), _key)
+    check_plain(found.model_dump(mode="json"), 10 * MAX_VALUES)  # what came as text, such as 1e30, may be a number now
+    _check_names(found)
+    for name, entry in found.activations.items():
+        entries.check_allowed(name, entry, allow_modules=found.allow_modules)
+    for name, source in found.datasets.items():
+        data_entries.check_class(name, source)
+    cost = found.cost.model_copy(update=_named(found, "cost", found.cost, "activation"))
+    experiments = {
+        name: tuple(_checked(found, f"experiments.{name}", grid) for grid in grids)
+        for name, grids in found.experiments.items()
+    }
+    return found.model_copy(update={"cost": cost, "experiments": experiments})
+
+
+def _checked(config: Config, where: str, grid: Grid) -> Grid:
+    if grid.normalisation != ("none",) and grid.initial_bias != (0,):
+        raise StudyError(
+            f"{where}.initial_bias: {shown(list(grid.initial_bias))} has no effect under batch normalisation, which "
+            "subtracts it; normalisation must be none"
+        )
+    named: Grid = grid.model_copy(update=_named(config, where, grid, "activation", "dataset"))
+    return named
+
+
+def _named(config: Config, where: str, section: Any, *factors: str) -> dict[str, tuple[str, ...]]:
+    """The names that a section chooses, each known to the config; those of all, where it says so."""
+    named = {}
+    for factor in factors:
+        known, chosen = tuple(getattr(config, f"{factor}s")), getattr(section, factor)
+        if "all" in known:
+            raise StudyError(f"{factor}s.all: the name 'all' stands for every {factor}; another name is needed")
+        for name in chosen:
+            if chosen != ("all",) and name not in known:
+                raise StudyError(f"{where}.{factor}: {shown(name)} is not one of the {factor}s: {listed(known)}")
+        named[factor] = known if chosen == ("all",) else chosen
+    return named
 
 
 def family(path: str | Path) -> str:
     """The name of a claims file's family, which is the file's. Raises :class:`StudyError`."""
     name = Path(path).stem
-    if not _NAME.fullmatch(name) or re.search(r"[{}\n]", str(path)):
+    if not re.fullmatch(NAME, name) or re.search(r"[{}\n]", str(path)):
         raise StudyError(
             f"claims: {shown(str(path))} must be a path without braces to a file whose name, before .yaml, is letters, "
             "digits, '_' and '-' only, at most 64"
@@ -134,16 +244,13 @@ def repeats(text: str) -> bool:
     return len(text) >= 20 and _REPEATED.search(text) is not None
 
 
-def _spelled_out(config: dict[str, Any]) -> None:
-    """What is shorter than the schema asks for, and plainly meant; what is nearly that is refused with the remedy."""
-    seeds, experiments = config.get("seeds"), config.get("experiments")
-    if isinstance(seeds, int | float | str) and not isinstance(seeds, bool):
-        config["seeds"] = {"evaluation": seeds}
+def _check_experiments(experiments: Any) -> None:
+    """What is nearly right is refused with the remedy, and more than a study can have before it is looked at."""
     if not isinstance(experiments, dict):
         return
     for name, grids in experiments.items():
         inside = grids if isinstance(grids, list) else [grids]
-        if name in _experiment_schema()["properties"] and not any(isinstance(grid, dict) for grid in inside):
+        if name in Grid.model_fields and not any(isinstance(grid, dict) for grid in inside):
             raise StudyError(
                 f"experiments.{name}: {shown(grids)} is for a factor, and factors stand inside an experiment that has "
                 f"a name, as in experiments: {{core: {{{name}: ...}}}}"
@@ -153,48 +260,37 @@ def _spelled_out(config: dict[str, Any]) -> None:
         raise StudyError(f"experiments: have {grids} sub-grids together; at most {MAX_GRIDS} can be had")
 
 
-def _check_names(config: Mapping[str, Any]) -> None:
+def _check_names(config: Config) -> None:
     """Those that become folders, files and the workflow's wildcards."""
-    if config["study"].lower() == "reference":  # some disks do not tell them apart
+    if config.study.lower() == "reference":  # some disks do not tell them apart
         raise StudyError("study: 'reference' is where reports/ keeps the published run; another name is needed")
-    families = [family(path) for path in config["claims"]]
+    families = [family(path) for path in config.claims]
     for place, name in enumerate(families):
         if name in families[:place]:
             raise StudyError(f"claims: two files are called {shown(name)}: a family needs a name of its own")
-    named = {"study": [config["study"]], "claims": families}
-    for key, names in (named | {key: config[key] for key in ("activations", "datasets", "experiments")}).items():
-        _check_distinct(key, names)
+    check_distinct("study", [config.study])
+    check_distinct("claims", families)
+    for key in ("activations", "datasets", "experiments"):
+        check_distinct(key, getattr(config, key))
 
 
-def _check_distinct(key: str, names: Iterable[str]) -> None:
+def check_distinct(key: str, names: Iterable[str], remedy: str = "another name") -> None:
+    """Names of folders that a disk or Snakemake would take for others. Raises :class:`StudyError`."""
     lowered: dict[str, str] = {}
     for name in names:
         if repeats(name):
             raise StudyError(
-                f"{key}: {shown(name, 70)} ends in the same letters twenty times, which Snakemake takes for a loop of "
+                f"{key}: {shown(name, 220)} ends in the same letters twenty times, which Snakemake takes for a loop of "
                 "rules; another name is needed"
             )
         other = lowered.setdefault(name.lower(), name)
         if other != name:
             raise StudyError(
                 f"{key}: {shown(other)} and {shown(name)} differ in case only, and are one folder on many disks; one "
-                "needs another name"
+                f"needs {remedy}"
             )
 
 
-def _names(config: Mapping[str, Any], where: str, factor: str, chosen: list[str]) -> list[str]:
-    known = list(config[f"{factor}s"])
-    if "all" in known:
-        raise StudyError(f"{factor}s.all: the name 'all' stands for every {factor}; another name is needed")
-    if chosen == ["all"]:
-        return known
-    for name in chosen:
-        if name not in known:
-            raise StudyError(f"{where}.{factor}: {shown(name)} is not one of the {factor}s: {listed(known)}")
-    return chosen
-
-
-def _key(path: list[Any]) -> str:
-    if path[:1] == ["experiments"] and len(path) > 2:
-        path = path[:2] + path[3:]  # which sub-grid: most experiments have one, and the value tells them apart
-    return plain(".".join(map(str, path)) or "config", 200)
+def _key(path: models.Path) -> str:
+    """Which sub-grid is left out: most experiments have one, and the value tells them apart."""
+    return models.dotted(path[:2] + path[3:] if path[:1] == ("experiments",) and len(path) > 2 else path)

@@ -64,7 +64,7 @@ def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
 
 def of_ledger(study: Study, tables: Receipt) -> Receipt:
     """For the two tables of verdicts on tables with this receipt."""
-    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config["claims"]}
+    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config.claims}
     return _on(tables, "ledger") | {"claims": claims}
 
 
@@ -133,7 +133,7 @@ def stale(study: Study) -> dict[str, str]:
             described[name] = _read(described_activation, path, wrong)
     for name in study.datasets():
         path = study.dataset_file(name)
-        fingerprint = entries.fingerprint(study.config["datasets"][name])
+        fingerprint = entries.fingerprint(study.config.datasets[name].model_dump())
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = _read(described_dataset, path, wrong)
     described, manifests = ({n: d for n, d in found.items() if d is not None} for found in (described, manifests))
@@ -224,7 +224,7 @@ def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str,
             params = study.cost_params(SimpleNamespace(activation=name))
             made[study.cost_file(name)] = of_cost(params, descriptions[name])
     for run in study.runs.values():
-        activation, dataset = run.factors["activation"], run.factors["dataset"]
+        activation, dataset = run.factors.activation, run.factors.dataset
         if activation in descriptions and dataset in manifests:
             made[study.run_file(run)] = of_run(run.params, descriptions[activation], manifests[dataset])
     return made

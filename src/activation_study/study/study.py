@@ -15,100 +15,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activation_study.activations import entries
+from activation_study.activations.entries import OwnModule
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
-from activation_study.core.runs import RunId
+from activation_study.core.factors import Data, Factors, Settings
 from activation_study.core.text import plain, shown
 from activation_study.data import entries as data_entries
 from activation_study.study import code
-from activation_study.study.config import factor_defaults, merged, repeats, validated
+from activation_study.study.config import Config, Grid, check_distinct, merged, validated
+from activation_study.study.runs import BASE_MB, Run, plain_sorted
 
 MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
 MAX_NETWORKS = 10_000_000
 MAX_FOLDER = 200
 """Bytes of a folder's name: most disks take 255, and a log's name is longer by its ending."""
-BASE_MB = 800
-"""Of Python with PyTorch: 560 MB were measured."""
-_RUN_KEYS = ("target", "target_reason", "max_train", "max_test")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One condition × one activation: one job, which trains all its replicas (seed × learning rate).
-
-    ``factors`` is the identity, one plain value per factor; ``settings`` is whatever else the outcome depends on.
-    """
-
-    factors: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-    @functools.cached_property
-    def _id(self) -> RunId:
-        return RunId.of(self.factors, factor_defaults())
-
-    @property
-    def condition(self) -> str:
-        return self._id.condition
-
-    @property
-    def id(self) -> str:
-        return str(self._id)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """All that determines the result, as one plain dict with sorted keys."""
-        return _plain({"factors": dict(self.factors), "id": self.id, "settings": dict(self.settings)})
-
-    @property
-    def networks(self) -> int:
-        """How many are trained: tuning seeds × learning rates, and the evaluation seeds."""
-        settings = self.settings
-        return len(settings["learning_rates"]) * settings["tuning_seeds"] + settings["evaluation_seeds"]
-
-    @property
-    def replica_steps(self) -> float:
-        """Training steps over all replicas, pruning counted in."""
-        settings, steps = self.settings, self.factors["steps"]
-        rates, seeds = len(settings["learning_rates"]), settings["tuning_seeds"]
-        kept = min(rates, settings["pruning"]["keep"])
-        part = settings["pruning"]["after"] if kept < rates else 1.0
-        tuning = seeds * (rates * part + kept * (1 - part))
-        return steps * (tuning + settings["evaluation_seeds"])
-
-    @property
-    def cost(self) -> float:
-        """Relative cost: floating-point operations of a typical input (256 features) plus an overhead per layer."""
-        width, depth = self.factors["width"], self.factors["depth"]
-        per_sample = 6 * width * (width * depth + 256) + 4_000 * depth
-        return self.replica_steps * self.factors["batch_size"] * per_sample
-
-    def mem_mb(self, samples: int, features: int, *, own_test: bool = False) -> int:
-        """Memory that the job needs at most, in MB: PyTorch, the data, one chunk and its float64 probe.
-
-        Args:
-            samples, features: the dataset's.
-            own_test: whether it has test samples of its own; without, every replicate has another split.
-        """
-        f, s = self.factors, self.settings
-        chunk = max(s["replicas_per_chunk"].values()) if s["device"] == "cuda" else s["replicas_per_chunk"]["cpu"]
-        parameters = f["width"] * (f["width"] * f["depth"] + features)
-        activations = f["depth"] * f["width"] * (5 * f["batch_size"] + 6 * s["probe_samples"])
-        validation = 4 * f["width"] * s["max_validation"]
-        replicas = max(len(s["learning_rates"]) * s["tuning_seeds"], s["evaluation_seeds"])
-        networks = chunk * (activations + validation + 5 * parameters) + 3 * replicas * parameters
-        splits = 1 if own_test and f["train_size"] is None else s["tuning_seeds"] + s["evaluation_seeds"]
-        caps = s["dataset"].get("max_train"), s["dataset"].get("max_test"), s["max_validation"]
-        split = samples if None in caps else min(samples, sum(caps))
-        data = features * (2 * samples + splits * split)
-        return BASE_MB + math.ceil(4 * (networks + data) / 1e6)
 
 
 @dataclass(frozen=True)
 class Study:
     """The validated config. Build it with :meth:`from_config`."""
 
-    config: Mapping[str, Any]
+    config: Config
     runs: Mapping[str, Run]
     membership: tuple[tuple[str, str], ...] = field(repr=False)
 
@@ -119,23 +46,23 @@ class Study:
         Raises:
             StudyError: one line per fault that names the key, the value and what would be right.
         """
-        config = validated(config)
-        _check_count(config["experiments"])
+        checked = validated(config)
+        _check_count(checked.experiments)
         runs: dict[str, Run] = {}
         membership: dict[tuple[str, str], None] = {}
-        settings = _settings(config)
-        for experiment, grids in config["experiments"].items():
+        settings = _settings(checked)
+        for experiment, grids in checked.experiments.items():
             for grid in grids:
                 for factors in _expand(grid):
-                    run = Run(factors, settings(factors, grid["measure"]))
+                    run = Run(factors, settings(factors, grid.measure))
                     name = run.id
                     known = runs.setdefault(name, run)
                     if known.settings is not run.settings:
-                        both = {*known.settings["measure"], *run.settings["measure"]}
+                        both = {*known.settings.measure, *run.settings.measure}
                         runs[name] = Run(factors, settings(factors, both))
                     membership[experiment, name] = None
         _check_runs(runs)
-        return cls(config, runs, tuple(membership))
+        return cls(checked, runs, tuple(membership))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Study:
@@ -144,7 +71,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        return self.config["study"]
+        return self.config.study
 
     @property
     def results(self) -> str:
@@ -157,22 +84,22 @@ class Study:
     @property
     def digest(self) -> str:
         """SHA-256 of the validated config."""
-        return hashlib.sha256(json.dumps(_plain(self.config), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plain_sorted(self.config.model_dump()), sort_keys=True).encode()).hexdigest()
 
     @property
     def gpus(self) -> int:
         """How many GPUs a training job asks the scheduler for."""
-        return 0 if self.config["device"] == "cpu" else 1
+        return 0 if self.config.device == "cpu" else 1
 
     def datasets(self) -> list[str]:
         """The datasets that some run needs, in the config's order."""
-        used = {run.factors["dataset"] for run in self.runs.values()}
-        return [name for name in self.config["datasets"] if name in used]
+        used = {run.factors.dataset for run in self.runs.values()}
+        return [name for name in self.config.datasets if name in used]
 
     def activations(self) -> list[str]:
         """The activations that some run needs, in the config's order."""
-        used = {run.factors["activation"] for run in self.runs.values()}
-        return [name for name in self.config["activations"] if name in used]
+        used = {run.factors.activation for run in self.runs.values()}
+        return [name for name in self.config.activations if name in used]
 
     def run(self, wildcards: Any) -> Run:
         """The run of a Snakemake job, from its wildcards."""
@@ -191,48 +118,48 @@ class Study:
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.
-        entry = self.config["datasets"][wildcards.dataset]
-        source = {k: v for k, v in entry.items() if k not in _RUN_KEYS}
-        return _plain({"name": wildcards.dataset, "entry": source})
+        runs_own = {"target", "target_reason", "max_train", "max_test"}
+        source = self.config.datasets[wildcards.dataset].model_dump(exclude=runs_own)
+        return plain_sorted({"name": wildcards.dataset, "entry": source})
 
     def dataset_fingerprint(self, wildcards: Any) -> str:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
-        return data_entries.fingerprint(self.config["datasets"][wildcards.dataset])
+        return data_entries.fingerprint(self.config.datasets[wildcards.dataset].model_dump())
 
     def dataset_mem_mb(self, wildcards: Any) -> int:
         """Memory that preparing the dataset needs at most, in MB, by what its files declare."""
-        return data_entries.mem_mb(self.config["datasets"][wildcards.dataset])
+        return data_entries.mem_mb(self.config.datasets[wildcards.dataset].model_dump())
 
     def activation_params(self, wildcards: Any) -> dict[str, Any]:
         name = wildcards.activation
-        entry, allowed = self.config["activations"][name], self.config["allow_modules"]
-        return _plain({"name": name, "entry": entry, "allow_modules": allowed, "widths": self.widths(name)})
+        entry, allowed = self.config.activations[name].model_dump(), self.config.allow_modules
+        return plain_sorted({"name": name, "entry": entry, "allow_modules": allowed, "widths": self.widths(name)})
 
     def widths(self, activation: str) -> list[int]:
         """The numbers of units of the layers that it is used in; none where they make no difference to it."""
-        if not entries.widths_matter(self.config["activations"][activation]):
+        if not self.config.activations[activation].widths_matter:
             return []
-        trained = {run.factors["width"] for run in self.runs.values() if run.factors["activation"] == activation}
-        return sorted(trained | set(self.config["cost"]["widths"] if activation in self.costed() else []))
+        trained = {run.factors.width for run in self.runs.values() if run.factors.activation == activation}
+        return sorted(trained | set(self.config.cost.widths if activation in self.costed() else []))
 
     def costed(self) -> list[str]:
         """The activations whose cost is measured."""
-        cost = self.config["cost"]
-        return [name for name in self.activations() if cost["measure"] and name in cost["activation"]]
+        cost = self.config.cost
+        return [name for name in self.activations() if cost.measure and name in cost.activation]
 
     def cost_params(self, wildcards: Any) -> dict[str, Any]:
-        settings = {key: value for key, value in self.config["cost"].items() if key not in ("measure", "activation")}
-        return _plain(self.activation_params(wildcards) | {"settings": settings})
+        settings = self.config.cost.model_dump(exclude={"measure", "activation"})
+        return plain_sorted(self.activation_params(wildcards) | {"settings": settings})
 
     def cost_mem_mb(self) -> int:
         """Memory that such a job needs at most, in MB: PyTorch, and two networks of every width."""
-        cost = self.config["cost"]
-        parameters = sum(width * (width * cost["depth"] + 10) for width in cost["widths"])
-        activations = sum(cost["widths"]) * cost["batch_size"] * cost["depth"]
+        cost = self.config.cost
+        parameters = sum(width * (width * cost.depth + 10) for width in cost.widths)
+        activations = sum(cost.widths) * cost.batch_size * cost.depth
         return BASE_MB + math.ceil(4 * 2 * (5 * parameters + 4 * activations) / 1e6)
 
     def report_params(self, wildcards: Any) -> dict[str, Any]:
-        return _plain({"study": self.name, "config": self.digest})
+        return plain_sorted({"study": self.name, "config": self.digest})
 
     def report_assets(self) -> list[str]:
         """The templates, styles and scripts of the report."""
@@ -242,8 +169,8 @@ class Study:
 
     def activation_sources(self, wildcards: Any) -> list[str]:
         """The files of one's own activation, so that editing one reruns what depends on it."""
-        module = self.config["activations"][wildcards.activation].get("module")
-        return [code.relative(file) for file in _own_files(module)] if module else []
+        entry = self.config.activations[wildcards.activation]
+        return [code.relative(file) for file in _own_files(entry.target)] if isinstance(entry, OwnModule) else []
 
     def activation_file(self, name: str) -> str:
         return f"{self.results}/activations/{name}.json"
@@ -268,44 +195,43 @@ def _own_files(module: str) -> list[Path]:
     return own_modules.files({"module": module})
 
 
-def _expand(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _expand(grid: Grid) -> Iterator[Factors]:
     """The factors of every run of a sub-grid."""
-    names = sorted(factor_defaults())
-    for values in itertools.product(*(grid[name] for name in names)):
-        yield dict(zip(names, values, strict=True))
+    names = sorted(Factors.model_fields)
+    for values in itertools.product(*(getattr(grid, name) for name in names)):
+        yield Factors.model_construct(**dict(zip(names, values, strict=True)))
 
 
-def _settings(config: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Collection[str]], dict[str, Any]]:
+def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
     """The settings of a run with these factors that measures this; equal ones are one object, as runs are many."""
-    decisive = ("activation", "dataset", "optimiser", "rates", "evaluation_seeds", "tuning_seeds")
-    made: dict[tuple[Any, ...], dict[str, Any]] = {}
+    made: dict[tuple[Any, ...], Settings] = {}
 
-    def settings(run: Mapping[str, Any], measure: Collection[str]) -> dict[str, Any]:
+    def settings(run: Factors, measure: Collection[str]) -> Settings:
         measured = tuple(sorted(measure))
-        key = (*(run[name] for name in decisive), measured)
-        if key not in made:
-            rates = config["learning_rates"][run["optimiser"]]
-            entry = config["datasets"][run["dataset"]]
-            made[key] = {
-                "activation": config["activations"][run["activation"]],
-                "allow_modules": config["allow_modules"],
-                "dataset": {k: entry[k] for k in ("source", "max_train", "max_test", "target")},
-                "device": config["device"],
-                "evaluation_seeds": run["evaluation_seeds"] or config["seeds"]["evaluation"],
-                "measure": list(measured),
-                "learning_rates": rates if run["rates"] == "all" else rates[1::2] or rates,
-                "tuning_seeds": run["tuning_seeds"] or config["seeds"]["tuning"],
-                **config["training"],
-            }
-        return made[key]
+        decisive = run.activation, run.dataset, run.optimiser, run.rates, run.evaluation_seeds, run.tuning_seeds
+        if (*decisive, measured) not in made:
+            rates = getattr(config.learning_rates, run.optimiser)
+            entry = config.datasets[run.dataset]
+            made[*decisive, measured] = Settings(
+                **dict(config.training),
+                activation=config.activations[run.activation].model_dump(),
+                allow_modules=config.allow_modules,
+                dataset=Data(**{name: getattr(entry, name) for name in Data.model_fields}),
+                device=config.device,
+                evaluation_seeds=run.evaluation_seeds or config.seeds.evaluation,
+                measure=measured,
+                learning_rates=rates if run.rates == "all" else rates[1::2] or rates,
+                tuning_seeds=run.tuning_seeds or config.seeds.tuning,
+            )
+        return made[*decisive, measured]
 
     return settings
 
 
-def _check_count(experiments: Mapping[str, Any]) -> None:
+def _check_count(experiments: Mapping[str, tuple[Grid, ...]]) -> None:
     """Before any run is made: a few lists of numbers have a product without end."""
     asked = {
-        name: sum(math.prod(len(grid[factor]) for factor in factor_defaults()) for grid in grids)
+        name: sum(math.prod(len(getattr(grid, factor)) for factor in Factors.model_fields) for grid in grids)
         for name, grids in experiments.items()
     }
     if sum(asked.values()) > MAX_RUNS:
@@ -324,27 +250,11 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
             f"seeds: {len(runs)} runs would train {networks} networks; at most {MAX_NETWORKS} can be had: fewer seeds, "
             "learning rates or runs are needed"
         )
-    lowered: dict[str, str] = {}
-    for condition in {run.condition for run in runs.values()}:
+    conditions = {run.condition: None for run in runs.values()}
+    for condition in conditions:
         if len(condition) > MAX_FOLDER:
             raise StudyError(
                 f"experiments: the folder of a run would be called {shown(condition)}, {len(condition)} bytes; at most "
                 f"{MAX_FOLDER} can be had: fewer factors that differ from their defaults, or shorter names, are needed"
             )
-        if repeats(condition):
-            raise StudyError(
-                f"experiments: the folder of a run would be called {shown(condition, 220)}, which ends in the same "
-                "letters twenty times, and Snakemake takes that for a loop of rules; another name is needed"
-            )
-        other = lowered.setdefault(condition.lower(), condition)
-        if other != condition:
-            raise StudyError(
-                f"experiments: the folders of two runs, {shown(other)} and {shown(condition)}, differ in case only, "
-                "and are one folder on many disks; one needs another seed_stream"
-            )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    check_distinct("experiments: the folders of two runs", conditions, "another seed_stream")

@@ -6,13 +6,15 @@ The data dictionary is printed from it; what reads, writes and validates tables 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from activation_study.core.factors import NAME, Factors
+from activation_study.quantities.base import layer_metrics, measured
 
 SCHEMA_VERSION = 2
 
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-"""The config's pattern of a name: of a study, an activation, a dataset, an experiment, a claims file."""
 _CLAIM = r"[A-Za-z][A-Za-z0-9_-]{0,31}"
 
 
@@ -49,31 +51,16 @@ REPLICA = {
     "learning_rate": Column("float", "learning rate", low=0),
 }
 
-FACTORS = {
-    "activation": _name("activation, by its name in the config"),
-    "dataset": _name("dataset, by its name in the config"),
-    "depth": Column("int", "hidden layers", low=1, high=1_000),
-    "width": Column("int", "units per hidden layer", low=1, high=65_536),
-    "steps": Column("int", "training steps asked for", low=1, high=10_000_000),
-    "batch_size": Column("int", "samples per step", low=1, high=65_536),
-    "optimiser": _one_of("momentum (SGD, 0.9), sgd or adam", "momentum", "sgd", "adam"),
-    "initialisation": _one_of("gain, torch_default or edge_of_chaos", "gain", "torch_default", "edge_of_chaos"),
-    "normalisation": _one_of(
-        "none, batch or noisy_batch; h and dL/dh are then after it, the input of phi", "none", "batch", "noisy_batch"
-    ),
-    "input_transform": _one_of(
-        "standardised, gaussianised or heavy_tailed", "standardised", "gaussianised", "heavy_tailed"
-    ),
-    "input_shift": Column("float", "added to the standardised inputs"),
-    "initial_bias": Column("float", "initial bias of the hidden layers, in pre-activation standard deviations"),
-    "train_size": Column("int", "training samples asked for; missing means all", nullable=True, low=1),
-    "centred": Column("bool", "whether the activation's mean under N(0,1) is subtracted"),
-    "seed_stream": _name("names a family of seeds"),
-    "rates": _one_of("all or coarse: how much of the learning-rate grid was tried", "all", "coarse"),
-    "select": _one_of("accuracy or speed: what the learning rate was selected for", "accuracy", "speed"),
-    "evaluation_seeds": Column("int", "evaluation seeds asked for; missing means the study's", nullable=True, low=1),
-    "tuning_seeds": Column("int", "tuning seeds asked for; missing means the study's", nullable=True, low=1),
-}
+
+def _of_factor(spec: Mapping[str, Any]) -> Column:
+    """The column of a factor, by the JSON schema of its field."""
+    known = next(part for part in spec.get("anyOf", [spec]) if part["type"] != "null")
+    kind = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}[known["type"]]
+    pattern = "|".join(known["enum"]) if "enum" in known else known.get("pattern", "").strip("^$") or None
+    return Column(kind, spec["description"], "anyOf" in spec, known.get("minimum"), known.get("maximum"), pattern)
+
+
+FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()["properties"].items()}
 
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)
@@ -81,42 +68,8 @@ RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Z
 REPLICA["run"] = REPLICA["run"]._replace(pattern=RUN.pattern)
 
 LAYER_METRICS = {
-    "preactivation_mean": Column("float", "mean pre-activation h over samples and units", nullable=True),
-    "preactivation_sd": Column("float", "standard deviation of h over samples and units", nullable=True, low=0),
-    "preactivation_q05": Column("float", "5% quantile of h (first 32 samples)", nullable=True),
-    "preactivation_q50": Column("float", "median of h (first 32 samples)", nullable=True),
-    "preactivation_q95": Column("float", "95% quantile of h (first 32 samples)", nullable=True),
-    "mean": Column("float", "mean activation over samples and units", nullable=True),
-    "sd": Column("float", "standard deviation of the activations over samples and units", nullable=True, low=0),
-    "excess_kurtosis": Column("float", "of the activations over samples and units; missing if constant", nullable=True),
-    "centredness": Column(
-        "float", "median over units of |mean activation| over the layer's sd; 0 is centred", nullable=True
-    ),
-    "zero_fraction": _fraction("activations that are exactly zero", nullable=True),
-    "saturated_low": _fraction("elements with |slope| < 0.1 of the largest, where h < 0", nullable=True),
-    "saturated_high": _fraction("elements with |slope| < 0.1 of the largest, where h >= 0", nullable=True),
-    "dead": _fraction("units whose slope is exactly zero on every sample", nullable=True),
-    "unusable_001": _fraction("units whose largest |slope| is below 0.001 of the activation's largest", nullable=True),
-    "unusable_01": _fraction("units whose largest |slope| is below 0.01 of the activation's largest", nullable=True),
-    "born_dead": _fraction("units that were dead at step 0", nullable=True),
-    "died": _fraction("units that died since the probe before", nullable=True),
-    "revived": _fraction("units that came back to life since the probe before", nullable=True),
-    "dormant_0": _fraction("units whose mean |activation| is 0", nullable=True),
-    "dormant_025": _fraction("units whose mean |activation| is at most 0.025 of the layer's", nullable=True),
-    "dormant_1": _fraction("units whose mean |activation| is at most 0.1 of the layer's", nullable=True),
-    "effective_rank": Column(
-        "float", "exp of the entropy of the centred activations' singular values", nullable=True, low=0
-    ),
-    "correlation": Column("float", "mean |correlation| of two units that vary", nullable=True, low=0),
-    "gradient_norm_log10": Column(
-        "float", "log10 of the root mean square over samples of ||dL/dh||; missing if 0", nullable=True
-    ),
-    "gradient_zero": Column("bool", "whether that norm is exactly 0", nullable=True),
-    "weight_gradient_norm_log10": Column(
-        "float", "log10 of ||dL/dW|| of the probe samples; missing if 0", nullable=True
-    ),
-    "weight_norm_log10": Column("float", "log10 of ||W||", nullable=True),
-    "sign_agreement": _fraction("mean over neurons of |sum of signs| / count of the non-zero dL/dW", nullable=True),
+    name: Column(metric.type, metric.meaning, nullable=True, low=metric.low, high=metric.high)
+    for name, metric in layer_metrics().items()
 }
 
 TESTS = ("difference", "equivalence", "trend", "threshold", "exact", "exploratory", "policy")
@@ -192,12 +145,7 @@ TABLES: dict[str, dict[str, Column]] = {
         **REPLICA,
         "measurement": Column(
             "str",
-            "noise_accuracy: with noise of standard deviation dose on the validation inputs; noise_gain: relative "
-            "variance of that noise in a layer over that in the inputs; selectivity: class selectivity, mean over "
-            "units; covariate_shift: change of a layer's gradient by the step of the layers below, relative; "
-            "sign_agreement: as in layers, for a batch of dose samples, per neuron, and for a whole layer "
-            "(sign_agreement_layer); saturation: elements with |slope| < 0.1 of the largest; step_cosine: mean "
-            "cosine of successive updates; tortuosity: length of the path over its end-to-end distance",
+            "; ".join(f"{given.name}: {given.meaning}" for _, given in measured()),
             pattern="[a-z_]{1,40}",
         ),
         "step": Column("int", "steps trained when measured", low=0),

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import Factors
 from activation_study.core.files import MADE_BY, replacing
 from activation_study.core.text import one_line, plain
-from activation_study.tables.columns import SCHEMA_VERSION, TABLES
+from activation_study.tables.columns import REPLICA, SCHEMA_VERSION, TABLES
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""
@@ -108,7 +109,7 @@ def read(name: str, path: str | Path) -> pa.Table:
     """
     schema = _schema(name)
     with _readable(path):
-        table = _read(path)
+        table = _with_newer_factors(name, _read(path))
     noted = schema.with_metadata({**schema.metadata, ROWS: str(table.num_rows)})
     metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != MADE_BY.encode()}
     table = table.replace_schema_metadata(metadata)
@@ -117,6 +118,17 @@ def read(name: str, path: str | Path) -> pa.Table:
             f"{plain(path)} is damaged, or no {name} table of schema version {SCHEMA_VERSION}; delete it and run the "
             "study again"
         )
+    return table
+
+
+def _with_newer_factors(name: str, table: pa.Table) -> pa.Table:
+    """With the factors that came after it was written: each then had the value that is its default now."""
+    if name != "runs":
+        return table
+    for place, (factor, default) in enumerate(Factors.defaults().items(), len(REPLICA)):
+        if factor not in table.column_names and default is not ...:
+            field = _schema(name).field(factor)
+            table = table.add_column(place, field, [pa.array([default] * len(table), field.type)])
     return table
 
 

@@ -14,18 +14,18 @@ import torch
 
 from activation_study.core.errors import lacks_memory
 from activation_study.core.files import replacing
-from activation_study.training.group import Chunk
+from activation_study.training.group import ReplicaGroup
 
 INTERVAL = 30.0  # seconds between two writes
 DIGEST = 32  # bytes of SHA-256, before all others
 
 
 class UnusableError(Exception):
-    """A state that its chunk cannot go on from; the chunk may be half restored, so the run has to start again."""
+    """A state that its group cannot go on from; the group may be half restored, so the run has to start again."""
 
 
 class Checkpoint:
-    """The states of a run's chunks, by name.
+    """The states of a run's groups, by name.
 
     Args:
         path: the file; None keeps nothing, nor does a folder of that name.
@@ -33,7 +33,7 @@ class Checkpoint:
             anything else that is no whole checkpoint.
 
     Attributes:
-        used: whether a chunk took on a state from the file: what fails afterwards may be that state's fault, and the
+        used: whether a group took on a state from the file: what fails afterwards may be that state's fault, and the
             run has to start again.
 
     Raises:
@@ -49,17 +49,17 @@ class Checkpoint:
         if self.path is not None:
             self._states = _states(self.path, self.identity, device)
 
-    def restore(self, name: str, chunk: Chunk) -> None:
-        """Bring the chunk to its state in the file, if that has one.
+    def restore(self, name: str, group: ReplicaGroup) -> None:
+        """Bring the group to its state in the file, if that has one.
 
         Raises:
-            UnusableError: it has one that is no state of this chunk.
+            UnusableError: it has one that is no state of this group.
         """
         if name not in self._states:
             return
         self.used = True
         try:
-            chunk.restore(self._states[name])
+            group.restore(self._states[name])
         except Exception as error:
             if lacks_memory(error):
                 raise
@@ -69,11 +69,11 @@ class Checkpoint:
         """Go on as if there had been no file."""
         self.used, self._states = False, {}
 
-    def keep(self, name: str, chunk: Chunk) -> None:
-        """Note the chunk's state; write the file if the last write is long enough ago."""
+    def keep(self, name: str, group: ReplicaGroup) -> None:
+        """Note the group's state; write the file if the last write is long enough ago."""
         if self.path is None:
             return
-        self._states[name] = chunk.state()
+        self._states[name] = group.state()
         if time.monotonic() - self._written >= INTERVAL:
             content = io.BytesIO()
             torch.save({"identity": self.identity, "states": self._states}, content)

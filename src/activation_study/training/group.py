@@ -1,81 +1,38 @@
-"""A chunk of replicas, trained together as one batched network, with the record of what happened to each."""
+"""A group of replicas, trained together as one batched network, with the record of what happened to each."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from activation_study.core.factors import Factors
 from activation_study.data.split import Split
-from activation_study.networks.mlp import StackedMLP
-from activation_study.quantities import measuring
-from activation_study.quantities.measurements import Path
+from activation_study.networks.base import Network
+from activation_study.quantities.base import Moment, Recorder, measurements
 from activation_study.quantities.probe import Probe
 from activation_study.training.batches import TrainingPool
 from activation_study.training.optimisers import Optimiser
+from activation_study.training.records import Clock, Plan, Record
 
 KEPT = ("curve", "layers", "measurements", "status", "diverged_step")  # of a record, in a checkpoint
 
 
-@dataclass(frozen=True)
-class Replica:
-    """One network of a run: a seed and a learning rate, and what the seed decides."""
+class Stateful(Protocol):
+    """A part with a memory: ``state`` is stacked [R, ...], and ``load`` copies that of another one into it."""
 
-    role: str
-    replicate: int
-    learning_rate: float
-    seed: int
-    split: Split = field(repr=False)
+    @property
+    def state(self) -> list[Tensor]: ...
+
+    def load(self, state: Sequence[Tensor]) -> None: ...
 
 
-@dataclass
-class Record:
-    """What one replica did. ``curve`` has (step, train loss, validation loss, validation accuracy) per evaluation.
-
-    ``measurements`` has (measurement, step, layer, dose, value).
-    """
-
-    replica: Replica
-    curve: list[tuple[int, float, float, float]] = field(default_factory=list)
-    layers: dict[int, dict[str, list[float]]] = field(default_factory=dict)
-    status: str = "finished"
-    diverged_step: int | None = None
-    scores: dict[str, float] = field(default_factory=dict)
-    measurements: list[tuple[str, int, int, float | None, float | None]] = field(default_factory=list)
-
-
-class Clock:
-    """Seconds by phase; a phase inside another one is not counted twice."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.replica_steps: dict[str, int] = {}
-
-    def charge(self, phase: str, since: float, replica_steps: int = 0) -> float:
-        """Add the time since ``since`` to the phase; returns the time now."""
-        now = time.perf_counter()
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - since
-        self.replica_steps[phase] = self.replica_steps.get(phase, 0) + replica_steps
-        return now
-
-
-@dataclass
-class Plan:
-    """When to look: evaluation and probe steps, all replicas of a run alike."""
-
-    evaluations: Sequence[int]
-    probes: frozenset[int]
-    probe_samples: int
-    measure: frozenset[str] = frozenset()
-
-
-class Chunk:
+class ReplicaGroup:
     """R replicas in training. ``train`` may be called again to go on from where it stopped.
 
     Args:
@@ -85,9 +42,9 @@ class Chunk:
 
     def __init__(
         self,
-        network: StackedMLP,
+        network: Network,
         records: list[Record],
-        factors: Mapping[str, Any],
+        factors: Factors,
         plan: Plan,
         clock: Clock,
         step: int = 0,
@@ -95,13 +52,16 @@ class Chunk:
         self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
         self.members = list(records)  # with those that diverge, which ``records`` loses
         self.rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
-        self.optimiser = Optimiser(factors["optimiser"], network.parameters, self.rates)
+        self.optimiser = Optimiser(factors.optimiser, network.parameters, self.rates)
         self.step = step
-        batch = int(factors["batch_size"])
+        batch = factors.batch_size
         self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
         self._validation = self._samples("validation")
         self._probe: Probe | None = None
-        self._path = Path(network.parameters) if "path" in plan.measure else None
+        self._measurements = [m for name, m in measurements().items() if name in plan.measure]
+        self._recorders: dict[str, Recorder] = {
+            m.name: m.follow(network.parameters) for m in self._measurements if m.follow is not None
+        }
 
     @property
     def _splits(self) -> list[Split]:
@@ -117,7 +77,7 @@ class Chunk:
         pairs = [moved[id(split)] for split in self._splits]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
-    def train(self, until: int, on_evaluation: Callable[[Chunk], None] = lambda chunk: None) -> None:
+    def train(self, until: int, on_evaluation: Callable[[ReplicaGroup], None] = lambda group: None) -> None:
         """Train to step ``until``, looking at the plan's steps. A replica that diverges is recorded and dropped."""
         if self.step == 0 and self.records and not self.records[0].curve:
             self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
@@ -143,8 +103,8 @@ class Chunk:
             network.draw(self.step + offset)
             optimiser.begin_step()
             total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
-            if self._path is not None:
-                self._path.step(network.parameters)
+            for recorder in self._recorders.values():
+                recorder.step(network.parameters)
         return total / steps
 
     def _look(self, train_loss: Tensor) -> None:
@@ -161,8 +121,9 @@ class Chunk:
             record.curve.append((self.step, *row))
         since = self.clock.charge(phase, since)
         if self.plan.measure:
-            probe, inputs = self._probe if self.step in self.plan.probes else None, self._validation[0]
-            self._note(measuring.while_training(self.plan.measure, self.network, self.rates, inputs, probe))
+            self._take("evaluation")
+            if phase == "probe":
+                self._take("probe")
             self.clock.charge("measurement", since)
         alive = torch.isfinite(loss).tolist()
         if not all(alive):
@@ -182,11 +143,14 @@ class Chunk:
             record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
         return loss, accuracy
 
-    def _note(self, taken: Iterable[measuring.Taken]) -> None:
-        for name, layer, dose, values in taken:
-            for record, value in zip(self.records, values.tolist(), strict=True):
-                known = value if math.isfinite(value) else None
-                record.measurements.append((name, self.step, layer, dose, known))
+    def _take(self, when: str) -> None:
+        for measurement in (m for m in self._measurements if m.when == when):
+            recorder = self._recorders.get(measurement.name)
+            moment = Moment(self.network, self.rates, *self._validation, self._probe, recorder)
+            for name, layer, dose, values in measurement.take(moment):
+                for record, value in zip(self.records, values.tolist(), strict=True):
+                    known = value if math.isfinite(value) else None
+                    record.measurements.append((name, self.step, layer, dose, known))
 
     def _new_probe(self) -> Probe:
         inputs, labels = self._samples("train", self.plan.probe_samples)
@@ -207,28 +171,27 @@ class Chunk:
             self.records = []
             return
         rest = joined([(self, kept)])
-        probe = self._probe.taken(kept, rest.network) if self._probe else None
-        path = self._path.taken(kept) if self._path else None
         self.network, self.records, self.rates = rest.network, rest.records, rest.rates
         self.optimiser, self.pool = rest.optimiser, rest.pool
-        self._validation, self._probe, self._path = rest._validation, probe, path
+        self._validation, self._probe, self._recorders = rest._validation, rest._probe, rest._recorders
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """All that has a memory of its replicas."""
+        probe = {} if self._probe is None else {"probe": self._probe}
+        return {"network": self.network, "optimiser": self.optimiser, **self._recorders, **probe}
 
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs, as tensors and plain values."""
-        probe = [self._probe.born_dead, self._probe.dead_before] if self._probe else []
         return {
             "step": self.step,
             "alive": [i for i, member in enumerate(self.members) if any(member is record for record in self.records)],
-            "network": self.network.parameters + self.network.buffers,
-            "optimiser": [state for states in self.optimiser.states for state in states],
-            "optimiser_step": self.optimiser.step,
-            "probe": probe,
-            "path": self._path.state() if self._path else [],
+            "parts": {name: part.state for name, part in self.parts.items()},
             "records": [{name: copy.copy(getattr(r, name)) for name in KEPT} for r in self.members],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``, that of a chunk of the same replicas, as if nothing had happened in between.
+        """Go on from ``state``, that of a group of the same replicas, as if nothing had happened in between.
 
         Raises:
             Exception: it is no such state; of its steps and records nothing has been taken on then.
@@ -243,19 +206,23 @@ class Chunk:
         self.step = state["step"]
         if not self.records:
             return
-        self.network.load(state["network"])
-        self.optimiser.load(state["optimiser"], state["optimiser_step"])
-        if state["path"]:
-            self._path.load(state["path"])
-        if state["probe"]:
+        self._take_on(state["parts"])
+
+    def _take_on(self, parts: Mapping[str, Sequence[Tensor]]) -> None:
+        """The state of each of the ``parts`` of a group of as many replicas at this step."""
+        if "probe" in parts:
             self._probe = self._new_probe()
-            self._probe.born_dead, self._probe.dead_before = (mask.to(self.network.device) for mask in state["probe"])
+        for name, part in self.parts.items():
+            _need([t.shape for t in parts[name]] == [t.shape for t in part.state], name)
+            part.load(parts[name])
+        self.optimiser.step = self.step
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Whether a chunk of these replicas and this plan can have been at that step with those records."""
+        """Whether a group of these replicas and this plan can have been at that step with those records."""
         steps, step, alive = sorted({0, *self.plan.evaluations}), state["step"], state["alive"]
         _need(type(step) is int and step in steps, "step")
-        _need(type(state["optimiser_step"]) is int and state["optimiser_step"] == step, "optimiser_step")
+        looked = any(probe <= step for probe in self.plan.probes)
+        _need({*state["parts"]} == {*self.parts, *(["probe"] if looked else [])}, "parts")
         _need(all(type(i) is int for i in alive), "alive")
         _need(alive == [i for i in range(len(self.members)) if i in alive], "alive")
         for i, (_, values) in enumerate(zip(self.members, state["records"], strict=True)):
@@ -286,8 +253,7 @@ class Chunk:
                 record.scores |= {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
         since = self.clock.charge("validation", since)
         if self.plan.measure:
-            inputs, labels = self._validation
-            self._note(measuring.at_the_end(self.plan.measure, self.network, inputs, labels, self._path))
+            self._take("end")
             self.clock.charge("measurement", since)
 
 
@@ -307,23 +273,18 @@ def _of_types(rows: Any, types: str) -> bool:
     )
 
 
-def joined(parts: Sequence[tuple[Chunk, Sequence[int]]]) -> Chunk:
-    """One chunk of the chosen replicas of some chunks that stand at the same step, each with its whole state."""
+def joined(parts: Sequence[tuple[ReplicaGroup, Sequence[int]]]) -> ReplicaGroup:
+    """One group of the chosen replicas of some groups that stand at the same step, each with its whole state."""
     first = parts[0][0]
-    records = [chunk.records[i] for chunk, chosen in parts for i in chosen]
+    records = [group.records[i] for group, chosen in parts for i in chosen]
     network = first.network.like([record.replica.seed for record in records])
-    network.load(_taken(parts, lambda chunk: chunk.network.parameters + chunk.network.buffers))
-    joint = Chunk(network, records, first.factors, first.plan, first.clock, step=first.step)
-    states = _taken(parts, lambda chunk: [state for states in chunk.optimiser.states for state in states])
-    joint.optimiser.load(states, first.optimiser.step)
+    joint = ReplicaGroup(network, records, first.factors, first.plan, first.clock, step=first.step)
+    rows = {name: _rows([(group.parts[name].state, chosen) for group, chosen in parts]) for name in first.parts}
+    joint._take_on(rows)
     return joint
 
 
-def _taken(parts: Sequence[tuple[Chunk, Sequence[int]]], tensors: Callable[[Chunk], list[Tensor]]) -> list[Tensor]:
-    """The chosen replicas' rows of each stacked tensor."""
-    rows = [
-        [tensor[torch.tensor(list(chosen), device=tensor.device)] for tensor in tensors(chunk)]
-        for chunk, chosen in parts
-        if chosen
-    ]
+def _rows(parts: Sequence[tuple[list[Tensor], Sequence[int]]]) -> list[Tensor]:
+    """The chosen replicas' rows of each stacked tensor, one part after the other."""
+    rows = [[t[torch.tensor(list(chosen), device=t.device)] for t in tensors] for tensors, chosen in parts if chosen]
     return [torch.cat(same) for same in zip(*rows, strict=True)]

@@ -7,7 +7,7 @@ over all parameters follows the backward one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -43,10 +43,14 @@ class Optimiser:
             for parameter, states in zip(self.parameters, self.states, strict=True)
         ]
 
-    def load(self, states: Iterable[Tensor], step: int) -> None:
-        """Copy the state of another optimiser: its ``states``, flattened, and its ``step``."""
-        self.step = step
-        for mine, theirs in zip((state for states in self.states for state in states), states, strict=True):
+    @property
+    def state(self) -> list[Tensor]:
+        """What it remembers but for the ``step``: all its stacked tensors."""
+        return [state for states in self.states for state in states]
+
+    def load(self, state: Sequence[Tensor]) -> None:
+        """Copy the ``state`` of another optimiser of this kind."""
+        for mine, theirs in zip(self.state, state, strict=True):
             mine.copy_(theirs)
 
     def begin_step(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activation_study.quantities.probe import SAMPLES
-from activation_study.tables.columns import LAYER_METRICS
-from activation_study.training.group import Clock, Record
+from activation_study.core.factors import Factors, Settings
+from activation_study.quantities.base import SAMPLES
+from activation_study.training.records import Clock, Record
 from activation_study.training.selection import record_area, record_time
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -18,13 +18,21 @@ SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rows of one run have in common: its params, each role's evaluation steps, the selected learning rate."""
+    """What the rows of one run have in common.
 
-    params: Mapping[str, Any]
+    Attributes:
+        evaluations: the steps of each role. selected: the learning rate.
+        parameters, units: trained parameters of one network, and the units of each of its layers, output last.
+    """
+
+    run: str
+    factors: Factors
+    settings: Settings
     classes: int
     evaluations: Mapping[str, Sequence[int]]
     selected: float
     parameters: int
+    units: Sequence[int]
 
 
 def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
@@ -33,7 +41,7 @@ def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
     for record in records:
         replica = record.replica
         key = {
-            "run": outcome.params["id"],
+            "run": outcome.run,
             "role": replica.role,
             "replicate": replica.replicate,
             "learning_rate": replica.learning_rate,
@@ -62,7 +70,7 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
         "role": "evaluation",
         "replicate": 0,
         "learning_rate": 0.0,
-        **params["factors"],
+        **Factors.model_validate(params["factors"]).model_dump(),
         "selected": False,
         "edge": False,
         "status": "no_data",
@@ -81,11 +89,11 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
 
 
 def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
-    replica, settings = record.replica, outcome.params["settings"]
-    rates, target = settings["learning_rates"], settings["dataset"]["target"]
+    replica, settings = record.replica, outcome.settings
+    rates, target = settings.learning_rates, settings.dataset.target
     reached = record_time(record, target) if record.status != "pruned" else math.inf
     return {
-        **outcome.params["factors"],
+        **outcome.factors.model_dump(),
         "selected": replica.learning_rate == outcome.selected,
         "edge": len(rates) > 1 and outcome.selected in (rates[0], rates[-1]),
         "status": record.status,
@@ -95,7 +103,7 @@ def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
         "time_to_target": reached if math.isfinite(reached) else None,
         "reached": None if record.status == "pruned" else math.isfinite(reached),
         "target": target,
-        "horizon": outcome.params["factors"]["steps"],
+        "horizon": outcome.factors.steps,
         "area_under_loss": None
         if record.status == "pruned"
         else record_area(record, outcome.evaluations[replica.role], outcome.classes),
@@ -118,16 +126,15 @@ def _scores(record: Record, classes: int) -> dict[str, float | None]:
 
 
 def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
-    depth, width = outcome.params["factors"]["depth"], outcome.params["factors"]["width"]
     for step, metrics in record.layers.items():
-        for layer in range(depth + 1):
-            hidden = layer < depth
+        for number, units in enumerate(outcome.units, 1):
+            hidden = number < len(outcome.units)
             # The output layer has weights, but neither an activation nor a pre-activation's gradient.
-            row = {name: metrics[name][layer] if layer < len(metrics[name]) else None for name in LAYER_METRICS}
+            row = {name: values[number - 1] if number <= len(values) else None for name, values in metrics.items()}
             row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None
             yield row | {
                 "step": step,
-                "layer": layer + 1,
-                "units": width if hidden else outcome.classes,
+                "layer": number,
+                "units": units,
                 "samples": min(SAMPLES, len(record.replica.split.validation_y)),
             }

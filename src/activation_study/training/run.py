@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from activation_study.activations.activation import Activation
+from activation_study.core.factors import Factors, Settings
 from activation_study.core.seeds import seed_of
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import Split, make_split, varies_by_replicate
-from activation_study.networks.mlp import StackedMLP
+from activation_study.networks.base import architectures
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.training.checkpoint import Checkpoint
-from activation_study.training.group import Chunk, Clock, Plan, Record, Replica, joined
+from activation_study.training.group import ReplicaGroup, joined
+from activation_study.training.records import Clock, Plan, Record, Replica
 from activation_study.training.rows import Outcome, Rows, rows_of, timing_rows
 from activation_study.training.selection import ranked
 
@@ -45,79 +47,89 @@ class RunTraining:
         dtype: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
     ):
-        self.params, self.factors, self.settings = params, params["factors"], params["settings"]
+        self.params = params
+        self.factors = Factors.model_validate(params["factors"])
+        self.settings = Settings.model_validate(params["settings"])
         self.activation, self.constants, self.arrays = activation, constants, arrays
         self.device, self.dtype, self.log, self.clock = device, dtype, log, Clock()
-        self.rates = list(self.settings["learning_rates"])
-        self.steps = int(self.factors["steps"])
+        self.rates = list(self.settings.learning_rates)
+        self.steps = self.factors.steps
         self._splits: dict[int, Split] = {}
         self.checkpoint = checkpoint or Checkpoint(None, {}, device)
-        self._parameters = 0
+        self._parameters, self._units = 0, [0]
 
     def rows(self) -> Rows:
         """Train everything; the rows of ``runs``, ``curves``, ``layers``, ``measurements`` and ``timings``."""
         tuning, kept = self._tune()
         selected = self._ranked(tuning, kept, self.steps)[0]
         self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
-        evaluation, chunks = self._train(self._replicas("evaluation", [selected]), self.steps)
-        for chunk in chunks:
-            if chunk.records:
-                chunk.score()
+        evaluation, groups = self._train(self._replicas("evaluation", [selected]), self.steps)
+        for group in groups:
+            if group.records:
+                group.score()
         evaluations = {role: self._plan(role).evaluations for role in ("tuning", "evaluation")}
-        outcome = Outcome(self.params, self.arrays.classes, evaluations, selected, self._parameters)
+        outcome = Outcome(
+            self.params["id"],
+            self.factors,
+            self.settings,
+            self.arrays.classes,
+            evaluations,
+            selected,
+            self._parameters,
+            self._units,
+        )
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
         return rows_of(outcome, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
 
     def _replicas(self, role: str, rates: list[float]) -> list[Replica]:
         factors = self.factors
-        count = self.settings[f"{role}_seeds"]
+        count = self.settings.tuning_seeds if role == "tuning" else self.settings.evaluation_seeds
         seeds = [
-            seed_of(factors["dataset"], factors["depth"], role, replicate, factors["seed_stream"])
-            for replicate in range(count)
+            seed_of(factors.dataset, factors.depth, role, replicate, factors.seed_stream) for replicate in range(count)
         ]
         return [Replica(role, i, rate, seed, self._split(seed)) for i, seed in enumerate(seeds) for rate in rates]
 
     def _split(self, seed: int) -> Split:
-        key = seed if varies_by_replicate(self.arrays, self.factors["train_size"]) else 0
+        key = seed if varies_by_replicate(self.arrays, self.factors.train_size) else 0
         if key not in self._splits:
             since = time.perf_counter()
             self._splits[key] = make_split(
                 self.arrays,
-                name=self.factors["dataset"],
-                dataset_entry=self.settings["dataset"],
+                name=self.factors.dataset,
+                dataset_entry=self.settings.dataset.model_dump(),
                 replicate_seed=key,
-                train_size=self.factors["train_size"],
-                input_transform=self.factors["input_transform"],
-                input_shift=self.factors["input_shift"],
-                max_validation=self.settings["max_validation"],
+                train_size=self.factors.train_size,
+                input_transform=self.factors.input_transform,
+                input_shift=self.factors.input_shift,
+                max_validation=self.settings.max_validation,
             )
             self.clock.charge("data", since)
         return self._splits[key]
 
-    def _chunk_size(self) -> int:
-        return self.settings["replicas_per_chunk"][self.device.type]
+    def _group_size(self) -> int:
+        return getattr(self.settings.replicas_per_chunk, self.device.type)
 
     def _plan(self, role: str) -> Plan:
         """Only evaluation replicas are probed."""
         settings, tuning = self.settings, role == "tuning"
-        often = settings["evaluations_per_decade"]
-        seldom = min(often, TUNING_LOOKS) if tuning and self.factors["select"] == "accuracy" else often
-        probed = [] if tuning else probe_steps(self.steps, settings["probes_per_decade"])
+        often = settings.evaluations_per_decade
+        seldom = min(often, TUNING_LOOKS) if tuning and self.factors.select == "accuracy" else often
+        probed = [] if tuning else probe_steps(self.steps, settings.probes_per_decade)
         looks = sorted({*log_spaced_steps(self.steps, seldom), *probed, self._pruning_step})
-        measure = [] if tuning else settings["measure"]
-        return Plan(looks, frozenset(probed), settings["probe_samples"], frozenset(measure))
+        measure = [] if tuning else settings.measure
+        return Plan(looks, frozenset(probed), settings.probe_samples, frozenset(measure))
 
     @property
     def _pruning_step(self) -> int:
-        return max(1, round(self.steps * self.settings["pruning"]["after"]))
+        return max(1, round(self.steps * self.settings.pruning.after))
 
-    def _train(self, replicas: list[Replica], until: int) -> tuple[list[Record], list[Chunk]]:
-        """The records of replicas of one role, and the chunks that hold them, trained to step ``until``."""
-        plan, size = self._plan(replicas[0].role), self._chunk_size()
-        everyone, chunks = [Record(replica) for replica in replicas], []
+    def _train(self, replicas: list[Replica], until: int) -> tuple[list[Record], list[ReplicaGroup]]:
+        """The records of replicas of one role, and the groups that hold them, trained to step ``until``."""
+        plan, size = self._plan(replicas[0].role), self._group_size()
+        everyone, groups = [Record(replica) for replica in replicas], []
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
-            network = StackedMLP(
+            network = architectures()[self.factors.network].build(
                 self.activation,
                 self.factors,
                 self.constants,
@@ -127,46 +139,46 @@ class RunTraining:
                 dtype=self.dtype,
                 device=self.device,
             )
-            chunks.append(Chunk(network, list(records), self.factors, plan, self.clock))
-            self._parameters = network.parameter_count
-            self._go_on(f"{replicas[0].role} {start}", chunks[-1], until)
-        return everyone, chunks
+            groups.append(ReplicaGroup(network, list(records), self.factors, plan, self.clock))
+            self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
+            self._go_on(f"{replicas[0].role} {start}", groups[-1], until)
+        return everyone, groups
 
-    def _go_on(self, name: str, chunk: Chunk, until: int) -> None:
+    def _go_on(self, name: str, group: ReplicaGroup, until: int) -> None:
         """Train to step ``until``, from the checkpoint's state of that name if it has one."""
-        self.checkpoint.restore(name, chunk)
-        chunk.train(until, lambda chunk: self.checkpoint.keep(name, chunk))
-        self.checkpoint.keep(name, chunk)
-        losses = [record.curve[-1][2] for record in chunk.records]
+        self.checkpoint.restore(name, group)
+        group.train(until, lambda group: self.checkpoint.keep(name, group))
+        self.checkpoint.keep(name, group)
+        losses = [record.curve[-1][2] for record in group.records]
         shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
-        self.log(f"{name}: {len(losses)} replicas at step {chunk.step} of {self.steps}: {shown}")
+        self.log(f"{name}: {len(losses)} replicas at step {group.step} of {self.steps}: {shown}")
 
     def _ranked(self, records: list[Record], rates: list[float], step: int) -> list[float]:
-        target = self.settings["dataset"]["target"]
+        target = self.settings.dataset.target
         evaluations = [look for look in self._plan("tuning").evaluations if look <= step]
-        return ranked(records, rates, self.factors["select"], self.arrays.classes, target, evaluations)
+        return ranked(records, rates, self.factors.select, self.arrays.classes, target, evaluations)
 
     def _tune(self) -> tuple[list[Record], list[float]]:
         """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
         replicas = self._replicas("tuning", self.rates)
-        keep = self.settings["pruning"]["keep"]
+        keep = self.settings.pruning.keep
         if keep >= len(self.rates):
             return self._train(replicas, self.steps)[0], self.rates
-        records, chunks = self._train(replicas, self._pruning_step)
+        records, groups = self._train(replicas, self._pruning_step)
         kept = sorted(self._ranked(records, self.rates, self._pruning_step)[:keep])
         self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
         for record in records:
             if record.replica.learning_rate not in kept and record.status == "finished":
                 record.status = "pruned"
         survivors = [
-            (chunk, i)
-            for chunk in chunks
-            for i, record in enumerate(chunk.records)
+            (group, i)
+            for group in groups
+            for i, record in enumerate(group.records)
             if record.replica.learning_rate in kept
         ]
-        for start in range(0, len(survivors), self._chunk_size()):
-            group: dict[int, tuple[Chunk, list[int]]] = {}
-            for chunk, i in survivors[start : start + self._chunk_size()]:
-                group.setdefault(id(chunk), (chunk, []))[1].append(i)
-            self._go_on(f"tuning survivors {start}", joined(list(group.values())), self.steps)
+        for start in range(0, len(survivors), self._group_size()):
+            chosen: dict[int, tuple[ReplicaGroup, list[int]]] = {}
+            for group, i in survivors[start : start + self._group_size()]:
+                chosen.setdefault(id(group), (group, []))[1].append(i)
+            self._go_on(f"tuning survivors {start}", joined(list(chosen.values())), self.steps)
         return records, kept

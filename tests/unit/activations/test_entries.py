@@ -150,7 +150,7 @@ def test_a_class_that_is_none_is_refused_before_torch_is_asked():
 )
 def test_an_entry_is_completed_once_for_all(entry, completed):
     config = small.config(activations={"relu": entry})
-    assert Study.from_config(config).config["activations"]["relu"] == completed
+    assert Study.from_config(config).config.activations["relu"].model_dump() == completed
     direct = from_entry("relu", entry)
     assert direct.entry == completed
     x = np.linspace(-3, 3, 13)

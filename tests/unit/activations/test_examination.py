@@ -121,11 +121,11 @@ def test_a_study_with_a_literal_width_trains():
     entry = {"class": "PReLU", "num_parameters": 16}
     study = Study.from_config(small.config(activations={"prelu": entry}, cost={"measure": False}))
     run = small.run({"activation": "prelu"}, activations={"prelu": entry})
-    assert study.config["activations"]["prelu"] == entry
+    assert study.config.activations["prelu"].model_dump() == entry
     activation = from_entry("prelu", entry, widths=[16])
     kernel = kernels.layer_kernel(activation, 2, 16, dtype=torch.float32, device="cpu", seeds=[1, 2], layer=1)
     assert kernel.parameters["weight"].shape == (2, 16)
-    assert run.factors["width"] == 16
+    assert run.factors.width == 16
 
 
 RANDOM = ["RandomParameter", "RandomBuffer", "RandomNumber", "RandomUnits"]

@@ -56,7 +56,7 @@ def test_the_articles_claims_fit_the_default_study():
     study = Study.from_file(ROOT / "config.yaml")
     read = claims_file.read()
     claims_file.check(read, study.config)
-    runs = {experiment: [] for experiment in study.config["experiments"]}
+    runs = {experiment: [] for experiment in study.config.experiments}
     for experiment, run in study.membership:
         runs[experiment].append(study.runs[run].factors)
     for row in read.rows:

@@ -80,7 +80,7 @@ def tables(study) -> dict[str, pd.DataFrame]:
 
 def judged(study, tables, *files) -> dict[str, pd.DataFrame]:
     """The ledger and its cells as the study's own judging writes them."""
-    found = claims_file.of_study(study.config | {"claims": [str(file) for file in files]})
+    found = claims_file.of_study(study.config.model_copy(update={"claims": tuple(map(str, files))}))
     return {name: table.to_pandas() for name, table in as_tables([evaluate(one, tables) for one in found]).items()}
 
 
@@ -138,7 +138,7 @@ def test_a_sentence_holds_the_rows_numbers_alone(content, tmp_path):
 
 def test_of_two_copies_the_first_counts(study, original, mine):
     for files, counts in (((original, mine), "claims"), ((mine, original), "mine")):
-        found = claims_file.of_study(study.config | {"claims": list(map(str, files))})
+        found = claims_file.of_study(study.config.model_copy(update={"claims": tuple(map(str, files))}))
         assert [one.family for one in found if one.article] == [counts]
         assert len(found) == 2
 
@@ -153,7 +153,7 @@ def test_two_that_differ_are_refused_in_one_line(study, content, mine, tmp_path)
     changed = copy.deepcopy(content)
     changed["claims"][0]["rows"][0]["smallest"] = 0.2
     other = written(tmp_path / "other.yaml", changed)
-    both = study.config | {"claims": [str(mine), str(other)]}
+    both = study.config.model_copy(update={"claims": (str(mine), str(other))})
     with pytest.raises(
         StudyError, match=r"^claims: 'mine' and 'other' both say article: true and are not the"
     ) as fault:

@@ -60,13 +60,13 @@ def test_values_are_read_as_they_were_meant():
         ({"named": {}}, "named: {} must not be empty"),
         ({"named": {"A": {}}}, 'named: "A" must be small letters'),
         ({"named": {"a\n": {}}}, r'named: "a\n" must be small letters'),
-        ({"entries": {"npz": {"kind": "npz"}}}, "entries.npz.npz: the key path is missing"),
+        ({"entries": {"npz": {"kind": "npz"}}}, "entries.npz.path: the key is missing"),
         (
             {"entries": {"npz": {"kind": "npz", "path": "b", "a": 1}}},
-            "entries.npz.npz: unknown key a; known: kind, path",
+            "entries.npz.a: unknown key; known: kind, path",
         ),
         ({"entries": {"a": {"kind": "csv"}}}, 'entries.a.kind: "csv" must be one of digits, npz'),
-        ({"entries": {"a": {}}}, "entries.a: the key kind is missing"),
+        ({"entries": {"a": {}}}, "entries.a.kind: the key is missing"),
         ({"entries": {"a": None}}, "entries.a: null must be object"),
     ],
 )

@@ -2,8 +2,9 @@
 
 import pytest
 
+from activation_study.core.factors import Factors
 from activation_study.core.runs import RunId, cell_of, without
-from activation_study.study.config import ROOT, factor_defaults
+from activation_study.study.config import ROOT
 from activation_study.study.study import Study
 from activation_study.tables.columns import RUN
 
@@ -17,12 +18,12 @@ def test_the_default_study_s_ids_are_read_as_they_were_made():
         assert str(read) == name == run.id
         assert RUN.fullmatch(name)
         assert (read.dataset, read.activation, read.condition) == (
-            run.factors["dataset"],
-            run.factors["activation"],
+            run.factors.dataset,
+            run.factors.activation,
             run.condition,
         )
-        assert int(read.factors["depth"]) == run.factors["depth"]
-        moved = {factor for factor, default in factor_defaults().items() if run.factors[factor] != default}
+        assert int(read.factors["depth"]) == run.factors.depth
+        moved = {factor for factor, default in Factors.defaults().items() if getattr(run.factors, factor) != default}
         assert set(read.factors) == moved - {"dataset", "activation"}
 
 
@@ -34,9 +35,14 @@ def test_parts_of_an_id():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1e-5, "1e-05"), (0.1 + 0.2, "0.30000000000000004"), (2.0, "2"), (True, "true")]
+    ("name", "value", "text"),
+    [
+        ("input_shift", 1e-5, "1e-05"),
+        ("input_shift", 0.1 + 0.2, "0.30000000000000004"),
+        ("input_shift", 2.0, "2"),
+        ("centred", True, "true"),
+    ],
 )
-def test_another_value_is_another_text(value, text):
-    defaults = {"depth": ..., "input_shift": 0.0}
-    run = RunId.of({"dataset": "d", "activation": "a", "depth": 3, "input_shift": value}, defaults)
-    assert str(run) == f"d/a/depth=3,input_shift={text}"
+def test_another_value_is_another_text(name, value, text):
+    run = RunId.of(Factors(**{"dataset": "d", "activation": "a", "depth": 3, name: value}))
+    assert str(run) == f"d/a/depth=3,{name}={text}"

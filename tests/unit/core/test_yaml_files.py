@@ -164,7 +164,7 @@ def test_what_people_write_is_not(text, tmp_path):
     content = yaml.safe_load(SMALL + CORE)
     content["datasets"]["digits"]["target_reason"] = text
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    assert Study.from_file(path).config["datasets"]["digits"]["target_reason"] == text
+    assert Study.from_file(path).config.datasets["digits"].target_reason == text
 
 
 def test_a_mark_of_byte_order_before_all_else_is_read(tmp_path):

@@ -94,7 +94,7 @@ def _truncate(root):
         (lambda root: (root / "dog" / "deep").mkdir(), r"dog/deep is not a readable image"),
         (lambda root: (root / "empty").mkdir(), r"empty holds no image"),
         (lambda root: Image.new("F", (2, 3)).save(root / "dog" / "c.tiff"), r"c\.tiff has the mode F"),
-        (lambda root: shutil.rmtree(root), r"images is no folder"),
+        (lambda root: shutil.rmtree(root), r"images is not a folder"),
         (lambda root: [shutil.rmtree(path) for path in root.iterdir()], r"no sub-folders"),
         (lambda root: shutil.rmtree(root / "dog"), r"at least two classes"),
     ],
@@ -295,7 +295,7 @@ def test_every_truncation_and_many_bit_flips_give_one_line(tmp_path):
 def test_what_is_no_npz_file(tmp_path, content):
     if content is not None:
         (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(StudyError, match=r"^datasets\.mine\.path: .*a\.npz is (no file|not a readable)"):
+    with pytest.raises(StudyError, match=r"^datasets\.mine\.path: .*a\.npz is (not a file|not a readable)"):
         load_npz(tmp_path / "a.npz")
 
 

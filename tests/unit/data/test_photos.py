@@ -226,7 +226,7 @@ ODD = {
         lambda folder: [(folder / "1.png").symlink_to("2.png"), (folder / "2.png").symlink_to("1.png")],
         r"1\.png is not a readable image",
     ),
-    "a pipe": (lambda folder: os.mkfifo(folder / "1.png"), r"1\.png is not a readable image \(it is no file"),
+    "a pipe": (lambda folder: os.mkfifo(folder / "1.png"), r"1\.png is not a readable image \(it is not a file"),
     "a link to a device": (lambda folder: (folder / "1.png").symlink_to("/dev/zero"), "outside the folder"),
     "a class that is a link to itself": (lambda folder: (folder.parent / "c").symlink_to("c"), "c is not a folder"),
 }

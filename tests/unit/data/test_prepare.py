@@ -128,7 +128,7 @@ def test_prepared_bytes_are_deterministic(prepare_again):
 
 def test_an_official_test_set_survives(prepare_again, monkeypatch):
     official_test = np.arange(6) > 2
-    monkeypatch.setattr(public, "fashion_mnist", lambda cache: public.Raw(X, Y, official_test, "invented"))
+    monkeypatch.setattr(public, "fashion_mnist", lambda cache, **_: public.Raw(X, Y, official_test, "invented"))
     arrays, manifest, _ = prepare_again("out", FASHION)
     read = prepared.read_prepared(arrays, manifest)
     np.testing.assert_array_equal(read.official_test, official_test)
@@ -136,7 +136,7 @@ def test_an_official_test_set_survives(prepare_again, monkeypatch):
 
 
 def test_unavailable_data_are_recorded(prepare_again, monkeypatch):
-    def unavailable(cache):
+    def unavailable(cache, **_):
         raise DatasetUnavailable(f"nothing in {cache.name}")
 
     monkeypatch.setattr(public, "fashion_mnist", unavailable)
@@ -149,7 +149,7 @@ def test_unavailable_data_are_recorded(prepare_again, monkeypatch):
     with pytest.raises(DatasetUnavailable, match=r"^nothing in cache$"):
         prepared.read_prepared(arrays, manifest)
 
-    monkeypatch.setattr(public, "fashion_mnist", lambda cache: public.Raw(X, Y, None, "invented"))
+    monkeypatch.setattr(public, "fashion_mnist", lambda cache, **_: public.Raw(X, Y, None, "invented"))
     assert prepare_again("out", FASHION)[2]["status"] == "available"
     assert prepared.read_prepared(arrays, manifest).classes == 3
 

@@ -155,13 +155,23 @@ def test_fashion_mnist_from_the_debian_package(fashion, tmp_path, monkeypatch):
     )
     subprocess.run(["dpkg-deb", "-b", package, tmp_path / "f.deb"], check=True, capture_output=True)
     _put_on_path(monkeypatch, tmp_path, f"#!/bin/sh\ncp '{tmp_path}/f.deb' .\n")
-    _check_fashion(prepare.load("f", FASHION, tmp_path / "cache"), fashion)
+    with pytest.raises(DatasetUnavailable, match="add debian: true to its entry"):
+        prepare.load("f", FASHION, tmp_path / "cache")
+    _check_fashion(prepare.load("f", FASHION | {"debian": True}, tmp_path / "cache"), fashion)
+
+
+def test_without_its_key_no_command_fetches_anything(fashion, tmp_path, monkeypatch):
+    _put_on_path(monkeypatch, tmp_path, f"#!/bin/sh\ntouch '{tmp_path}/called'\nexit 100\n")
+    for entry, called in ((FASHION, False), (FASHION | {"debian": False}, False), (FASHION | {"debian": True}, True)):
+        with pytest.raises(DatasetUnavailable):
+            prepare.load("f", entry, tmp_path / "cache")
+        assert (tmp_path / "called").exists() == called
 
 
 def test_no_source_gives_one_line_that_names_them_all(fashion, tmp_path):
     write_gz(tmp_path / "system", fashion[2] | {"t10k-labels-idx1-ubyte": b"other bytes"})
     with pytest.raises(DatasetUnavailable) as error:
-        prepare.load("f", FASHION, tmp_path / "cache")
+        prepare.load("f", FASHION | {"debian": True}, tmp_path / "cache")
     message = str(error.value)
     assert "\n" not in message
     order = [

@@ -69,9 +69,9 @@ ARCHIVES = {
     "a value that is missing": (lambda p: _saved(p, x=np.where(X == 6, np.nan, X), y=Y), ["sample 1, feature 2"]),
     "a text file": (lambda p: p.write_text("x,y\n1,2\n"), ["not a readable .npz"]),
     "an npy file": (lambda p: p.write_bytes(_npy("'<f8'", "(1,)", bytes(8))), ["not a readable .npz"]),
-    "a folder": (lambda p: p.mkdir(), ["is no file"]),
-    "a pipe": (os.mkfifo, ["is no file"]),
-    "a link to nothing": (lambda p: p.symlink_to("nowhere"), ["is no file"]),
+    "a folder": (lambda p: p.mkdir(), ["is not a file"]),
+    "a pipe": (os.mkfifo, ["is not a file"]),
+    "a link to nothing": (lambda p: p.symlink_to("nowhere"), ["is not a file"]),
     "a link to itself": (lambda p: p.symlink_to(p), ["datasets.mine.path"]),
 }
 
@@ -90,7 +90,7 @@ def test_an_archive_that_is_none(kind, tmp_path):
     [
         ("x" * 300, "datasets.mine.path"),
         ("~no-such-user/a.npz", "~no-such-user"),
-        ("/dev/zero", "/dev/zero is no "),
+        ("/dev/zero", "/dev/zero is not a "),
     ],
 )
 def test_a_path_that_is_none(path, held, tmp_path):
@@ -106,11 +106,11 @@ def _socket(path):
 
 
 IMAGES = {
-    "a pipe": (lambda c: os.mkfifo(c / "c.png"), ["c.png", "no file"]),
-    "a socket": (lambda c: _socket(c / "c.png"), ["c.png", "no file"]),
+    "a pipe": (lambda c: os.mkfifo(c / "c.png"), ["c.png", "not a file"]),
+    "a socket": (lambda c: _socket(c / "c.png"), ["c.png", "not a file"]),
     "a link out of the folder": (lambda c: (c / "c.png").symlink_to("/etc/hostname"), ["is a link", "outside"]),
-    "a link to nothing": (lambda c: (c / "c.png").symlink_to("nowhere.png"), ["c.png", "no file"]),
-    "a link to the folder above": (lambda c: (c / "c.png").symlink_to(c.parent), ["c.png", "no file"]),
+    "a link to nothing": (lambda c: (c / "c.png").symlink_to("nowhere.png"), ["c.png", "not a file"]),
+    "a link to the folder above": (lambda c: (c / "c.png").symlink_to(c.parent), ["c.png", "not a file"]),
     "a text called an image": (lambda c: (c / "c.png").write_text("<svg/>"), ["c.png is not a readable image"]),
     "an empty image": (lambda c: (c / "c.png").touch(), ["c.png is not a readable image"]),
     "a truncated image": (

@@ -60,7 +60,7 @@ def _train(study, folder, status="available"):
     inputs = {part: [] for part in (*PARTS, "cost")}
     for run in study.runs.values():
         outputs = Named({part: folder / "runs" / run.id / f"{part}.parquet" for part in PARTS})
-        constants = activations[run.factors["activation"]]
+        constants = activations[run.factors.activation]
         jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
         for part in PARTS:
             inputs[part].append(outputs[part])
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
 
         monkeypatch.setattr(checkpoint.Checkpoint, "restore", restore)
     again, said = Named({part: folder / f"{part}.parquet" for part in PARTS}), []
-    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
     jobs.train(run.params, Named(_data(tmp_path), constants=constants), again, said.append)
     for part in ("runs", "curves", "layers"):
         assert again[part].read_bytes() == inputs[part][0].read_bytes()
@@ -234,7 +234,7 @@ EVIL = {
     "step is long before": lambda state: state.update(step=-(10**7)),
     "step is after the end": lambda state: state.update(step=10**9),
     "step is no number": lambda state: state.update(step=float("nan")),
-    "step is the optimiser's alone": lambda state: state.update(optimiser_step="x"),
+    "parts are missing": lambda state: state.pop("parts"),
     "alive": lambda state: state.update(alive=[-1]),
     "curve": _in_record(curve="evil"),
     "short curve": _in_record(curve=[(0,)]),
@@ -247,9 +247,13 @@ EVIL = {
     "diverged_step": _in_record(diverged_step="evil"),
     "status": _in_record(status="evil"),
     "more": _in_record(replica=None),
-    "probe": lambda state: state.update(probe=[torch.zeros(1), torch.zeros(1)]),
-    "path": lambda state: state.update(path={"a": 1}),
-    "network": lambda state: state.update(network=[1]),
+    "probe": lambda state: state["parts"].update(probe=[torch.zeros(1), torch.zeros(1)]),
+    "no probe": lambda state: state["parts"].pop("probe"),
+    "path": lambda state: state["parts"].update(path={"a": 1}),
+    "no optimiser": lambda state: state["parts"].pop("optimiser"),
+    "another part": lambda state: state["parts"].update(other=[]),
+    "network": lambda state: state["parts"].update(network=[1]),
+    "small network": lambda state: state["parts"].update(network=[t[:, :1] for t in state["parts"]["network"]]),
 }
 
 
@@ -259,7 +263,7 @@ def interrupted(trained, tmp_path_factory):
     study, inputs, _ = trained
     folder = tmp_path_factory.mktemp("interrupted")
     run = next(iter(study.runs.values()))
-    constants = inputs["activations"][list(study.activations()).index(run.factors["activation"])]
+    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
     outputs = Named({part: folder / f"{part}.parquet" for part in PARTS})
     job = run.params, Named(_data(folder), constants=constants), outputs
     real = checkpoint.Checkpoint.keep
@@ -304,7 +308,7 @@ def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatc
         failed.append(self)
         raise KeyError("score")
 
-    monkeypatch.setattr("activation_study.training.group.Chunk.score", score)
+    monkeypatch.setattr("activation_study.training.group.ReplicaGroup.score", score)
     with pytest.raises(KeyError, match="score"):
         jobs.train(*job, lambda line: None)
     assert len(failed) == 2

@@ -94,7 +94,7 @@ def test_large_data_count(tmp_path):
     large = study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
     assert large > BASE_MB + 2 * 737
     files.write_json(whole | {"classes": 10, "official_test": True}, manifest)
-    replicates = run.settings["tuning_seeds"] + run.settings["evaluation_seeds"]
+    replicates = run.settings.tuning_seeds + run.settings.evaluation_seeds
     assert large - study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) == pytest.approx(
         737 * (replicates - 1), abs=2
     )

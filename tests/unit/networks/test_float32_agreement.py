@@ -17,7 +17,9 @@ from torch import nn
 import small
 from activation_study.data.split import make_split
 from activation_study.networks.mlp import StackedMLP
-from activation_study.training.group import Chunk, Clock, Plan, Record, Replica
+from activation_study.training.group import ReplicaGroup
+from activation_study.training.records import Clock, Plan, Record, Replica
+from stacks import factors_of
 
 pytestmark = pytest.mark.slow
 SEEDS, STEPS, BATCH, RATE = 192, 60, 16, 0.005
@@ -35,14 +37,13 @@ def split():
 
 def _ours(split, first_seed, rate=RATE, rule="momentum", gain=1.0):
     """Final validation losses [SEEDS] of the study's trainer, all replicas as one batched network."""
-    factors = {"depth": DEPTH, "width": WIDTH, "batch_size": BATCH, "optimiser": rule, "initialisation": "gain"}
-    factors |= {"normalisation": "none", "initial_bias": 0.0, "centred": False}
+    factors = factors_of(depth=DEPTH, width=WIDTH, batch_size=BATCH, optimiser=rule)
     seeds = range(first_seed, first_seed + SEEDS)
     records = [Record(Replica("tuning", i, rate, seed, split)) for i, seed in enumerate(seeds)]
     constants = small.CONSTANTS["relu"] | {"gain": gain * small.CONSTANTS["relu"]["gain"], "slope_max": 1.0}
     activation = small.training(small.run()).activation
     network = StackedMLP(activation, factors, constants, FEATURES, CLASSES, list(seeds))
-    chunk = Chunk(network, records, factors, Plan([0, STEPS], frozenset(), 1), Clock())
+    chunk = ReplicaGroup(network, records, factors, Plan([0, STEPS], frozenset(), 1), Clock())
     chunk.train(STEPS)
     return np.array([record.curve[-1][2] for record in chunk.records])
 

@@ -10,14 +10,14 @@ from torch import nn
 from activation_study.core.errors import StudyError
 from activation_study.networks.initialisation import initial_parameters, scales
 from small import CONSTANTS
+from stacks import factors_of
 
-FACTORS = {"initialisation": "gain", "initial_bias": 0.0, "centred": False}
 DIMS = [20, 300, 300, 10]
 NO_EDGE = {"gain": 1.85, "mean": 0.5, "sigma_w2": None, "sigma_b2": None}
 
 
 def _draw(seed=0, constants=CONSTANTS["tanh"], dims=DIMS, **factors):
-    return initial_parameters(seed, dims, FACTORS | factors, constants)
+    return initial_parameters(seed, dims, factors_of(**factors), constants)
 
 
 def test_scales_by_scheme():

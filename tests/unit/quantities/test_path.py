@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from activation_study.quantities.measurements import Path
+from activation_study.quantities.measures.trajectory import Path
 from activation_study.training.optimisers import Optimiser
 from stacks import samples_of, unsettled
 
@@ -57,7 +57,7 @@ def test_the_path_of_a_training(dtype, rtol):
         whole.step(network.parameters)
         path.step(network.parameters)
         if step == 5:
-            saved = [tensor.clone() for tensor in path.state()]
+            saved = [tensor.clone() for tensor in path.state]
             path = Path(network.parameters)
             path.load(saved)
     way = np.stack(way)
@@ -68,10 +68,11 @@ def test_the_path_of_a_training(dtype, rtol):
     np.testing.assert_allclose(path.step_cosine(), cosines.mean(0), rtol=rtol)
     want = norms.sum(0) / np.linalg.norm(way[-1] - way[0], axis=1)
     np.testing.assert_allclose(path.tortuosity(), want, rtol=rtol)
-    for mine, theirs in zip(path.state(), whole.state(), strict=True):
+    for mine, theirs in zip(path.state, whole.state, strict=True):
         assert torch.equal(mine, theirs)
 
-    rest = path.taken([2, 0])
+    rest = Path([tensor[[2, 0]] for tensor in path.state[:1]])
+    rest.load([tensor[[2, 0]] for tensor in path.state])
     moved = [p[[2, 0]] + 0.1 for p in network.parameters]
     rest.step(moved)
     path.step([p + 0.1 for p in network.parameters])

@@ -9,7 +9,8 @@ from scipy import stats
 from torch import nn
 
 from activation_study.quantities import probe as probes
-from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, LayerView, Probe
+from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, Probe
+from activation_study.quantities.views import LayerView
 from activation_study.tables.columns import LAYER_METRICS
 from formulas import FUNCTIONS
 from stacks import CLASSES, FEATURES, stacked
@@ -194,8 +195,10 @@ def test_units_are_born_dead_die_and_revive():
     # A replica that leaves takes its memory with it, and no other's.
     network.biases[0].copy_(torch.tensor([1, 1, 1, 1.0]).expand(2, 1, 4) - 0.5)
     rest = network.like(network.seeds[1:])
-    rest.load([tensor[1:] for tensor in network.parameters + network.buffers])
-    _, _, metrics = probe.taken([1], rest).activations(rest, inputs[1:], labels[1:], first=False)
+    rest.load([tensor[1:] for tensor in network.state])
+    other = Probe(rest, 1.0, probe.inputs[1:], probe.labels[1:])
+    other.load([mask[1:] for mask in probe.state])
+    _, _, metrics = other.activations(rest, inputs[1:], labels[1:], first=False)
     assert [metrics[name][0, 0] for name in ("dead", "born_dead", "died", "revived")] == [0, 0, 0, 0.25]
 
 

@@ -9,10 +9,11 @@ from scipy import integrate, stats
 from torch import nn
 
 from activation_study.networks.mlp import StackedMLP
-from activation_study.quantities.probe import GRADIENT_METRICS, GradientView, Probe
+from activation_study.quantities.probe import GRADIENT_METRICS, Probe
+from activation_study.quantities.views import GradientView
 from formulas import FUNCTIONS
 from reference import sequential
-from stacks import CLASSES, FEATURES, stacked
+from stacks import CLASSES, FEATURES, factors_of, stacked
 
 
 class _Tap(nn.Module):
@@ -99,14 +100,14 @@ def test_gradient_metric(name, normalisation, metric):
     for norm in network.norms:  # any state other than that of initialisation
         norm.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
         norm.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
-    before = [tensor.clone() for tensor in network.parameters + network.buffers]
+    before = [tensor.clone() for tensor in network.state]
     found, expected = _measured(network, *_probe_samples())
     for layer in range(network.depth + 1):
         for replica in range(network.replicas):
             value = expected[replica][layer][metric]
             if not (metric == "gradient_zero" and layer == network.depth):
                 assert found[metric][replica, layer] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True)
-    for now, then in zip(network.parameters + network.buffers, before, strict=True):
+    for now, then in zip(network.state, before, strict=True):
         assert torch.equal(now, then), "a probe must not change what it measures"
 
 
@@ -183,8 +184,7 @@ def test_gradients_decay_as_mean_field_theory_says(name):
     predicted = gain * math.sqrt(_gaussian_mean(lambda z: slope(z) ** 2))
     activation = stacked(name).activation
     constants = {"gain": gain, "mean": 0.0, "slope_max": 1.0}
-    factors = {"depth": 6, "width": 512, "normalisation": "none", "initialisation": "gain"}
-    factors |= {"initial_bias": 0.0, "centred": False}
+    factors = factors_of(depth=6, width=512)
     squares = []
     for first in range(0, 20, 4):
         source = torch.Generator().manual_seed(first)

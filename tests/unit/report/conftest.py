@@ -1,22 +1,5 @@
 """One report for all tests of this folder."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from small_report import report, tables
 
-import pytest
-
-from activation_study.report.page import build
-from synthetic import PROVENANCE, SMALL, write_tables
-
-
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tables(tmp_path_factory.mktemp("tables"), SMALL)
-
-
-@pytest.fixture(scope="session")
-def report(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The HTML file; its figures and tables lie beside it in `small/`."""
-    out = tmp_path_factory.mktemp("reports") / "small.html"
-    build("small", tables, out, PROVENANCE, now=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
-    return out
+__all__ = ["report", "tables"]

@@ -198,13 +198,23 @@ def test_ranks_are_those_of_the_complete_blocks(data: StudyData, drawn: dict):
     pd.testing.assert_series_equal(held.sort_index(), expected.sort_index(), check_names=False, rtol=1e-6)
 
 
-def test_bars_join_only_what_does_not_differ():
+def test_bars_join_only_what_does_not_differ(monkeypatch: pytest.MonkeyPatch):
     ranks = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
     p = pd.DataFrame(1.0, index=list("abcd"), columns=list("abcd"))
     for one, other in ("ac", "ad", "bd"):
         p.loc[one, other] = p.loc[other, one] = 0.01
-    assert comparisons._alike(ranks, p) == [(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
-    assert comparisons._alike(ranks, p * 0) == []
+    made, draw = [], comparisons.critical_difference_diagram
+    monkeypatch.setattr(comparisons, "mean_ranks", lambda scores: ranks)
+    monkeypatch.setattr(
+        comparisons, "critical_difference_diagram", lambda *a, **k: made.append(draw(*a, **k)) or made[-1]
+    )
+    for p_values in (p, p * 0):
+        monkeypatch.setattr(comparisons, "pairwise_wilcoxon", lambda scores, found=p_values: found)
+        comparisons._ranks(pd.DataFrame(np.zeros((6, 4)), columns=list("abcd")))
+    bars, none = ([list(bar.get_xdata()) for (bar,) in parts["crossbars"]] for parts in made)
+    assert bars == [[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]]
+    assert none == []
+    assert [label.get_text().strip() for label in made[0]["labels"]] == ["a 1.0", "b 2.0", "d 4.0", "c 3.0"]
 
 
 def test_every_activation_has_a_folded_section_of_its_own(data: StudyData, drawn: dict):

@@ -13,12 +13,13 @@ import pytest
 
 from activation_study.analysis.inference import Interval
 from activation_study.claims import ledger
-from activation_study.guide import chooser, sentences, wording
+from activation_study.core.numbers import decimals, figures, percent, points
+from activation_study.guide import chooser
 from activation_study.report import words
+from activation_study.report.figures.drawing import log_steps, panels, plain_log, power_of_ten
 from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import log_steps, panels, plain_log, power_of_ten
 from activation_study.report.sections.ledger import Scale
-from activation_study.report.tables import csv_text, decimals, download, figures, interval, number, part, significant
+from activation_study.report.tables import csv_text, download, interval, number, part, significant
 from activation_study.study.config import ROOT
 
 SIGNED_ZERO = re.compile(r"[-−⁻][0⁰](?![.,]?0*[1-9])")
@@ -44,11 +45,9 @@ FORMATTERS = {
     "decimals": lambda x: decimals(100 * x),
     "decimals, signed": lambda x: decimals(100 * x, signed=True),
     "columns": lambda x: " ".join(cells(x)),
-    "percent of the page": words.percent,
+    "percent": percent,
+    "points": points,
     "bounds": lambda x: words.bounds(pd.Series({"x_low": x, "x_high": -x}), "x", signed=True),
-    "percent of the answer": wording.percent,
-    "points of the answer": wording.points,
-    "the guide": lambda x: sentences._decimal(100 * x),
     "the ledger": lambda x: ledger._policy_verdict(pd.Series({"digits": x}), 0.01, "")["reason"],
     "the ledger on the page": lambda x: Scale("fraction").long(x, x),
     "a factor": lambda x: Scale("log steps").long(x, x),
@@ -121,7 +120,7 @@ def test_ticks_have_no_negative_zero():
         assert [one.get_major_formatter()(-0.0) for one in (axis.xaxis, axis.yaxis)] == ["0", "0"]
 
 
-SIGNED = ("guide/*", "claims/ledger", "claims/exact", "report/**/*")
+SIGNED = ("core/numbers", "guide/*", "claims/ledger", "claims/exact", "report/**/*")
 """Modules that print numbers which may be negative."""
 SIZES = ("report/page.py",)
 """Prints megabytes only."""

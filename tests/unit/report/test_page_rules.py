@@ -12,8 +12,8 @@ import pytest
 from activation_study.report import blocks
 from activation_study.report.blocks import Figure, walk
 from activation_study.report.markup import slugs
-from activation_study.report.page import SECTIONS
-from activation_study.report.sections import answer, gradients, rates, units
+from activation_study.report.page import FIRST, SECTIONS
+from activation_study.report.sections import gradients, rates, units
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Download, Table
 from synthetic import PROVENANCE, Shape, write_tables
@@ -26,7 +26,7 @@ TIMED = {"cost", "cost_figure", "cost_and_accuracy", "false_alarms"}
 
 def _aggregates(data: StudyData) -> list[Download]:
     """Whatever is downloaded with an interval in it."""
-    made = [section for module in (answer, *SECTIONS) if (section := module.section(data)) is not None]
+    made = [section for module in (FIRST, *SECTIONS) if (section := module.section(data)) is not None]
     held = [block.data for block in walk(made) if isinstance(block, Figure | Table)]
     return [one for one in held if one.csv.partition("\n")[0].find("_low") > 0]
 

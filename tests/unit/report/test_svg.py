@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from activation_study.report.figures.drawing import panels, spread
 from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import DIVERGING, SERIES, VARIABLES, panels, spread, themed
+from activation_study.report.figures.theme import DIVERGING, SERIES, VARIABLES, themed
 
 
 def _draw(name: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from activation_study.report.tables import LARGEST_PLAIN, Download, decimals, download, figures, interval, number
+from activation_study.core.numbers import decimals, figures
+from activation_study.report.tables import LARGEST_PLAIN, Download, download, interval, number
 
 
 def _decoded(data: Download) -> str:

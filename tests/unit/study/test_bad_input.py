@@ -23,9 +23,9 @@ from refusal import refused
 SMALL = yaml.safe_dump(small.config(), sort_keys=False)
 # What stands in the place of the file's end, and what the line must say.
 TEXTS = {
-    "a key twice": ("study: another", ["study", "stands there twice", "line"]),
-    "a key twice, inside": ("cost: {depth: 1, repeats: 6, depth: 2}", ["'depth'", "stands there twice"]),
-    "an activation twice": ("extra: {relu: 1, tanh: 1, relu: 2}", ["'relu'", "stands there twice"]),
+    "a key twice": ("study: another", ["study", "is given twice", "line"]),
+    "a key twice, inside": ("cost: {depth: 1, repeats: 6, depth: 2}", ["'depth'", "is given twice"]),
+    "an activation twice": ("extra: {relu: 1, tanh: 1, relu: 2}", ["'relu'", "is given twice"]),
     "a tab": ("cost:\n\tdepth: 1", ["cannot be read as YAML"]),
     "a tag that makes objects": ("cost: !!python/object/apply:os.getcwd []", ["cannot be read as YAML"]),
     "two documents": ("---\nstudy: other", ["cannot be read as YAML", "single document"]),
@@ -193,7 +193,7 @@ claims:
 CLAIMS = {
     "a smallest effect that is no number": (("smallest: 0.01", "smallest: .nan"), ["smallest", "finite number"]),
     "a smallest effect without end": (("smallest: 0.01", "smallest: .inf"), ["smallest", "finite number"]),
-    "a key twice": (("smallest: 0.01", "smallest: 0.01, smallest: 0"), ["'smallest'", "stands there twice"]),
+    "a key twice": (("smallest: 0.01", "smallest: 0.01, smallest: 0"), ["'smallest'", "is given twice"]),
     "a date as a quote": (("ReLU beats tanh.", "2020-01-02"), ["quote", "must be text"]),
     "a negative smallest effect": (("smallest: 0.01", "smallest: -1"), ["smallest", "-1"]),
     "an unknown key": (("test: both", "test: both, tset: both"), ["claim mine", "tset"]),
@@ -254,7 +254,7 @@ def _said(tmp_path, *arguments):
     ("text", "held"),
     [
         (SMALL + "study: another\n", "study.yaml: line"),
-        (SMALL.replace("path: blobs.npz", "path: blobs.npz\n    path: b.npz"), "the key 'path' stands there twice"),
+        (SMALL.replace("path: blobs.npz", "path: blobs.npz\n    path: b.npz"), "the key 'path' is given twice"),
         ("study: small\n", "error: config: the key activations, datasets, experiments is missing"),
         (SMALL + "claims: [nowhere.yaml]\n", "error: nowhere.yaml: cannot be read as YAML"),
     ],

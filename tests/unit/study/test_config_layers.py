@@ -62,9 +62,10 @@ def test_what_came_as_text_is_read_as_its_key_says(tmp_path):
     before = validated(merged([path], {}))
     changes = {"seeds": {"evaluation": "7"}, "training": {"pruning": {"keep": "1"}}, "learning_rates": {"sgd": ["0.5"]}}
     after = validated(merged([path], changes))
-    assert after["seeds"] == before["seeds"] | {"evaluation": 7}
-    assert after["training"] == before["training"] | {"pruning": before["training"]["pruning"] | {"keep": 1}}
-    assert after["learning_rates"] == before["learning_rates"] | {"sgd": [0.5]}
+    assert after.seeds == before.seeds.model_copy(update={"evaluation": 7})
+    pruning = before.training.pruning.model_copy(update={"keep": 1})
+    assert after.training == before.training.model_copy(update={"pruning": pruning})
+    assert after.learning_rates == before.learning_rates.model_copy(update={"sgd": (0.5,)})
 
 
 def test_claims_are_found_here_or_beside_their_config(tmp_path, monkeypatch):

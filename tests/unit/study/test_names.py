@@ -146,7 +146,7 @@ def test_of_many_names_the_first_are_listed():
 @pytest.mark.parametrize("seeds", [7, 7.0, "7"])
 def test_a_lone_number_of_seeds_is_that_of_evaluation_seeds(seeds):
     study = Study.from_config(small.config() | {"seeds": seeds})
-    assert study.config["seeds"] == {"evaluation": 7, "tuning": 3}
+    assert study.config.seeds.model_dump() == {"evaluation": 7, "tuning": 3}
     assert study.digest == Study.from_config(small.config() | {"seeds": {"evaluation": 7}}).digest
 
 
@@ -180,14 +180,14 @@ def test_1e_2_is_a_number_in_the_arguments_of_an_entry_and_text_stays_text():
         """)
     config["study"] = "s"
     study = Study.from_config(config)
-    assert study.config["activations"] == {
+    assert study.config.model_dump()["activations"] == {
         "leaky": {"class": "LeakyReLU", "negative_slope": 0.01},
         "1e5": {"expression": "x + 1e-2"},
     }
-    entry = study.config["datasets"]["photos"]
-    assert (entry["path"], entry["target"], entry["target_reason"]) == ("1e5", 0.5, "1e2")
-    assert {(run.factors["seed_stream"], run.factors["depth"]) for run in study.runs.values()} == {("1e5", 1)}
-    assert {run.factors["input_shift"] for run in study.runs.values()} == {0.1, -0.2}
+    entry = study.config.datasets["photos"]
+    assert (entry.path, entry.target, entry.target_reason) == ("1e5", 0.5, "1e2")
+    assert {(run.factors.seed_stream, run.factors.depth) for run in study.runs.values()} == {("1e5", 1)}
+    assert {run.factors.input_shift for run in study.runs.values()} == {0.1, -0.2}
 
 
 CLAIMS = """

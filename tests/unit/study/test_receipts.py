@@ -47,13 +47,13 @@ def _made(study):
         job.describe_activation(params, study.activation_file(name))
     for name in study.datasets():
         params = study.dataset_params(SimpleNamespace(dataset=name))
-        made_by = receipts.of_dataset(params, entries.fingerprint(study.config["datasets"][name]))
+        made_by = receipts.of_dataset(params, entries.fingerprint(study.config.datasets[name].model_dump()))
         arrays = study.dataset_file(name).replace("json", "npz")
         prepare.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
     for run in study.runs.values():
         outputs = Named({name: study.run_file(run).replace("jobs", name) for name in PARTS})
-        manifest = study.dataset_file(run.factors["dataset"])
-        constants = study.activation_file(run.factors["activation"])
+        manifest = study.dataset_file(run.factors.dataset)
+        constants = study.activation_file(run.factors.activation)
         inputs = Named(constants=constants, manifest=manifest, arrays=manifest.replace("json", "npz"))
         job.train(run.params, inputs, outputs, lambda line: None)
     _collected(study)
@@ -149,7 +149,7 @@ def test_constants_and_data_of_another_origin_make_runs_stale(results):
         whole = files.read_json(path)
         files.write_json(whole | {key: value}, path)
         stale = receipts.stale(study)
-        runs = [run for run in study.runs.values() if word == "data" or run.factors["activation"] == "relu"]
+        runs = [run for run in study.runs.values() if word == "data" or run.factors.activation == "relu"]
         assert stale == {study.run_file(run): f"made with other {word}" for run in runs}
         with pytest.raises(StudyError, match=rf"made with other {word}"):
             _collected(study)

@@ -1,6 +1,5 @@
 """A config becomes runs."""
 
-import copy
 import itertools
 import re
 import subprocess
@@ -12,7 +11,9 @@ import yaml
 
 import small
 from activation_study.core.errors import StudyError
-from activation_study.study.config import ROOT, factor_defaults, schema
+from activation_study.core.factors import Factors
+from activation_study.core.runs import RunId
+from activation_study.study.config import ROOT, Config, LearningRates
 from activation_study.study.study import Study
 
 
@@ -23,7 +24,7 @@ def _ids(config):
 def test_a_lone_value_is_a_list_of_one():
     assert _ids(small.changed("experiments.core.depth", [2])) == _ids(small.changed("experiments.core.depth", 2))
     lone = Study.from_config(small.changed("learning_rates.momentum", 0.01))
-    assert lone.config["learning_rates"]["momentum"] == [0.01]
+    assert lone.config.learning_rates.momentum == (0.01,)
     assert _ids(small.changed("experiments.core.train_size", None)) == _ids(
         small.changed("experiments.core.train_size", [None])
     )
@@ -32,17 +33,17 @@ def test_a_lone_value_is_a_list_of_one():
 def test_numbers_that_yaml_takes_for_text_are_numbers():
     assert yaml.safe_load("1e-3") == "1e-3", "YAML would have done"
     given_as_text = Study.from_config(small.changed("learning_rates.momentum", ["1e-3", "3E-3", ".01", 1]))
-    assert given_as_text.config["learning_rates"]["momentum"] == [0.001, 0.003, 0.01, 1.0]
+    assert given_as_text.config.learning_rates.momentum == (0.001, 0.003, 0.01, 1.0)
     shifted = Study.from_config(small.changed("experiments.core.input_shift", ["5e-1"]))
-    assert [run.factors["input_shift"] for run in shifted.runs.values()] == [0.5]
+    assert [run.factors.input_shift for run in shifted.runs.values()] == [0.5]
 
 
 def test_whole_numbers_stay_whole():
     """5.0 is an integer to JSON schema, but no number of layers."""
     (run,) = Study.from_config(small.changed("experiments.core.depth", 5.0)).runs.values()
-    assert isinstance(run.factors["depth"], int)
+    assert isinstance(run.factors.depth, int)
     config = small.changed("seeds.tuning", 2.0)
-    assert isinstance(Study.from_config(config).config["seeds"]["tuning"], int)
+    assert isinstance(Study.from_config(config).config.seeds.tuning, int)
 
 
 def test_the_order_and_the_way_of_writing_do_not_matter():
@@ -80,7 +81,7 @@ def test_runs_are_the_product_of_the_factors():
         "activation": ["relu", "tanh"],
     }
     runs = Study.from_config(small.config(experiments={"core": factors})).runs.values()
-    found = {tuple(run.factors[name] for name in factors) for run in runs}
+    found = {tuple(getattr(run.factors, name) for name in factors) for run in runs}
     assert found == set(itertools.product(*factors.values()))
     assert len(runs) == len(found)
 
@@ -120,26 +121,20 @@ def test_names_of_folders_never_change(name):
 
 
 def test_a_factor_at_its_default_is_not_named():
-    defaults = {name: value for name, value in factor_defaults().items() if value is not ...}
+    defaults = {name: value for name, value in Factors.defaults().items() if value is not ...}
     for name, value in defaults.items():
         factors = {"activation": "relu", "depth": 2, name: [value]}
         assert _ids(small.config(experiments={"core": factors})) == ["blobs/relu/depth=2"], name
 
 
-def test_a_new_factor_renames_nothing(monkeypatch):
-    before = _ids(small.config())
-    wider = copy.deepcopy(schema())
-    properties = wider["properties"]["experiments"]["additionalProperties"]["items"]["properties"]
-    properties["dropout"] = properties["width"] | {"items": {"type": "number"}, "default": [0.0]}
-    monkeypatch.setattr("activation_study.study.config.schema", lambda: wider)
-    factor_defaults.cache_clear()
-    try:
-        assert _ids(small.config()) == before
-        config = small.config()
-        config["experiments"]["core"]["dropout"] = [0.0, 0.5]
-        assert _ids(config) == [*before, before[0].replace(",steps", ",dropout=0.5,steps")]
-    finally:
-        factor_defaults.cache_clear()
+def test_a_new_factor_renames_nothing():
+    class Wider(Factors):
+        dropout: float = 0.0
+
+    for before, run in Study.from_config(small.config()).runs.items():
+        assert str(RunId.of(Wider(**dict(run.factors)))) == before
+        wider = Wider(**dict(run.factors), dropout=0.5)
+        assert str(RunId.of(wider)) == before.replace(",steps", ",dropout=0.5,steps")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +149,7 @@ def test_a_new_factor_renames_nothing(monkeypatch):
 )
 def test_different_runs_have_different_names(factor, values):
     study = Study.from_config(small.changed(f"experiments.core.{factor}", values))
-    assert [run.factors[factor] for run in study.runs.values()] == values
+    assert [getattr(run.factors, factor) for run in study.runs.values()] == values
 
 
 def test_coarse_rates_are_every_second_one():
@@ -162,27 +157,26 @@ def test_coarse_rates_are_every_second_one():
         config = small.changed("experiments.core.rates", ["all", "coarse"])
         config["learning_rates"]["momentum"] = rates
         whole, coarse = Study.from_config(config).runs.values()
-        assert whole.settings["learning_rates"] == rates
-        assert coarse.settings["learning_rates"] == kept
+        assert list(whole.settings.learning_rates) == rates
+        assert list(coarse.settings.learning_rates) == kept
 
 
 def test_each_optimiser_has_its_grid():
     config = small.changed("experiments.core.optimiser", ["momentum", "sgd", "adam"])
     runs = Study.from_config(config).runs.values()
-    grids = {run.factors["optimiser"]: run.settings["learning_rates"] for run in runs}
-    properties = schema()["properties"]["learning_rates"]["properties"]
+    grids = {run.factors.optimiser: run.settings.learning_rates for run in runs}
     assert grids == {
-        "momentum": [0.003, 0.03, 0.1],
-        "sgd": properties["sgd"]["default"],
-        "adam": properties["adam"]["default"],
+        "momentum": (0.003, 0.03, 0.1),
+        "sgd": LearningRates.model_fields["sgd"].default,
+        "adam": LearningRates.model_fields["adam"].default,
     }
 
 
 def test_seeds_are_the_studys_unless_asked_for():
     runs = Study.from_config(small.changed("experiments.core.evaluation_seeds", [None, 7])).runs.values()
-    assert [run.settings["evaluation_seeds"] for run in runs] == [2, 7]
+    assert [run.settings.evaluation_seeds for run in runs] == [2, 7]
     runs = Study.from_config(small.changed("experiments.core.tuning_seeds", [None, 5])).runs.values()
-    assert [run.settings["tuning_seeds"] for run in runs] == [2, 5]
+    assert [run.settings.tuning_seeds for run in runs] == [2, 5]
 
 
 def test_settings_hold_what_the_result_depends_on_and_no_more():
@@ -233,7 +227,7 @@ def test_a_dataset_job_depends_on_how_its_data_are_read_and_scaled(tmp_path):
         changed = Study.from_config(small.changed(f"datasets.blobs.{key}", value))
         assert changed.dataset_params(wildcards) != base.dataset_params(wildcards)
         assert {run.id: run.params for run in changed.runs.values()} == {r.id: r.params for r in base.runs.values()}
-    assert changed.config["datasets"]["blobs"]["unlabelled"] == -1
+    assert changed.config.datasets["blobs"].unlabelled == -1
     photos = {"source": "folder", "path": "photos", "size": 32, "mode": "L", "target": 0.5}
     for size in (32, [8, 16]):
         study = Study.from_config(small.changed("datasets.blobs", photos | {"size": size}))
@@ -261,7 +255,7 @@ def test_replica_steps_count_what_training_does():
 def test_the_studies_that_ship_are_valid(file):
     study = Study.from_file(ROOT / file)
     assert study.runs
-    assert set(study.datasets()) <= set(study.config["datasets"])
+    assert set(study.datasets()) <= set(study.config.datasets)
 
 
 @pytest.mark.slow
@@ -277,15 +271,10 @@ def test_reading_a_config_imports_neither_torch_nor_snakemake():
 
 
 def test_every_key_of_the_schema_is_described():
-    def undescribed(spec, where):
-        for key, inside in spec.get("properties", {}).items():
-            if "description" not in inside:
-                yield f"{where}.{key}"
-            yield from undescribed(inside, f"{where}.{key}")
-        if isinstance(spec.get("additionalProperties"), dict):
-            yield from undescribed(spec["additionalProperties"], f"{where}.*")
-
-    assert list(undescribed(schema(), "config")) == []
+    schema = Config.model_json_schema()
+    for model in (schema, *schema["$defs"].values()):
+        for key, inside in model["properties"].items():
+            assert "description" in inside or key == "source", f"{model['title']}.{key}"
 
 
 def test_an_initial_bias_under_batch_norm_is_refused():

@@ -16,10 +16,11 @@ import pytest
 
 from activation_study.__main__ import main
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import NAME, Factors
 from activation_study.report.page import build
 from activation_study.report.study_data import StudyData
 from activation_study.tables import checked, parquet
-from activation_study.tables.columns import KEYS, NAME, RUN, TABLES
+from activation_study.tables.columns import KEYS, RUN, TABLES
 from synthetic import PROVENANCE, Shape, _whole, write_tables
 
 SHAPE = Shape(("relu", "elu"), ("digits", "mnist1d"), (2, 5), seeds=5)
@@ -344,9 +345,7 @@ def test_a_file_of_another_name_is_no_table(folder: Path):
 
 
 def test_the_patterns_are_the_config_s():
-    from activation_study.study.config import schema
-
-    assert schema()["$defs"]["name"]["pattern"] == f"^{NAME}$"
+    assert Factors.model_json_schema()["properties"]["activation"]["pattern"] == f"^{NAME}$"
     columns = [(spec, column) for table in TABLES.values() for column, spec in table.items()]
     assert all(spec.pattern == RUN.pattern for spec, column in columns if column == "run")
     assert all(spec.pattern is None or spec.type == "str" for spec, _ in columns)

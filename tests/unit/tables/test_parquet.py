@@ -12,12 +12,11 @@ import pytest
 
 from activation_study.core import files
 from activation_study.core.errors import StudyError
-from activation_study.study.config import factor_defaults, schema
 from activation_study.tables import columns as schemas
 from activation_study.tables import parquet
 from activation_study.tables.columns import TABLES
 
-_VALUES = {"str": "a", "int": 1, "float": 0.5, "bool": True}
+_VALUES = {"str": "a", "int": 2, "float": 0.5, "bool": True}
 
 
 def _row(name, **changes):
@@ -195,18 +194,16 @@ def test_json_round_trip_is_atomic_and_sorted(tmp_path):
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["v.json"]
 
 
-def test_the_factors_are_those_of_the_config():
-    """The schema and the tables both name the factors; a run's identity takes them from the schema."""
-    properties = dict(schema()["properties"]["experiments"]["additionalProperties"]["items"]["properties"])
-    del properties["measure"]  # no factor: it changes what is written down, not what is trained
-    assert list(factor_defaults()) == list(properties)
-    assert set(properties) == set(schemas.FACTORS)
-    kinds = {"integer": "int", "number": "float", "boolean": "bool"}
-    for name, spec in properties.items():
-        kind = spec.get("items", {}).get("type", "string")
-        kind, nullable = (kind[0], True) if isinstance(kind, list) else (kind, False)
-        assert schemas.FACTORS[name].type == kinds.get(kind, "str"), name
-        assert schemas.FACTORS[name].nullable == nullable, name
+def test_a_factor_that_came_later_had_its_default(tmp_path):
+    """So a new one leaves the tables of before as good as they were."""
+    whole = parquet.from_rows("runs", [_row("runs", network="mlp")])
+    old = whole.drop_columns(["network", "evaluation_seeds"])
+    parquet.write_parquet(old, tmp_path / "runs.parquet")
+    (row,) = parquet.read("runs", tmp_path / "runs.parquet").to_pylist()
+    assert row == _row("runs", network="mlp", evaluation_seeds=None)
+    parquet.write_parquet(whole.drop_columns(["depth"]), tmp_path / "runs.parquet")
+    with pytest.raises(StudyError, match=r"no runs table"):
+        parquet.read("runs", tmp_path / "runs.parquet")
 
 
 def test_the_data_dictionary_names_every_column_once():

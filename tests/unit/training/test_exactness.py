@@ -13,7 +13,7 @@ from activation_study.activations.theory import constants
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.optimisers import Optimiser
 from reference import Shifted, optimiser, sequential
-from stacks import ENTRIES, FACTORS
+from stacks import ENTRIES, factors_of
 
 NOISY = {
     "rrelu": {"class": "RReLU"},
@@ -49,7 +49,7 @@ def _scaled_and_shifted(norm, x, noise):
 def _network(name, replicas, width, **factors):
     activation = from_entry(name, ALL[name])
     seeds = list(range(replicas))
-    factors = FACTORS | factors | {"width": width}
+    factors = factors_of(**factors, width=width)
     return StackedMLP(activation, factors, constants(activation), FEATURES, CLASSES, seeds, dtype=torch.float64)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import small
 from activation_study.core.errors import StudyError
+from activation_study.core.factors import Factors
 from activation_study.core.seeds import seed_of
 from activation_study.data.split import make_split
 from activation_study.networks.initialisation import initial_parameters
@@ -54,7 +55,7 @@ def _plain_training(run, arrays, role, replicate, rate, rule):
     split = make_split(arrays, name="blobs", dataset_entry=settings["dataset"], replicate_seed=seed)
     dims = [12, *[factors["width"]] * factors["depth"], CLASSES]
     layers = []
-    for weight, bias in initial_parameters(seed, dims, factors, small.CONSTANTS["tanh"]):
+    for weight, bias in initial_parameters(seed, dims, Factors(**factors), small.CONSTANTS["tanh"]):
         linear = nn.Linear(*weight.shape, dtype=torch.float64)
         linear.weight.data, linear.bias.data = weight.T.clone(), bias.clone()
         layers += [linear, nn.Tanh()]

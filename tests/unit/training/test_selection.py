@@ -5,7 +5,7 @@ import math
 import pytest
 
 import small
-from activation_study.training.group import Record, Replica
+from activation_study.training.records import Record, Replica
 from activation_study.training.selection import ranked, record_area, record_time
 
 

@@ -9,23 +9,15 @@ from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
 from activation_study.analysis.standing import overall
 from activation_study.claims.verdicts import Outcome
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, PAPER, SERIES, at_right, panels, reach, short
+from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import decimals, download
-from activation_study.report.words import (
-    NO_ARTICLE,
-    NUMBERS,
-    bounds,
-    code,
-    counted,
-    listed,
-    percent,
-    plain_list,
-    standing,
-)
+from activation_study.report.tables import download
+from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
 
+NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
     "width": "width {}",
     "optimiser": "optimiser {}",
@@ -130,8 +122,8 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
 
 def _no_verdicts(data: StudyData) -> Markup:
     return Markup(
-        "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. "
-        "The order below describes these runs; it does not say which differences would come back."
+        "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. The order "
+        "below describes these runs; it does not say which differences would come back."
     ).format(counted(data.seeds, "evaluation seed"), NUMBERS[MIN_SEEDS])
 
 
@@ -140,8 +132,7 @@ def _caveat(data: StudyData) -> Markup:
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
         "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, after {} steps of "
-        "training, on {}. Inference is "
-        "over seeds only: {} cannot support a claim about new datasets.{}"
+        "training, on {}. Inference is over seeds only: {} cannot support a claim about new datasets.{}"
     ).format(plain_list(depths), _steps(data), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
 
 
@@ -210,16 +201,8 @@ def _differences(data: StudyData) -> Figure:
             colour = SERIES[0] if filled[y] else OTHERS
             face = colour if filled[y] else PAPER
             if row["difference"] < -shown:
-                axis.plot(
-                    -shown * 1.04,
-                    y,
-                    "<",
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=6,
-                    clip_on=False,
-                    in_layout=False,
-                )
+                over = {"clip_on": False, "in_layout": False}
+                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, **over)
             else:
                 ends = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
                 axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
@@ -228,15 +211,12 @@ def _differences(data: StudyData) -> Figure:
             at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
         at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)
         at_right(axis, 1.19, len(frame) - 0.1, "points", MUTED)
-        axis.set_yticks(range(len(frame)), frame["activation"].map(short), color=INK)
+        name_rows(axis, frame["activation"], pad=8)
         axis.set(xlim=(-shown * 1.04, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
         axis.tick_params(length=0)
-        axis.tick_params(axis="y", pad=8)
         axis.grid(axis="y", visible=False)
-        axis.spines["left"].set_visible(False)
-        picture = svg(figure, "figure-answer", title, message)
-    return Figure("figure-answer", title, message, picture, download("overall", data.overall))
+        return drawn(figure, "answer", title, message, download("overall", data.overall))
 
 
 def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:

@@ -6,22 +6,15 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.experiments import centredness, centring_pairs, scores
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import (
-    MUTED,
-    OTHERS,
-    PAPER,
-    SERIES,
-    emphasis,
-    label_points,
-    panels,
-    plain_log,
-    short,
-)
+from activation_study.report.figures.drawing import drawn, label_points, panels, plain_log, short
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Cell, Column, Row, Table, decimals, download, interval, number, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
 from activation_study.report.words import counted
+
+NAME, PART, PLACE = "Zero-centring", "Why", 60
 
 
 def section(data: StudyData) -> Section | None:
@@ -74,12 +67,14 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
     title = f"Centredness and steps to the target, {depth} layers"
     message = (
         "One mark per activation, named where it is emphasised or stands apart: the geometric mean over seeds of the "
-        "steps to the target, against how far its layers "
-        "are off centre before training; both on log scales. Hollow triangles: some network never reached the target, "
-        "and the true time is longer. Rank correlation, above 0 where off-centre activations are slower: "
+        "steps to the target, against how far its layers are off centre before training; both on log scales. Hollow "
+        "triangles: some network never reached the target, and the true time is longer. Rank correlation, above 0 "
+        "where off-centre activations are slower: "
         + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())
         + f". {counted(len(never), 'run').capitalize()} of {len(across)} are censored."
     )
+    kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
+    kept += ["reached", "n", "diverged", "horizon"]
     with panels(len(datasets), min(len(datasets), 3), 2.8, share=False) as (figure, axes):
         for place, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
             rows = across[across["dataset"] == dataset].dropna(subset=["of_units"])
@@ -103,11 +98,8 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
             )
             if place % 3 == 0:
                 axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-centredness", title, message)
-    kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
-    kept += ["reached", "n", "diverged", "horizon"]
-    return Figure("figure-centredness", title, message, picture, download("centredness_and_speed", across[kept]))
+        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", color=MUTED)
+        return drawn(figure, "centredness", title, message, download("centredness_and_speed", across[kept]))
 
 
 def _worth_naming(data: StudyData, rows: pd.DataFrame) -> list[str]:
@@ -127,11 +119,11 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
     title = "The same networks with and without centring"
     message = (
         "Arrows run from the activation as it is to the one with its mean subtracted: rightwards is more centred, "
-        "downwards, on a log scale, is faster. "
-        f"Centring shortens the time to the target in {len(faster)} of {len(pairs)} pairs (95% interval of the paired "
-        f"ratio below 1) and lengthens it in {len(slower)}; most with {most['activation']} on {most['dataset']} under "
-        f"{most['optimiser']}, to {decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. "
-        "A network that never reached the target counts with the whole budget (dashed arrows)."
+        f"downwards, on a log scale, is faster. Centring shortens the time to the target in {len(faster)} of "
+        f"{len(pairs)} pairs (95% interval of the paired ratio below 1) and lengthens it in {len(slower)}; most with "
+        f"{most['activation']} on {most['dataset']} under {most['optimiser']}, to "
+        f"{decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. A network that never reached the target counts "
+        "with the whole budget (dashed arrows)."
     )
     count = len(optimisers) * len(datasets)
     with panels(count, len(datasets), 2.3, share=False) as (figure, axes):
@@ -157,9 +149,8 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
             label_points(axis, ends, {name: style.colour for name, style in styles.items()}, along)
         for axis in axes[:: len(datasets)]:
             axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the layer over its sd (0 at the right)", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-centring", title, message)
-    return Figure("figure-centring", title, message, picture, download("centring_pairs", pairs.drop(columns="run")))
+        figure.supxlabel("off centre: |mean| of the layer over its sd (0 at the right)", color=MUTED)
+        return drawn(figure, "centring", title, message, download("centring_pairs", pairs.drop(columns="run")))
 
 
 def _table(pairs: pd.DataFrame) -> Table:

@@ -20,6 +20,8 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
 from activation_study.report.words import code
 
+NAME, PART, PLACE = "What to use", "The answer", 20
+
 
 def section(data: StudyData) -> Section | None:
     """None where nothing has a score, or too few seeds to say anything."""
@@ -33,21 +35,19 @@ def section(data: StudyData) -> Section | None:
     plain = [a for a in answers if a.samples is None and a.budget == "high" and not a.overfitting]
     lead = Markup(
         "In short, by depth; the table below has every combination of depth, training samples, budget and "
-        "over-fitting, each with its evidence. For other numbers: <code>activation-study recommend "
-        "--depth 50 --samples 2000 --budget low</code>."
+        "over-fitting, each with its evidence. For other numbers: <code>activation-study recommend --depth 50 "
+        "--samples 2000 --budget low</code>."
     )
     rule = Markup(
         "<strong>How to read it.</strong> The pick has the highest mean test accuracy over the datasets; with "
-        "over-fitting, of those as good within a point, the one with the smallest gap from training to test "
-        "accuracy. A low budget tunes that one activation, and leaves out those whose training step takes {}% or "
-        "more longer than ReLU’s, if its whole interval is longer, or was not timed; a high one tunes all that may be "
-        "better. A range of training samples stands for whole training sets, one number for each dataset. "
-        "Intervals in brackets are unadjusted; whether two are told apart is decided after Holm’s correction. "
-        "<strong>Confidence</strong> is high when "
-        "the situation itself was tested (three cells, five seeds, every activation), the pick is within a point of "
-        "the best on every "
-        "dataset, and none that cannot be told apart may be better by a point; moderate when one of these fails, "
-        "low when more do. It is about these networks: three datasets say nothing of a fourth."
+        "over-fitting, of those as good within a point, the one with the smallest gap from training to test accuracy. "
+        "A low budget tunes that one activation, and leaves out those whose training step takes {}% or more longer "
+        "than ReLU’s, if its whole interval is longer, or was not timed; a high one tunes all that may be better. A "
+        "range of training samples stands for whole training sets, one number for each dataset. Intervals in brackets "
+        "are unadjusted; whether two are told apart is decided after Holm’s correction. <strong>Confidence</strong> is "
+        "high when the situation itself was tested (three cells, five seeds, every activation), the pick is within a "
+        "point of the best on every dataset, and none that cannot be told apart may be better by a point; moderate "
+        "when one of these fails, low when more do. It is about these networks: three datasets say nothing of a fourth."
     ).format(f"{100 * (DEARER - 1):.0f}")
     rows = _table(frame)
     facts = [(f"{answer.depth} layers, {samples_text(answer)} samples", _short(answer)) for answer in plain]
@@ -112,7 +112,7 @@ def _table(frame: pd.DataFrame) -> Table:
         text("Ledger", "ledger"),
     ]
     caption = (
-        "Which activation to use. In brackets: 95% intervals of the paired difference of test accuracy from the "
-        f"pick, in points; a point ({NEAR:g}) is the smallest difference that matters"
+        "Which activation to use. In brackets: 95% intervals of the paired difference of test accuracy from the pick, "
+        f"in points; a point ({NEAR:g}) is the smallest difference that matters"
     )
     return Table("table-chooser", caption, columns, frame, download("chooser", frame))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scikit_posthocs import critical_difference_diagram
 
 from activation_study.analysis.inference import ALPHA
 from activation_study.analysis.ranks import (
@@ -17,23 +16,15 @@ from activation_study.analysis.ranks import (
     score_table,
     task_times,
 )
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import (
-    INK,
-    MUTED,
-    OTHERS,
-    SERIES,
-    emphasis,
-    label_ends,
-    panels,
-    plain_log,
-    short,
-)
+from activation_study.report.figures.drawing import drawn, label_ends, panels, plain_log, short
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
 from activation_study.report.study_data import CELL, StudyData
-from activation_study.report.tables import Table, decimals, download, number, significant, text
+from activation_study.report.tables import Table, download, number, significant, text
 from activation_study.report.words import counted, plain_list
 
+NAME, PART, PLACE = "Pair by pair", "How good, how fast", 20
 LONGEST = 8.0
 """Multiple of the best activation's time at which the performance profile ends."""
 
@@ -61,75 +52,48 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     """The critical difference diagram (Demšar 2006, JMLR 7), from Wilcoxon's test with Holm's correction."""
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores)
-    groups = _alike(ranks, p)
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
     title = "Mean ranks, and which cannot be told apart"
     message = (
         f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 "
-        f"best. "
-        "A bar joins activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after Holm's correction "
-        f"over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
+        "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
+        f"Holm's correction over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
         + (
             f"not told apart from it: {plain_list(first[1:])}."
             if len(first) > 1
             else "every other activation is told apart from it."
         )
     )
-    half, levels = -(-len(ranks) // 2), _levels(groups)
-    deep = max(levels, default=-1) + 1
-    with panels(1, 1, 1.1 + 0.2 * half + 0.09 * deep) as (figure, (axis,)):
-        top = 0.9 + 0.45 * deep
-        axis.set(xlim=(1 - 0.01 * len(ranks), len(ranks)), ylim=(-half - 0.4 - top + 0.9, 1.2))
-        axis.xaxis.tick_top()
-        axis.xaxis.set_label_position("top")
-        axis.set(xticks=range(1, len(ranks) + 1), yticks=[])
-        axis.set_xlabel("mean rank")
-        axis.grid(visible=False)
-        for side, spine in axis.spines.items():
-            spine.set_visible(side == "top")
-        for place, (name, rank) in enumerate(ranks.items()):
-            left = place < half
-            y = -top - (place if left else len(ranks) - 1 - place)
-            end = 1 if left else len(ranks)
-            colour = SERIES[0] if name in first else OTHERS
-            axis.plot([rank, rank, end], [1.2, y, y], color=colour, linewidth=0.9)
-            said = f"{short(name)} {decimals(rank)}"
-            at = {"va": "center", "fontsize": 8.5, "color": SERIES[0] if name in first else INK}
-            axis.annotate(
-                said, (end, y), (-4 if left else 4, 0), textcoords="offset points", ha="right" if left else "left", **at
-            )
-        for level, (low, high) in zip(levels, groups, strict=True):
-            _bar(axis, low, high, 0.7 - 0.45 * level)
-        picture = svg(figure, "figure-ranks", title, message)
     frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
-    return Figure("figure-ranks", title, message, picture, download("mean_ranks", frame))
-
-
-def _bar(axis: Axes, low: float, high: float, y: float) -> None:
-    axis.plot([low - 0.06, high + 0.06], [y, y], color=INK, linewidth=3.2, solid_capstyle="round", zorder=4)
-
-
-def _levels(groups: Sequence[tuple[float, float]]) -> list[int]:
-    """The first level for each bar on which it touches no earlier one."""
-    ends: list[float] = []
-    levels = []
-    for low, high in groups:
-        level = next((place for place, end in enumerate(ends) if low - end > 0.3), len(ends))
-        ends[level : level + 1] = [high]
-        levels.append(level)
-    return levels
-
-
-def _alike(ranks: pd.Series, p: pd.DataFrame) -> list[tuple[float, float]]:
-    """Longest runs of neighbouring ranks in which no two differ, as (first, last) mean rank; single ones left out."""
-    names, runs = ranks.index.tolist(), []
-    for first in range(len(names)):
-        last = first
-        while last + 1 < len(names) and (p.loc[names[first : last + 1], names[last + 1]] >= ALPHA).all():
-            last += 1
-        if last > first and (not runs or last > runs[-1][1]):
-            runs.append((first, last))
-    return [(ranks.iloc[first], ranks.iloc[last]) for first, last in runs]
+    margin = 0.02 * len(ranks)
+    with panels(1, 1, 1) as (figure, (axis,)):
+        parts = critical_difference_diagram(
+            ranks,
+            p,
+            alpha=ALPHA,
+            ax=axis,
+            label_fmt_left="{label}",
+            label_fmt_right="{label}",
+            color_palette={name: SERIES[0] if name in first else MUTED for name in ranks.index},
+            text_h_margin=margin,
+            label_props={"fontsize": 8.5},
+            marker_props={"s": 12, "clip_on": False},
+            elbow_props={"linewidth": 0.9},
+            crossbar_props={"color": INK, "linewidth": 2.4, "marker": "o", "markersize": 4.5, "clip_on": False},
+        )
+        for label in parts["labels"]:  # no-break spaces keep it off its line
+            name = label.get_text()
+            label.set_text(f"\N{NO-BREAK SPACE}{short(name)} {decimals(ranks[name])}\N{NO-BREAK SPACE}")
+        for (bar,) in parts["crossbars"]:  # its activations are a set, whose order changes from process to process
+            bar.set_xdata(sorted(bar.get_xdata()))
+        lowest = min(label.get_position()[1] for label in parts["labels"])
+        figure.set_figheight(0.6 - 0.19 * lowest)
+        axis.set(xlim=(ranks.iloc[0] - margin, ranks.iloc[-1] + margin), ylim=(lowest - 0.6, 0), xlabel="mean rank")
+        axis.xaxis.set_label_position("top")
+        axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.spines["top"].set_visible(True)
+        axis.grid(visible=False)
+        return drawn(figure, "ranks", title, message, download("mean_ranks", frame))
 
 
 def _pairs(scores: pd.DataFrame) -> Table:
@@ -171,12 +135,13 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"
     message = (
         f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
-        f"target. Higher and further left, on a log scale, is better. By the area under its curve, "
-        f"over multiples on a linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then "
-        f"{score.index[1]} ({decimals(score.iloc[1], 2)}); last is "
-        f"{score.index[-1]} ({decimals(score.iloc[-1], 2)}). {plain_list(sure) or 'None'} reached the target "
-        "on every task."
+        "target. Higher and further left, on a log scale, is better. By the area under its curve, over multiples on a "
+        f"linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} "
+        f"({decimals(score.iloc[1], 2)}); last is {score.index[-1]} ({decimals(score.iloc[-1], 2)}). "
+        f"{plain_list(sure) or 'None'} reached the target on every task."
     )
+    frame = profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved")
+    frame = frame.assign(tasks=len(times))
     with panels(1, 1, 3.2) as (figure, (axis,)):
         for name in [*(other for other in profile if other not in named), *reversed(named)]:
             style = styles.get(name)
@@ -187,8 +152,4 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
         axis.set_xlabel("multiple of the fastest activation's steps to the target (log scale)", color=MUTED)
         axis.set_ylabel("tasks solved (%)")
         label_ends(axis, {name: (LONGEST, profile[name].iloc[-1] * 100) for name in named}, styles)
-        picture = svg(figure, "figure-profile", title, message)
-    frame = (
-        profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved").assign(tasks=len(times))
-    )
-    return Figure("figure-profile", title, message, picture, download("performance_profile", frame, digits=5))
+        return drawn(figure, "profile", title, message, download("performance_profile", frame, digits=5))

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import (
-    INK,
-    MUTED,
-    OTHERS,
-    SERIES,
+from activation_study.report.figures.drawing import (
     at_right,
-    emphasis,
+    drawn,
     label_ends,
     lines,
     log_steps,
+    name_rows,
     panels,
     rows_high,
     short,
 )
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
 from activation_study.report.study_data import CELL, StudyData, cell_name, in_cell
-from activation_study.report.tables import ABSENT, Cell, Column, Table, download, interval, number, part, text
+from activation_study.report.tables import (
+    Cell,
+    Column,
+    Row,
+    Table,
+    cell_columns,
+    download,
+    interval,
+    number,
+    part,
+    text,
+)
 from activation_study.report.words import plain_list
+
+NAME, PART, PLACE = "Convergence", "How good, how fast", 30
 
 
 def section(data: StudyData) -> Section | None:
@@ -51,9 +61,10 @@ def _curves(data: StudyData) -> Figure:
     title = "Validation accuracy during training"
     message = (
         f"Mean over seeds with its 95% interval, each activation at its own learning rate; steps on a log scale. "
-        f"Named: {plain_list(data.emphasised)}; "
-        "grey: the others; dashed: the target. " + _curve_message(data)
+        f"Named: {plain_list(data.emphasised)}; grey: the others; dashed: the target. " + _curve_message(data)
     )
+    kept = [*CELL, "activation", "step", "n", "diverged", "validation_accuracy", "validation_accuracy_low"]
+    kept += ["validation_accuracy_high", "validation_loss", "train_loss"]
     with panels(len(cells), columns, 2.3, share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(frame, cell)
@@ -71,18 +82,7 @@ def _curves(data: StudyData) -> Figure:
             last = rows.sort_values("step").groupby("activation").last()
             ends = {name: (last.loc[name, "step"], last.loc[name, "percent"]) for name in styles if name in last.index}
             label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, styles)
-        picture = svg(figure, "figure-curves", title, message)
-    columns_kept = [*CELL, "activation", "step", "n", "diverged"]
-    columns_kept += [
-        "validation_accuracy",
-        "validation_accuracy_low",
-        "validation_accuracy_high",
-        "validation_loss",
-        "train_loss",
-    ]
-    return Figure(
-        "figure-curves", title, message, picture, download("learning_curves", data.curves[columns_kept], digits=5)
-    )
+        return drawn(figure, "curves", title, message, download("learning_curves", data.curves[kept], digits=5))
 
 
 def _curve_message(data: StudyData) -> str:
@@ -114,6 +114,7 @@ def _times(data: StudyData) -> Figure:
         + (f"Never there in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
     )
     replicas = data.evaluation
+    shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
     with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(replicas, cell)
@@ -122,55 +123,23 @@ def _times(data: StudyData) -> Figure:
             for name, group in rows.groupby("activation"):
                 reached = group["reached"].astype(bool)
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
-                axis.plot(
-                    times,
-                    [places[name]] * len(times),
-                    "o",
-                    color=SERIES[0],
-                    alpha=0.55,
-                    markersize=4,
-                    markeredgewidth=0,
-                    clip_on=False,
-                    in_layout=False,
-                )
+                y, over = places[name], {"clip_on": False, "in_layout": False}
+                look = {"color": SERIES[0], "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
+                axis.plot(times, [y] * len(times), "o", **look, **over)
                 if not reached.all():
-                    axis.plot(
-                        horizon,
-                        places[name],
-                        ">",
-                        color=OTHERS,
-                        markerfacecolor="none",
-                        markersize=6,
-                        clip_on=False,
-                        in_layout=False,
-                    )
-                at_right(
-                    axis,
-                    1.17 if columns == 2 else 1.22,
-                    places[name],
-                    f"{reached.sum()}/{len(group)}",
-                    INK if reached.all() else MUTED,
-                )
+                    axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over)
+                colour = INK if reached.all() else MUTED
+                at_right(axis, 1.17 if columns == 2 else 1.22, y, f"{reached.sum()}/{len(group)}", colour)
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
-            axis.set_yticks(
-                range(len(names)),
-                [short(name) for name in names] if position % columns == 0 else [""] * len(names),
-                color=INK,
-            )
-            axis.set(title=short(cell_name(cell), 36), ylim=(-0.7, len(names) - 0.3))
-            axis.tick_params(axis="y", length=0)
-            axis.spines["left"].set_visible(False)
-        picture = svg(figure, "figure-times", title, message)
-    shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
-    return Figure("figure-times", title, message, picture, download("times_to_target", replicas[shown]))
+            name_rows(axis, names, labelled=position % columns == 0)
+            axis.set_title(short(cell_name(cell), 36))
+        return drawn(figure, "times", title, message, download("times_to_target", replicas[shown]))
 
 
 def _time_table(data: StudyData) -> Table:
     frame = data.ranking.sort_values([*CELL, "restricted_time", "activation"])
     columns = [
-        text("Dataset", "dataset"),
-        number("Layers", "depth"),
-        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        *cell_columns(frame),
         text("Activation", "activation", heads_row=True),
         number("Target (%)", "target", 0, 100),
         part("Reached", "reached", "n"),
@@ -182,17 +151,15 @@ def _time_table(data: StudyData) -> Table:
         number("Diverged", "diverged"),
     ]
     caption = (
-        "Time to target, right-censored at the end of training; the restricted mean is of min(steps, "
-        "end), over all networks"
+        "Time to target, right-censored at the end of training; the restricted mean is of min(steps, end), over all "
+        "networks"
     )
     kept = [*CELL, "activation", "target", "n", "reached", "reach_probability", "reach_probability_low"]
     kept += ["reach_probability_high", "median_time", "restricted_time", "horizon", "diverged"]
     return Table("table-times", caption, columns, frame, download("time_to_target", frame[kept]))
 
 
-def _median(row: pd.Series) -> Cell:
+def _median(row: Row) -> Cell:
     if np.isinf(row["median_time"]):
         return Cell(f"> {row['horizon']:,}", float("inf"))
-    return Cell(
-        f"{row['median_time']:z,.0f}" if row["median_time"] == row["median_time"] else ABSENT, row["median_time"]
-    )
+    return Cell(decimals(row["median_time"], 0), row["median_time"])

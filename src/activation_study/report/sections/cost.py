@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, emphasis, panels, plain_log, short
+from activation_study.report.figures.drawing import drawn, name_rows, panels, plain_log
+from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import (
-    Cell,
-    Column,
-    Row,
-    Table,
-    decimals,
-    download,
-    interval,
-    number,
-    significant,
-    text,
-)
+from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, significant, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Computing cost", "How good, how fast", 50
 TIMED = {
     "op_forward": "Activation, forward",
     "op_backward": "Activation, backward",
@@ -38,8 +29,8 @@ def section(data: StudyData) -> Section | None:
         "Each activation was timed against ReLU in one process on one thread, in turns, on a machine with nothing else "
         "to do. What counts is the ratio: 1 costs as much as ReLU, 2 twice as much."
     )
-    drawn = [_figure(cost)] if cost["quantity"].isin(TIMED).any() else []
-    return Section("cost", "Computing cost", [Paragraph(lead), *drawn, _table(cost)])
+    shown = [_figure(cost)] if cost["quantity"].isin(TIMED).any() else []
+    return Section("cost", "Computing cost", [Paragraph(lead), *shown, _table(cost)])
 
 
 def _figure(cost: pd.DataFrame) -> Figure:
@@ -66,18 +57,11 @@ def _figure(cost: pd.DataFrame) -> Figure:
             axis.set_xscale("log")
             first, last = axis.get_xlim()
             plain_log(axis.xaxis, (1, 1.5, 2, 3, 5) if last / first < 10 else (1, 3) if last / first < 100 else (1,))
-            axis.set_yticks(
-                range(len(names)), [short(name) for name in names] if axis is axes[0] else [""] * len(names), color=INK
-            )
-            axis.set(title=TIMED[quantity], ylim=(-0.7, len(names) - 0.3))
-            axis.tick_params(axis="y", length=0, pad=8)
-            axis.spines["left"].set_visible(False)
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5, frameon=False, fontsize=8.5
-        )
-        figure.supxlabel("time over ReLU's", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-cost", title, message)
-    return Figure("figure-cost", title, message, picture, download("cost_figure", cost[cost["quantity"].isin(TIMED)]))
+            name_rows(axis, names, labelled=axis is axes[0], pad=8)
+            axis.set_title(TIMED[quantity])
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
+        figure.supxlabel("time over ReLU's", color=MUTED)
+        return drawn(figure, "cost", title, message, download("cost_figure", cost[cost["quantity"].isin(TIMED)]))
 
 
 def _message(cost: pd.DataFrame) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.analysis.experiments import data_sizes
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import MUTED, emphasis, label_ends, lines, panels, plain_log, short
+from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, plain_log, short
+from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, part, text
+from activation_study.report.tables import Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
+
+NAME, PART, PLACE = "Training samples", "Single questions", 20
 
 
 def section(data: StudyData) -> Section | None:
@@ -48,18 +51,13 @@ def _figure(sizes: pd.DataFrame) -> Figure:
                 axis.set_xscale("log")
                 plain_log(axis.xaxis, (1, 3))
                 if place == len(datasets) - 1:
-                    last = rows.groupby("activation").last()
-                    label_ends(
-                        axis,
-                        {name: (0, last.loc[name, column]) for name in styles if name in last.index},
-                        styles,
-                    )
+                    last = rows.groupby("activation")[column].last()
+                    label_ends(axis, {name: (0, last[name]) for name in styles if name in last.index}, styles)
             axes[place].set_title(short(dataset, 36))
         axes[0].set_ylabel("test accuracy (%)")
         axes[len(datasets)].set_ylabel("gap (points)")
-        figure.supxlabel("training samples", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-data-size", title, message)
-    return Figure("figure-data-size", title, message, picture, download("data_size", sizes[_kept()]))
+        figure.supxlabel("training samples", color=MUTED)
+        return drawn(figure, "data-size", title, message, download("data_size", sizes[_kept()]))
 
 
 def _kept() -> list[str]:

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import MUTED, emphasis, label_points, panels, short
+from activation_study.report.figures.drawing import drawn, label_points, panels, short
+from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.tables import Table, download, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Theory of gradients", "Why", 20
 INITIALISATIONS = {
     "gain": "unit gain",
     "torch_default": "torch default",
@@ -36,9 +38,9 @@ def section(data: StudyData) -> Section | None:
             "Before the first step, theory for networks of infinite width predicts the gradient's size from the "
             "activation, the depth and the variance of the weights alone (unit gain: the variance that keeps q at 1): "
             "from one layer to the one below, its square is multiplied by χ(q) = σ_w² E φ′(√q z)², where q is the "
-            "layer's mean squared pre-activation. The "
-            f"networks here are {_widths(data)} units wide, so that single networks scatter about the prediction, "
-            "the more the deeper they are, and q drifts from its predicted course where it is not held there."
+            f"layer's mean squared pre-activation. The networks here are {_widths(data)} units wide, so that single "
+            "networks scatter about the prediction, the more the deeper they are, and q drifts from its predicted "
+            "course where it is not held there."
         ),
         _identity(decay, kinds),
     ]
@@ -86,11 +88,11 @@ def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
         f"measured against {decimals(worst['predicted_per_layer'], 3, signed=True)}."
     )
     near = known[(known["initialisation"] == "gain") & (known["predicted_per_layer"].abs() < NEAR)]
-    drawn = [(INITIALISATIONS[name], known[known["initialisation"] == name]) for name in shown]
-    drawn[1:1] = [(f"{INITIALISATIONS['gain']}, enlarged", near)] if "gain" in shown and len(near) else []
+    parts = [(INITIALISATIONS[name], known[known["initialisation"] == name]) for name in shown]
+    parts[1:1] = [(f"{INITIALISATIONS['gain']}, enlarged", near)] if "gain" in shown and len(near) else []
     everywhere = _range(known)
-    with panels(len(drawn), 2, 2.9, share=False) as (figure, axes):
-        for axis, (name, rows) in zip(axes, drawn, strict=True):
+    with panels(len(parts), 2, 2.9, share=False) as (figure, axes):
+        for axis, (name, rows) in zip(axes, parts, strict=True):
             ends = _range(near) if rows is near else everywhere
             axis.plot(ends, ends, color=MUTED, linewidth=0.8)
             for depth, style in zip(depths, styles.values(), strict=False):
@@ -101,12 +103,11 @@ def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
             label_points(axis, _told(rows, everywhere if rows is not near else ends))
         for axis in axes[::2]:
             axis.set_ylabel("measured")
-        figure.supxlabel("predicted (decades per layer)", fontsize=8.5, color=MUTED)
+        figure.supxlabel("predicted (decades per layer)", color=MUTED)
         handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle="") for style in styles.values()]
         names = [f"{depth} layers" for depth in depths]
-        figure.legend(handles, names, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
-        picture = svg(figure, "figure-decay", title, message)
-    return Figure("figure-decay", title, message, picture, download("gradient_decay", decay, digits=5))
+        figure.legend(handles, names, loc="outside upper left", ncols=5)
+        return drawn(figure, "decay", title, message, download("gradient_decay", decay, digits=5))
 
 
 def _range(kinds: pd.DataFrame) -> tuple[float, float]:
@@ -165,10 +166,9 @@ def _layers(layers: pd.DataFrame) -> Figure:
             axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="layer")
         handles = [Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line) for s in styles.values()]
         said = [INITIALISATIONS[key] for key in styles]
-        figure.legend(handles, said, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
+        figure.legend(handles, said, loc="outside upper left", ncols=5)
         axes[0].set_ylabel("decades, against the last layer")
-        picture = svg(figure, "figure-decay-layers", title, message)
-    return Figure("figure-decay-layers", title, message, picture, download("gradient_decay_by_layer", layers, digits=5))
+        return drawn(figure, "decay-layers", title, message, download("gradient_decay_by_layer", layers, digits=5))
 
 
 def _table(kinds: pd.DataFrame) -> Table:

@@ -8,6 +8,8 @@ from activation_study.report.blocks import Block, Paragraph, Section
 from activation_study.report.study_data import StudyData, cell_name
 from activation_study.report.words import code, listed
 
+NAME, PART, PLACE = "What is missing", "How far to trust it", 20
+
 
 def section(data: StudyData) -> Section | None:
     """None where the study is whole."""

@@ -9,14 +9,16 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from activation_study.analysis.experiments import NETWORK, PLAIN
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import DIVERGING, GAP, MUTED, columns_for, panels, short
+from activation_study.report.figures.drawing import columns_for, drawn, panels, short
+from activation_study.report.figures.theme import DIVERGING, GAP, MUTED
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.tables import Table, decimals, download, interval, number, text
+from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Gradient flow", "Why", 10
 LIMIT = 6
 """Decades beyond which the colour no longer changes, at most."""
 ACROSS, DOWN = 1.28, 1.6
@@ -31,9 +33,9 @@ def section(data: StudyData) -> Section | None:
     blocks: list[Block] = [
         Paragraph(
             "The size of the loss's gradient with respect to each layer's pre-activations, against the last hidden "
-            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in "
-            "double precision, with "
-            "medians over seeds; a gradient of exactly zero has no logarithm and is left out and counted."
+            "layer's, in powers of ten: −2 means a hundredth. Layer 1 is nearest the input. Measured in double "
+            "precision, with medians over seeds; a gradient of exactly zero has no logarithm and is left out and "
+            "counted."
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(data.gradients, cell))]
@@ -64,13 +66,15 @@ def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
     title = f"Gradient flow, {cell_name(cell)}"
     message = (
         "Blue: smaller than at the last hidden layer; red: larger; grey: no value. Upwards: layers, the input at the "
-        "bottom; to the right: training steps. Beneath each name: the change before "
-        "training in decades per layer towards the input, and in brackets what mean-field theory predicts. "
-        f"At the start gradients vanish by more than {VANISHING} decades per layer with "
-        f"{plain_list(vanishing) or 'none'}; they grow by more with {plain_list(exploding) or 'none'}. "
-        f"The colours end at ±{limit} decades."
+        "bottom; to the right: training steps. Beneath each name: the change before training in decades per layer "
+        "towards the input, and in brackets what mean-field theory predicts. At the start gradients vanish by more "
+        f"than {VANISHING} decades per layer with {plain_list(vanishing) or 'none'}; they grow by more with "
+        f"{plain_list(exploding) or 'none'}. The colours end at ±{limit} decades."
     )
     columns = columns_for(len(grids))
+    kept = [*CELL, "activation", "step", "layer", "n", "zeros", "gradient", "gradient_q25", "gradient_q75"]
+    kept += ["weight_gradient"]
+    held = download(f"gradient_flow_{ident.replace('-', '_')}", rows[kept], digits=5)
     with panels(1, 1, 1.5 * -(-len(grids) // columns)) as (figure, (axis,)):
         for place, (name, grid) in enumerate(grids.items()):
             image = _tile(axis, grid, name, _rate(slopes[name], theory.get(name)), divmod(place, columns), limit)
@@ -79,21 +83,7 @@ def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
         bar = figure.colorbar(image, ax=axis, shrink=0.6, aspect=30, pad=0.015, extend="both")
         bar.set_label("decades, against the last hidden layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = svg(figure, f"figure-gradients-{ident}", title, message)
-    kept = [
-        *CELL,
-        "activation",
-        "step",
-        "layer",
-        "n",
-        "zeros",
-        "gradient",
-        "gradient_q25",
-        "gradient_q75",
-        "weight_gradient",
-    ]
-    held = download(f"gradient_flow_{ident.replace('-', '_')}", rows[kept], digits=5)
-    return Figure(f"figure-gradients-{ident}", title, message, picture, held)
+        return drawn(figure, f"gradients-{ident}", title, message, held)
 
 
 def _theory(data: StudyData, rows: pd.DataFrame) -> dict[str, float]:
@@ -162,17 +152,14 @@ def _slopes(data: StudyData) -> Table:
     zeros = flow.groupby("run")["zeros"].sum().rename("zeros").reset_index()
     frame = frame.merge(zeros, on="run").drop(columns=["run", "step"]).sort_values([*CELL, "start"], ignore_index=True)
     columns = [
-        text("Dataset", "dataset"),
-        number("Layers", "depth"),
-        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        *cell_columns(frame),
         text("Activation", "activation", heads_row=True),
         number("Before training (decades per layer)", "start", 3, signed=True),
         interval("95% interval", "start", 3, 1, signed=True),
         number("After training (decades per layer)", "end", 3, signed=True),
         interval("95% interval", "end", 3, 1, signed=True),
         number("Exact zeros (layers × probes)", "zeros"),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = "How much the gradient changes per layer on its way back; negative where it shrinks towards the input"
     return Table("table-gradients", caption, columns, frame, download("gradient_slopes", frame))

@@ -13,6 +13,7 @@ from activation_study.report.sections.ledger import identifiers
 from activation_study.report.study_data import StudyData
 from activation_study.report.words import NO_ARTICLE, code
 
+NAME, PART, PLACE = "The article’s guide", "The answer", 10
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
 STEPS = {
     "relu_first": (

@@ -12,24 +12,15 @@ from markupsafe import Markup
 from activation_study.analysis.inference import ALPHA
 from activation_study.claims.rows import STATISTICAL
 from activation_study.claims.verdicts import Outcome
+from activation_study.core.numbers import ABSENT, decimals, figures
 from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import (
-    ABSENT,
-    Cell,
-    Column,
-    Row,
-    Table,
-    decimals,
-    download,
-    figures,
-    number,
-    significant,
-    text,
-)
+from activation_study.report.tables import Cell, Column, Row, Table, download, number, significant, text
 from activation_study.report.words import code, counted
+
+NAME, PART, PLACE = "The claims", "The answer", 40
 
 
 def section(data: StudyData) -> Section | None:

@@ -6,13 +6,15 @@ import pandas as pd
 
 from activation_study.analysis.experiments import noise_robustness
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import MUTED, emphasis, label_ends, lines, panels, short
+from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, short
+from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, text
+from activation_study.report.tables import Table, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Noise", "Single questions", 10
 CELL = ["dataset", "depth"]
 
 
@@ -25,9 +27,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Trained networks were given validation inputs with Gaussian noise on top, in units of the standardised "
-        "inputs. "
-        "An activation that makes networks robust loses less as the noise grows; since all lose much, the lower row "
-        "shows each against the median of all activations at the same noise."
+        "inputs. An activation that makes networks robust loses less as the noise grows; since all lose much, the "
+        "lower row shows each against the median of all activations at the same noise."
     )
     return Section("noise", "Noise on the inputs", [Paragraph(lead), _figure(data, noise), _table(noise)])
 
@@ -43,6 +44,7 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
         f"({decimals(noise['dose'].max())}) " + "; ".join(_extremes(strongest, cell) for cell in cells) + "."
     )
     frame = noise.assign(percent=noise["accuracy"] * 100, points=noise["above_median"] * 100)
+    kept = [*CELL, "activation", "dose", "n", "diverged", "accuracy", "accuracy_low", "accuracy_high", "above_median"]
     with panels(2 * len(cells), len(cells), 2.2, share=False) as (figure, axes):
         for place, (dataset, depth) in enumerate(cells):
             rows = frame[(frame["dataset"] == dataset) & (frame["depth"] == depth)].sort_values("dose")
@@ -55,17 +57,12 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
             span = frame["points"].quantile([0.02, 0.98])
             below.set_ylim(span.iloc[0] * 1.2, span.iloc[1] * 1.2)
             if place == len(cells) - 1:
-                last = rows.groupby("activation").last()
-                ends = {
-                    name: (last.loc[name, "dose"], last.loc[name, "points"]) for name in styles if name in last.index
-                }
-                label_ends(below, ends, styles)
+                last = rows.groupby("activation")["points"].last()
+                label_ends(below, {name: (0, last[name]) for name in styles if name in last.index}, styles)
         axes[0].set_ylabel("accuracy (%)")
         axes[len(cells)].set_ylabel("points above the median")
-        figure.supxlabel("standard deviation of the noise", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-noise", title, message)
-    kept = [*CELL, "activation", "dose", "n", "diverged", "accuracy", "accuracy_low", "accuracy_high", "above_median"]
-    return Figure("figure-noise", title, message, picture, download("noise_accuracy", noise[kept]))
+        figure.supxlabel("standard deviation of the noise", color=MUTED)
+        return drawn(figure, "noise", title, message, download("noise_accuracy", noise[kept]))
 
 
 def _extremes(strongest: pd.DataFrame, cell: tuple[str, int]) -> str:
@@ -93,8 +90,7 @@ def _table(noise: pd.DataFrame) -> Table:
         number("With the strongest noise (%)", "accuracy", 1, 100),
         interval("95% interval (%)", "accuracy"),
         number("Lost (points)", "lost", 1, 100),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = f"Validation accuracy without noise and with noise of standard deviation {decimals(noise['dose'].max())}"
     return Table("table-noise", caption, columns, frame, download("noise_lost", frame.drop(columns="run")))

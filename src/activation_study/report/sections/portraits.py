@@ -6,14 +6,16 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import MUTED, SERIES, columns_for, panels, short
+from activation_study.report.figures.drawing import columns_for, drawn, panels, short
+from activation_study.report.figures.theme import MUTED, SERIES
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, download, figures, flag, significant, text
+from activation_study.report.tables import Table, download, flag, significant, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "The activations", "To look up", 10
 RANGE, BOTTOM, TOP = 4, -2, 4
 
 
@@ -21,12 +23,12 @@ def section(data: StudyData) -> Section | None:
     constants = data.tables["activations"]
     if not len(constants):
         return None
-    drawn = [_figure(data)] if len(data.tables["portraits"]) else []
+    shown = [_figure(data)] if len(data.tables["portraits"]) else []
     links = Markup(" · ").join(
         Markup('<a href="#{}">{}</a>').format(one, name) for name, one in identifiers(data).items()
     )
     lead = Markup("All that the study knows of one: {}.").format(links)
-    return Section("activations", "The activations", [Paragraph(lead), *drawn, _table(constants)])
+    return Section("activations", "The activations", [Paragraph(lead), *shown, _table(constants)])
 
 
 def _figure(data: StudyData) -> Figure:
@@ -46,8 +48,7 @@ def _figure(data: StudyData) -> Figure:
                 own = constants.loc[name]
                 said = f"gain {figures(own['gain'])}, χ {figures(own['chi'])}"
                 axis.text(0.03, 0.95, said, transform=axis.transAxes, va="top", fontsize=7.5, color=MUTED)
-        picture = svg(figure, "figure-portraits", title, message)
-    return Figure("figure-portraits", title, message, picture, download("portraits", portraits))
+        return drawn(figure, "portraits", title, message, download("portraits", portraits))
 
 
 def _slopes(portraits: pd.DataFrame) -> str:
@@ -83,8 +84,7 @@ def _table(constants: pd.DataFrame) -> Table:
         flag("Random in training", "stochastic"),
     ]
     caption = (
-        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient "
-        "in a wide network; "
-        "– where there is no edge of chaos"
+        "Constants for standard normal pre-activations: χ is the growth per layer of the squared gradient in a wide "
+        "network; – where there is no edge of chaos"
     )
     return Table("table-activations", caption, columns, constants, download("activations", constants))

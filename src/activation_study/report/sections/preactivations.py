@@ -8,13 +8,15 @@ from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import preactivation_bands
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, SERIES, columns_for, panels, short
+from activation_study.report.figures.drawing import columns_for, drawn, panels, short
+from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.tables import Table, download, number, seed_columns, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Pre-activations", "Why", 50
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 FAR = 10
 """Where the axes end: what lies beyond is saturated for every activation that saturates."""
@@ -57,11 +59,10 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     growth = (spread["end"] / spread["start"]).dropna().sort_values()
     title = f"Pre-activations before and after training, {depth} layers"
     message = (
-        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the "
-        "end of training; dashed: the same range before it. "
-        f"Training widens the standard deviation most with {growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean "
-        f"over layers) and least with {growth.index[0]} (× {decimals(growth.iloc[0])}). "
-        f"The axis ends at ±{FAR}."
+        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the end of "
+        "training; dashed: the same range before it. Training widens the standard deviation most with "
+        f"{growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean over layers) and least with {growth.index[0]} (× "
+        f"{decimals(growth.iloc[0])}). The axis ends at ±{FAR}."
     )
     with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
@@ -73,10 +74,9 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
                 axis.plot(start["layer"], start[bound], color=INK, linewidth=0.9, linestyle=(0, (3, 1.5)))
             axis.set_title(short(name))
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
-        figure.supxlabel("layer", fontsize=8.5, color=MUTED)
-        figure.supylabel("pre-activation", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-preactivations", title, message)
-    return Figure("figure-preactivations", title, message, picture, download("preactivations_by_layer", by_layer, 5))
+        figure.supxlabel("layer", color=MUTED)
+        figure.supylabel("pre-activation", color=MUTED)
+        return drawn(figure, "preactivations", title, message, download("preactivations_by_layer", by_layer, 5))
 
 
 def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
@@ -94,8 +94,7 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
         "The 5% to 95% range and the median of a layer's pre-activations; steps from left to right on a log scale, "
         f"step 0 first. Rows: layers {plain_list([str(layer) for layer in shown])}. Widest at the end: "
         f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to "
-        f"{decimals(widest['q95'])}. "
-        f"The axis ends at ±{FAR}."
+        f"{decimals(widest['q95'])}. The axis ends at ±{FAR}."
     )
     with panels(len(names) * len(shown), len(names), 1.35) as (figure, axes):
         for place, axis in enumerate(axes):
@@ -109,11 +108,8 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             if place % len(names) == 0:
                 axis.set_ylabel(f"layer {layer}")
         axes[0].set(ylim=_limits(rows), xlim=(0, None))
-        figure.supxlabel("training step", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-preactivations-time", title, message)
-    return Figure(
-        "figure-preactivations-time", title, message, picture, download("preactivations_over_training", rows, 5)
-    )
+        figure.supxlabel("training step", color=MUTED)
+        return drawn(figure, "preactivations-time", title, message, download("preactivations_over_training", rows, 5))
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
@@ -144,8 +140,7 @@ def _table(data: StudyData, bands: pd.DataFrame) -> Table:
         number("Sd before", "sd_start", 2),
         number("Sd after", "sd_end", 2),
         number("Sd after over before", "growth", 2),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = (
         "Pre-activations over all hidden layers, before and after training: means over layers of medians over seeds"

@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.experiments import scores, unit_balance
+from activation_study.core.numbers import decimals, figures, percent
 from activation_study.core.runs import RunId
 from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.markup import slugs
@@ -16,9 +17,7 @@ from activation_study.report.tables import (
     Column,
     Row,
     Table,
-    decimals,
     download,
-    figures,
     flag,
     interval,
     number,
@@ -26,8 +25,9 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.words import code, counted, percent, plain_list, standing
+from activation_study.report.words import code, counted, plain_list, standing
 
+NAME, PART, PLACE = "One by one", "To look up", 20
 BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_stream")
 """Factors that say how a run was made, not what it asks."""
 

@@ -8,11 +8,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.replicas import cost_of_runs
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, number, text
+from activation_study.report.tables import Table, download, number, text
 from activation_study.report.words import code
 
+NAME, PART, PLACE = "Provenance", "How far to trust it", 30
 LABELS = {
     "code": "Code version",
     "code_sha256": "Code SHA-256",

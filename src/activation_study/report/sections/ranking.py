@@ -6,12 +6,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from activation_study.core.numbers import percent
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, panels, reach, rows_high, short
+from activation_study.report.figures.drawing import drawn, name_rows, panels, reach, rows_high, short
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData, cell_name, in_cell
-from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, part, significant, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import (
+    Cell,
+    Column,
+    Row,
+    Table,
+    cell_columns,
+    download,
+    interval,
+    number,
+    part,
+    seed_columns,
+    significant,
+    text,
+)
+from activation_study.report.words import plain_list
+
+NAME, PART, PLACE = "Ranking", "How good, how fast", 10
 
 
 def section(data: StudyData) -> Section | None:
@@ -48,24 +64,13 @@ def _figure(data: StudyData) -> Figure:
                 _dot(axis, row, places[row["activation"]], left)
             asked = set(data.runs.loc[(data.runs[["dataset", "depth"]] == list(cell[:2])).all(axis=1), "activation"])
             for name in (name for name in names if name not in set(rows["activation"])):
-                axis.text(
-                    0.5,
-                    places[name],
-                    "no data" if name in asked else "not run",
-                    transform=axis.get_yaxis_transform(),
-                    color=MUTED,
-                    va="center",
-                    fontsize=7.5,
-                )
-            labels = [short(name) for name in names] if position % columns == 0 else []
-            axis.set_yticks(range(len(names)), labels or [""] * len(names), color=INK)
-            axis.set(xlim=(left, None), ylim=(-0.7, len(names) - 0.3), title=short(cell_name(cell), 36))
-            axis.tick_params(axis="y", length=0, pad=8)
-            axis.spines["left"].set_visible(False)
+                at = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 7.5}
+                axis.text(0.5, places[name], "no data" if name in asked else "not run", **at)
+            name_rows(axis, names, labelled=position % columns == 0, pad=8)
+            axis.set(xlim=(left, None), title=short(cell_name(cell), 36))
             if position >= len(cells) - columns:
                 axis.set_xlabel("test accuracy (%)")
-        picture = svg(figure, "figure-ranking", title, message)
-    return Figure("figure-ranking", title, message, picture, download("ranking", data.ranking))
+        return drawn(figure, "ranking", title, message, download("ranking", data.ranking))
 
 
 def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
@@ -75,15 +80,8 @@ def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
     if accuracy < left:
         axis.plot(left, y, "<", color=colour, markersize=5, clip_on=False, in_layout=False)
         diverged = f", {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
-        axis.annotate(
-            percent(row["test_accuracy"]) + diverged,
-            (left, y),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            color=MUTED,
-            fontsize=7.5,
-        )
+        at = {"textcoords": "offset points", "va": "center", "color": MUTED, "fontsize": 7.5}
+        axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), **at)
         return
     ends = np.clip([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], left, 100)
     axis.plot(ends, [y, y], color=colour, solid_capstyle="butt")
@@ -126,15 +124,12 @@ def _rate(row: Row) -> Cell:
 def _by_cell(data: StudyData) -> Table:
     frame = data.ranking
     columns = [
-        text("Dataset", "dataset"),
-        number("Layers", "depth"),
-        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        *cell_columns(frame),
         number("Rank", "rank"),
         text("Activation", "activation", heads_row=True),
         number("Test accuracy (%)", "test_accuracy", 2, 100),
         interval("95% interval (%)", "test_accuracy", 2),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
         Column("Learning rate", _rate),
         number("Test − training loss (nats)", "generalisation_gap", 3),
         number("Parameters", "parameters"),

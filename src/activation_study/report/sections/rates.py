@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section, one_open
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, columns_for, emphasis, panels, power_of_ten, short
+from activation_study.report.figures.drawing import columns_for, drawn, panels, power_of_ten, short
+from activation_study.report.figures.theme import INK, MUTED, emphasis
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, StudyData
-from activation_study.report.tables import Table, download, figures, number, significant, text
+from activation_study.report.tables import Table, cell_columns, download, number, significant, text
 from activation_study.report.words import counted
 
+NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
 NEAR = 0.02
 """Accuracy within which a rate counts as good as the best: two points, as the text says."""
 
@@ -22,9 +24,8 @@ def section(data: StudyData) -> Section | None:
     if not len(data.rates):
         return None
     lead = (
-        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates "
-        "that fell behind after a first "
-        "stretch of training were stopped early, and those runs have no score here."
+        "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates that fell behind "
+        "after a first stretch of training were stopped early, and those runs have no score here."
     )
     groups = {", ".join(filter(None, key)): rows for key, rows in data.rates.groupby(["dataset", "condition"])}
     ids = slugs(groups)
@@ -45,6 +46,9 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
         "bar at the bottom: stopped early. " + _particular(widths)
     )
     columns = columns_for(len(names))
+    kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
+    kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
+    held = download(f"learning_rates_{ident.replace('-', '_')}", rows[kept])
     with panels(len(names), columns, 1.5, share=True) as (figure, axes):
         axes[0].set(ylim=(0, 108), xscale="log")  # for all of them: they share their axes
         axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
@@ -53,49 +57,24 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
             for depth, style in zip(depths, styles.values(), strict=False):
                 one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
                 known = one.dropna(subset=["validation_accuracy"])
-                axis.plot(
-                    known["learning_rate"],
-                    known["validation_accuracy"] * 100,
-                    marker=style.marker,
-                    color=style.colour,
-                    linestyle=(0, style.dashes) if style.dashes else "-",
-                    linewidth=1.2,
-                    markersize=3.5,
-                    label=f"{depth} layers",
-                )
+                look = {"color": style.colour, "linestyle": style.line, "linewidth": 1.2, "markersize": 3.5}
+                at = known["learning_rate"], known["validation_accuracy"] * 100
+                axis.plot(*at, marker=style.marker, label=f"{depth} layers", **look)
                 stopped = one.loc[one["pruned"] > 0, "learning_rate"]
                 if len(stopped):  # an empty line costs as much to lay out as a full one
                     axis.plot(stopped, [2.5] * len(stopped), "|", color=MUTED, markersize=5)
                 chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
-                axis.plot(
-                    chosen["learning_rate"],
-                    chosen["validation_accuracy"] * 100,
-                    "o",
-                    color=INK,
-                    markerfacecolor="none",
-                    markersize=8,
-                    markeredgewidth=0.9,
-                )
+                at = chosen["learning_rate"], chosen["validation_accuracy"] * 100
+                axis.plot(*at, "o", color=INK, markerfacecolor="none", markersize=8, markeredgewidth=0.9)
                 if len(blown):
-                    axis.plot(
-                        blown["learning_rate"],
-                        blown["validation_accuracy"] * 100,
-                        "x",
-                        color=INK,
-                        markersize=6,
-                        markeredgewidth=1,
-                    )
+                    at = blown["learning_rate"], blown["validation_accuracy"] * 100
+                    axis.plot(*at, "x", color=INK, markersize=6, markeredgewidth=1)
             axis.set_title(short(name))
         for axis in axes[::columns]:
             axis.set_ylabel("accuracy (%)")
-        figure.supxlabel("learning rate", fontsize=8.5, color=MUTED)
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
-        picture = svg(figure, f"figure-rates-{ident}", title, message)
-    kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
-    kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
-    held = download(f"learning_rates_{ident.replace('-', '_')}", rows[kept])
-    return Figure(f"figure-rates-{ident}", title, message, picture, held)
+        figure.supxlabel("learning rate", color=MUTED)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
+        return drawn(figure, f"rates-{ident}", title, message, held)
 
 
 def _particular(widths: pd.Series) -> str:
@@ -103,9 +82,8 @@ def _particular(widths: pd.Series) -> str:
     if widths.max() == widths.min():
         return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
     return (
-        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two "
-        "points of its best; "
-        f"most particular: {widths.idxmin()}, with {figures(widths.min())}."
+        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its "
+        f"best; most particular: {widths.idxmin()}, with {figures(widths.min())}."
     )
 
 
@@ -131,9 +109,7 @@ def _table(data: StudyData) -> Table:
     frame = _good_rates(data.rates).drop(columns="run").sort_values([*CELL, "activation"], ignore_index=True)
     frame = frame.assign(on_edge=np.where(frame["edge"], "! yes", "no"))
     columns = [
-        text("Dataset", "dataset"),
-        number("Layers", "depth"),
-        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        *cell_columns(frame),
         text("Activation", "activation", heads_row=True),
         significant("Selected rate", "learning_rate"),
         text("On the grid's edge", "on_edge"),

@@ -12,13 +12,15 @@ from activation_study.analysis.policies import (
     by_dataset,
     conditional_regret,
 )
+from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, at_right, panels, short
+from activation_study.report.figures.drawing import at_right, drawn, panels, short
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, flag, number, text
+from activation_study.report.tables import Table, download, flag, number, text
 from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "What a guide costs", "The answer", 30
 NAMES = {
     ("G1", "any"): "ReLU alone (step 1)",
     ("G2", "low"): "ReLU, then Leaky ReLU (step 2)",
@@ -48,9 +50,8 @@ def section(data: StudyData) -> Section | None:
     lead = (
         "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds’ "
         "validation samples. Its regret is the test accuracy of the best of all activations on tuning seeds, minus "
-        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a "
-        f"policy learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is "
-        "shown."
+        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a policy "
+        f"learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is shown."
         if len(datasets) > 1
         else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
     )
@@ -108,9 +109,8 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
             axis.tick_params(length=0)
             axis.grid(axis="y", visible=False)
             axis.spines["left"].set_visible(False)
-        figure.supxlabel("points of test accuracy lost", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-regret", title, message)
-    return Figure("figure-regret", title, message, picture, download("policy_regret", table.drop(columns="said")))
+        figure.supxlabel("points of test accuracy lost", color=MUTED)
+        return drawn(figure, "regret", title, message, download("policy_regret", table.drop(columns="said")))
 
 
 def _least(shown: pd.DataFrame, dataset: str) -> str:

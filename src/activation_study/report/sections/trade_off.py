@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.experiments import cost_against_quality
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import MUTED, OTHERS, SERIES, label_points, panels, reach
+from activation_study.report.figures.drawing import drawn, label_points, panels, reach
+from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, flag, interval, number, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import Table, download, flag, interval, number, text
+from activation_study.report.words import plain_list
+
+NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
 
 
 def section(data: StudyData) -> Section | None:
@@ -20,9 +23,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
-        "mean "
-        "over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast and at "
-        "least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
+        "mean over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast "
+        "and at least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
     )
     return Section("trade-off", "Accuracy against cost", [Paragraph(lead), _figure(points), _table(points)])
 
@@ -46,8 +48,7 @@ def _figure(points: pd.DataFrame) -> Figure:
         + "Most accurate: "
         + "; ".join(
             f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
-            f"times "
-            "ReLU's step)"
+            "times ReLU's step)"
             for row in tops.to_dict("records")
         )
         + ". An arrow at the bottom is an accuracy below the axis."
@@ -68,13 +69,8 @@ def _figure(points: pd.DataFrame) -> Figure:
                     axis.plot(row["ratio"], bottom, "v", color=colour, markersize=5, clip_on=False)
                     continue
                 axis.hlines(y, row["ratio_low"], row["ratio_high"], color=colour, linewidth=0.8)
-                axis.vlines(
-                    row["ratio"],
-                    max(row["accuracy_low"] * 100, bottom),
-                    row["accuracy_high"] * 100,
-                    color=colour,
-                    linewidth=0.8,
-                )
+                low, high = max(row["accuracy_low"] * 100, bottom), row["accuracy_high"] * 100
+                axis.vlines(row["ratio"], low, high, color=colour, linewidth=0.8)
                 along += [(x, y) for x in np.linspace(row["ratio_low"], row["ratio_high"], 15)]
                 axis.plot(row["ratio"], y, "D" if row["front"] else "o", color=colour, markersize=4.5)
             axis.axvline(1, color=MUTED, linewidth=0.8)
@@ -82,9 +78,8 @@ def _figure(points: pd.DataFrame) -> Figure:
             label_points(axis, shown, dict.fromkeys(front["activation"], SERIES[0]), along)
             if place % columns == 0:
                 axis.set_ylabel("test accuracy (%)")
-        figure.supxlabel("time of a training step over ReLU's", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-trade-off", title, message)
-    return Figure("figure-trade-off", title, message, picture, download("cost_and_accuracy", points))
+        figure.supxlabel("time of a training step over ReLU's", color=MUTED)
+        return drawn(figure, "trade-off", title, message, download("cost_and_accuracy", points))
 
 
 def _table(points: pd.DataFrame) -> Table:

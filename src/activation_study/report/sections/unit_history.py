@@ -8,13 +8,15 @@ from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import bias_doses, scores, unit_balance
 from activation_study.analysis.replicas import of_experiment
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis, label_ends, panels, short
+from activation_study.report.figures.drawing import drawn, label_ends, panels, short
+from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, decimals, download, interval, number, part, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import Table, download, interval, number, part, seed_columns, text
+from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Death and revival", "Why", 40
 RUN = ["run", "dataset", "activation", "depth"]
 FEW = 0.005
 """Share of units from which an activation counts as one whose units die."""
@@ -44,9 +46,8 @@ def _lead(balance: pd.DataFrame) -> str:
     return (
         "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and "
         "was not at the one before has died; one that lives again has revived. So the dead at the end are those born "
-        "dead, "
-        "and those that died since, less those that revived: the final count alone hides who came back. Shares are of "
-        f"all hidden units, means over {int(balance['n'].max())} seeds at most."
+        "dead, and those that died since, less those that revived: the final count alone hides who came back. Shares "
+        f"are of all hidden units, means over {int(balance['n'].max())} seeds at most."
     )
 
 
@@ -68,8 +69,7 @@ def _fates(balance: pd.DataFrame) -> pd.DataFrame:
 
 
 def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Figure:
-    """Above dead units over training, below deaths and revivals, of the activation that has most; a column per "
-    "depth."""
+    """Above dead units over training, below deaths and revivals, of the activation that has most, by depth."""
     name = balance["activation"].iloc[0]
     depths = sorted(balance["depth"].unique())[:4]
     styles = emphasis(sorted(balance["dataset"].unique())[:5])
@@ -91,6 +91,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             else f" No other has {percent(FEW)} dead at any look."
         )
     )
+    kept = [*RUN[1:], "step", "n", "diverged", "dead", "born_dead", "died", "revived", "unusable_001", "unusable_01"]
     with panels(2 * len(depths), len(depths), 1.9, share=False) as (figure, axes):
         for place, depth in enumerate(depths):
             rows = balance[balance["depth"] == depth]
@@ -119,10 +120,8 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             axes[len(depths)].text(0.03, y, said, color=colour, **place)
         axes[0].set_ylabel("dead units (%)")
         axes[len(depths)].set_ylabel("of all units (%)")
-        figure.supxlabel("training step", fontsize=8.5, color=MUTED)
-        picture = svg(figure, "figure-unit-history", title, message)
-    kept = [*RUN[1:], "step", "n", "diverged", "dead", "born_dead", "died", "revived", "unusable_001", "unusable_01"]
-    return Figure("figure-unit-history", title, message, picture, download("unit_history", balance[kept]))
+        figure.supxlabel("training step", color=MUTED)
+        return drawn(figure, "unit-history", title, message, download("unit_history", balance[kept]))
 
 
 def _look_ticks(axis: Axes, steps: list[int]) -> None:
@@ -142,8 +141,7 @@ def _fate_table(fates: pd.DataFrame) -> Table:
         number("Dead at the end (%)", "dead", 1, 100),
         number("Unusable at 0.001 (%)", "unusable_001", 1, 100),
         number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = "Units that were born dead, died and revived, in percent of all hidden units; deaths are counted anew"
     return Table("table-unit-history", caption, columns, fates, download("unit_fates", fates.drop(columns="run")))
@@ -162,8 +160,7 @@ def _doses(doses: pd.DataFrame) -> Figure:
     title = "Dead units under a negative initial bias, layer by layer"
     message = (
         "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds "
-        "and "
-        "datasets; the bias is in standard deviations of the pre-activations. "
+        "and datasets; the bias is in standard deviations of the pre-activations. "
         + f"With {names[0]}, before and after training: "
         + "; ".join(
             f"{percent(row['born_dead'])} and {percent(row['dead'])} at {decimals(level, 2)}"
@@ -172,26 +169,23 @@ def _doses(doses: pd.DataFrame) -> Figure:
         + "."
         + (f" No unit dies with {plain_list(spared)}." if spared else "")
     )
+    kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
     with panels(len(names), max(len(names), 2), 2.6) as (figure, axes):
         for axis, name in zip(axes, names, strict=False):
             ends = {}
             for level, (label, style) in zip(levels, styles.items(), strict=True):
                 rows = by_layer[(by_layer["activation"] == name) & (by_layer["initial_bias"] == level)]
-                axis.plot(
-                    rows["layer"], rows["born_dead"] * 100, color=style.colour, linewidth=1, linestyle=(0, (3, 1.5))
-                )
+                look = {"color": style.colour, "linewidth": 1, "linestyle": (0, (3, 1.5))}
+                axis.plot(rows["layer"], rows["born_dead"] * 100, **look)
                 axis.plot(rows["layer"], rows["dead"] * 100, color=style.colour, marker=style.marker, markersize=4)
                 ends |= {label: (rows["layer"].iloc[-1], rows["dead"].iloc[-1] * 100)} if len(rows) else {}
             layers = sorted(by_layer["layer"].unique())
-            axis.set(
-                title=short(name), ylim=(-3, 103), xticks=layers if len(layers) < 8 else layers[::5], xlabel="layer"
-            )
+            axis.set(title=short(name), ylim=(-3, 103), xlabel="layer")
+            axis.set_xticks(layers if len(layers) < 8 else layers[::5])
             if axis is axes[0]:
                 label_ends(axis, ends, styles)
         axes[0].set_ylabel("dead units (%)")
-        picture = svg(figure, "figure-bias", title, message)
-    kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
-    return Figure("figure-bias", title, message, picture, download("dead_units_by_bias", kept))
+        return drawn(figure, "bias", title, message, download("dead_units_by_bias", kept))
 
 
 def _dose_table(doses: pd.DataFrame, runs: pd.DataFrame) -> Table:

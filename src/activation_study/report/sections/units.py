@@ -5,14 +5,16 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.analysis.replicas import POOLED
+from activation_study.core.numbers import percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL, panels, rows_high, short
+from activation_study.report.figures.drawing import drawn, panels, rows_high, short
+from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
-from activation_study.report.tables import Table, download, interval, number, text
-from activation_study.report.words import percent, plain_list
+from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
+from activation_study.report.words import plain_list
 
+NAME, PART, PLACE = "Dead units", "Why", 30
 WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""
 
@@ -23,12 +25,10 @@ def section(data: StudyData) -> Section | None:
         return None
     blocks: list[Block] = [
         Paragraph(
-            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient "
-            "passes it. A unit's "
-            "response is saturated where the slope is below a tenth of the activation's steepest. Both at "
-            "the end of training; "
-            f"{int(last['samples'].max()):,} samples at most, and the dead rate falls as that number grows. "
-            "Networks that diverged have no units to count: these are of those that finished."
+            "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient passes it. A "
+            "unit's response is saturated where the slope is below a tenth of the activation's steepest. Both at the "
+            f"end of training; {int(last['samples'].max()):,} samples at most, and the dead rate falls as that number "
+            "grows. Networks that diverged have no units to count: these are of those that finished."
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
@@ -54,9 +54,11 @@ def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> F
         for metric, word in (("dead", "Dead units"), ("saturated", "Saturated responses"))
     )
     message += (
-        " Each row is an activation and each column a layer, the input at the left; the number is the "
-        "mean over all layers."
+        " Each row is an activation and each column a layer, the input at the left; the number is the mean over all "
+        "layers."
     )
+    kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
+    held = download(f"units_by_layer_{ident.replace('-', '_')}", layers[kept])
     with panels(2, 2, 0.5 + rows_high(len(names)), share=False) as (figure, axes):
         for axis, (metric, label) in zip(
             axes, (("dead", "Dead units"), ("saturated", "Saturated responses")), strict=True
@@ -64,9 +66,8 @@ def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> F
             grid = layers.pivot(index="activation", columns="layer", values=metric).reindex(names).astype(float)
             axis.set_facecolor(GAP)
             image = axis.imshow(grid.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1)
-            axis.set_yticks(
-                range(len(names)), [short(name) for name in names] if axis is axes[0] else [""] * len(names), color=INK
-            )
+            labels = [short(name) if axis is axes[0] else "" for name in names]
+            axis.set_yticks(range(len(names)), labels, color=INK)
             ticks = sorted({0, (grid.shape[1] - 1) // 2, grid.shape[1] - 1})
             axis.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
             axis.set(title=label, xlabel="layer")
@@ -82,10 +83,7 @@ def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> F
         bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"])
         bar.set_label("share of the layer", color=MUTED)
         bar.outline.set_visible(False)
-        picture = svg(figure, f"figure-units-{ident}", title, message)
-    kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
-    held = download(f"units_by_layer_{ident.replace('-', '_')}", layers[kept])
-    return Figure(f"figure-units-{ident}", title, message, picture, held)
+        return drawn(figure, f"units-{ident}", title, message, held)
 
 
 def _ranked(shares: pd.Series) -> str:
@@ -103,9 +101,7 @@ def _ranked(shares: pd.Series) -> str:
 def _table(last: pd.DataFrame) -> Table:
     frame = last[last["layer"] == POOLED].sort_values([*CELL, "dead"], ascending=[True, True, True, False])
     columns = [
-        text("Dataset", "dataset"),
-        number("Layers", "depth"),
-        *([text("Condition", "condition")] if frame["condition"].any() else []),
+        *cell_columns(frame),
         text("Activation", "activation", heads_row=True),
         number("Dead (%)", "dead", 1, 100),
         interval("95% interval (%)", "dead"),
@@ -114,8 +110,7 @@ def _table(last: pd.DataFrame) -> Table:
         number("Unusable at 0.01 (%)", "unusable_01", 1, 100),
         number("Saturated low (%)", "saturated_low", 1, 100),
         number("Saturated high (%)", "saturated_high", 1, 100),
-        number("Seeds", "n"),
-        number("Diverged", "diverged"),
+        *seed_columns(),
     ]
     caption = (
         "Units at the end of training, over all hidden layers; unusable: never above that share of the steepest slope"

@@ -7,13 +7,15 @@ from markupsafe import Markup
 
 from activation_study.analysis.controls import GROUP, PLANTED, Twins, control_twins, false_alarms, planted_power
 from activation_study.analysis.inference import ALPHA, MIN_CELLS
+from activation_study.core.numbers import percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import INK, MUTED, SERIES, at_right, panels
+from activation_study.report.figures.drawing import at_right, drawn, panels
+from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, significant, text
-from activation_study.report.words import counted, percent
+from activation_study.report.words import counted
 
+NAME, PART, PLACE = "False alarms", "How far to trust it", 10
 SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
 """The smallest effects that most claims name: one point, a tenth more steps."""
 CALLED = {"test_accuracy": "test accuracy", "log_time": "log steps to the target"}
@@ -59,8 +61,7 @@ def _figure(alarms: pd.DataFrame) -> Figure:
         axis.set(xlim=(0, None), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel("false alarms (% of comparisons); dashed: nominal")
         axis.grid(axis="y", visible=False)
-        picture = svg(figure, "figure-validity", title, message)
-    return Figure("figure-validity", title, message, picture, download("false_alarms", alarms))
+        return drawn(figure, "validity", title, message, download("false_alarms", alarms))
 
 
 def _table(alarms: pd.DataFrame) -> Table:

@@ -1,0 +1,51 @@
+"""The multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from activation_study.core.factors import Factors
+from activation_study.networks.base import Architecture, Size
+
+if TYPE_CHECKING:
+    import torch
+
+    from activation_study.activations.activation import Activation
+    from activation_study.networks.mlp import StackedMLP
+
+
+def build(
+    activation: Activation,
+    factors: Factors,
+    constants: Mapping[str, Any],
+    features: int,
+    classes: int,
+    seeds: Sequence[int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> StackedMLP:
+    """The networks that train with a backward pass written out."""
+    from activation_study.networks.mlp import StackedMLP
+
+    return StackedMLP(activation, factors, constants, features, classes, seeds, dtype=dtype, device=device)
+
+
+def size(factors: Factors, features: int) -> Size:
+    """Its weights, and its units."""
+    width, depth = factors.width, factors.depth
+    return Size(width * (width * depth + features), depth * width, width)
+
+
+DECLARED = (
+    Architecture(
+        name="mlp",
+        meaning="multilayer perceptron",
+        build=build,
+        # Of a typical input of 256 features, and an overhead per layer.
+        flops=lambda factors: 6 * factors.width * (factors.width * factors.depth + 256) + 4_000 * factors.depth,
+        size=size,
+        theory=True,
+    ),
+)

@@ -1,0 +1,162 @@
+"""What training and quantities ask of a network, and how an architecture is declared; without PyTorch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from activation_study.core import registry
+from activation_study.core.factors import Factors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from activation_study.activations.activation import Activation
+
+Visit = Callable[[int, "Tensor", "Tensor"], None]
+"""``visit(layer, h, x)``: pre-activations and activations of a hidden layer, [R, N, units]."""
+
+
+class Layer(NamedTuple):
+    """A layer of the tables: its units, and where its weight [R, fan-in, fan-out] stands among the parameters."""
+
+    units: int
+    weight: int
+
+
+class Network(Protocol):
+    """R networks of one shape, which train as one: every tensor is stacked [R, ...].
+
+    Attributes:
+        layers: those with an activation, in the order of the forward pass, and the output; in the tables from 1.
+        parameters: all that is trained. owners: the layer, from 1, that each of them belongs to.
+        seeds: one per replica; the initial parameters and all noise are functions of it.
+    """
+
+    layers: Sequence[Layer]
+    owners: Sequence[int]
+    seeds: list[int]
+    constants: Mapping[str, Any]
+    replicas: int
+    depth: int
+    classes: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def parameters(self) -> list[Tensor]: ...
+
+    @property
+    def state(self) -> list[Tensor]:
+        """The parameters, then what else a network carries: running statistics."""
+        ...
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained parameters of one replica."""
+        ...
+
+    def like(self, seeds: Sequence[int], dtype: torch.dtype | None = None) -> Network:
+        """A network of the same shape for other replicas, at initialisation."""
+        ...
+
+    def load(self, state: Sequence[Tensor]) -> None:
+        """Copy the ``state`` of another network into this one's memory."""
+        ...
+
+    def draw(self, step: int) -> None:
+        """Fix the noise of this step: a pure function of seed, layer and step."""
+        ...
+
+    def loss_and_gradients(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        update: Callable[[int, Tensor], None],
+        on_delta: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """One forward and backward pass in training mode.
+
+        Args:
+            inputs: [R, B, features], contiguous.
+            labels: [R, B], int64.
+            update: called as ``update(index, gradient)`` once per tensor of ``parameters``, as soon as its gradient
+                is known and no longer needed for the layers below; the gradient's memory is used again after the call.
+            on_delta: called as ``on_delta(layer, delta)`` for every hidden layer, from the last to the first, with
+                δ = ∂(mean loss)/∂h [R, B, units].
+
+        Returns:
+            The mean cross-entropy of each replica [R].
+        """
+        ...
+
+    def logits(self, inputs: Sequence[Tensor], visit: Visit | None = None) -> Tensor:
+        """Logits [R, N, classes] in evaluation mode for R tensors [N, features]."""
+        ...
+
+    def evaluate(
+        self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy [R] and accuracy [R] (float64) in evaluation mode, each replica on its own samples.
+
+        Args:
+            inputs: R tensors [N, features]; labels: R tensors [N].
+        """
+        ...
+
+    def slope(self, layer: int, h: Tensor) -> Tensor:
+        """φ′(h) of a hidden layer in evaluation mode, [R, N, units]."""
+        ...
+
+
+class Size(NamedTuple):
+    """Numbers of one network: its parameters; the activations of a sample in all layers, and in the widest one."""
+
+    parameters: int
+    activations: int
+    widest: int
+
+
+class Build(Protocol):
+    """Makes R networks, one for each seed, at initialisation; torch is imported by what it calls."""
+
+    def __call__(
+        self,
+        activation: Activation,
+        factors: Factors,
+        constants: Mapping[str, Any],
+        features: int,
+        classes: int,
+        seeds: Sequence[int],
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> Network: ...
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of networks.
+
+    Attributes:
+        build: makes the networks.
+        flops: floating-point operations of a training step's sample, for a typical input; orders the jobs.
+        size: of one network, by its factors and input features; the memory that jobs ask for rests on it.
+        theory: whether mean-field theory of multilayer perceptrons applies.
+    """
+
+    name: str
+    meaning: str
+    build: Build
+    flops: Callable[[Factors], float]
+    size: Callable[[Factors, int], Size]
+    theory: bool = False
+
+
+@functools.cache
+def architectures() -> dict[str, Architecture]:
+    """Every architecture, by the name that the config uses."""
+    return registry.declared("networks.architectures", Architecture)

@@ -1,0 +1,1 @@
+"""A file for each kind of quantity; what a file lists as ``DECLARED`` is measured, printed and can be claimed."""

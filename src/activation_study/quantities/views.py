@@ -1,0 +1,102 @@
+"""What a layer metric sees: the activations or the gradients of one layer of R replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from activation_study.quantities.base import SATURATED
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass
+class LayerView:
+    """One hidden layer of R replicas on a fixed set of N samples, in float64.
+
+    Attributes:
+        h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.
+        born_dead, dead_before: the dead units [R, W] at step 0 and at the probe before; None at step 0.
+    """
+
+    h: Tensor
+    x: Tensor
+    slope: Tensor
+    slope_max: float
+    born_dead: Tensor | None = None
+    dead_before: Tensor | None = None
+
+    @cached_property
+    def steepest(self) -> Tensor:
+        """max over samples of |φ′(h)| per unit [R, W]."""
+        return self.slope.abs().amax(1)  # vector_norm gives the same, five times as slowly
+
+    @cached_property
+    def dead_units(self) -> Tensor:
+        """Units whose slope is exactly zero on every sample [R, W]: none of their weights can get a gradient."""
+        return self.steepest == 0
+
+    @cached_property
+    def unit_size(self) -> Tensor:
+        """Mean |x| per unit [R, W]."""
+        return self.x.abs().mean(1)
+
+    @cached_property
+    def quantiles(self) -> Tensor:
+        """``QUANTILES`` of the pre-activations [3, R], of 32 samples: sorting more would cost as much as training."""
+        h = self.h[:, :32].flatten(1)
+        return torch.quantile(h, torch.tensor(QUANTILES, dtype=h.dtype, device=h.device), dim=1)
+
+    @cached_property
+    def unit_mean(self) -> Tensor:
+        return self.x.mean(1)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Of the activations over samples [R, W, W]."""
+        centred = self.x - self.x[:, :1]  # so that a constant unit's variance is exactly zero
+        centred -= centred.mean(1, keepdim=True)
+        return torch.bmm(centred.transpose(1, 2), centred).div_(centred.shape[1])
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Per unit [R, W]."""
+        return self.covariance.diagonal(dim1=1, dim2=2)
+
+    @cached_property
+    def sd(self) -> Tensor:
+        """Over all samples and units [R]."""
+        between = self.unit_mean - self.unit_mean[:, :1]  # exactly zero in a constant layer
+        between -= between.mean(1, keepdim=True)
+        return (self.variance.mean(1) + between.square().mean(1)).sqrt()
+
+    @cached_property
+    def flat(self) -> Tensor:
+        """Saturated elements, 1 or 0: slope below a tenth of the largest."""
+        slope = self.slope.abs()
+        return torch.lt(slope, SATURATED * self.slope_max, out=slope)  # as numbers: sums over truth values are slow
+
+    @cached_property
+    def flat_share(self) -> Tensor:
+        return self.flat.flatten(1).mean(1)
+
+    @cached_property
+    def flat_low_share(self) -> Tensor:
+        negative = torch.lt(self.h, 0, out=torch.empty_like(self.h))
+        return negative.mul_(self.flat).flatten(1).mean(1)
+
+
+@dataclass
+class GradientView:
+    """One layer's gradients, in float64.
+
+    ``delta_norm`` [R] is √(mean over samples of ‖δ‖²), δ the gradient of a sample's own loss by its h; NaN for the
+    output layer. ``weight`` and ``weight_gradient`` are [R, fan-in, fan-out], the gradient that of the mean loss.
+    """
+
+    delta_norm: Tensor
+    weight: Tensor
+    weight_gradient: Tensor
