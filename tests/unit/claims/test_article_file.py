@@ -216,7 +216,7 @@ def test_the_page_says_what_the_ledger_says(tables, ledger):
 def test_the_conditions_of_the_third_step_are_the_regrets(tables):
     """The table cell by cell beside the policy's regret; and what the step names is tried only where it says so."""
     regret = regret_of(tables)
-    third = regret[regret["policy"] == "G3"].set_index(["dataset", "depth"])
+    third = regret[regret["policy"] == "step 3"].set_index(["dataset", "depth"])
     cells = conditional_regret(tables, ["core"]).set_index(["dataset", "depth"])
     assert set(cells["much_data"]) == set(cells["overfitting"]) == {True, False}
     assert len(cells) >= 6

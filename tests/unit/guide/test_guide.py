@@ -79,12 +79,12 @@ def test_regret_recomputed():
         test = rows[rows["role"] == "evaluation"].groupby("activation")["test_accuracy"].mean()
         best = test[validation.idxmax()]
         here = regret[(regret["dataset"] == dataset) & (regret["depth"] == depth)]["regret"]
-        assert here["G1", "any"].item() == pytest.approx(best - test["relu"])
+        assert here["step 1", "any"].item() == pytest.approx(best - test["relu"])
         assert here["always tanh", "any"].item() == pytest.approx(best - test["tanh"])
         assert here["random", "any"].item() == pytest.approx(best - test.mean())
         assert here["reference", "high"].item() == 0
         second = "relu" if validation["relu"] >= 0.8 else validation[["relu", "elu"]].idxmax()
-        assert here["G2", "high"].item() == pytest.approx(best - test[second])
+        assert here["step 2", "high"].item() == pytest.approx(best - test[second])
         pairs = [["relu", "elu"], ["relu", "leaky_relu"], ["elu", "leaky_relu"]]  # with tanh a pair costs 3 units
         expected = np.mean([best - test[validation[pair].idxmax()] for pair in pairs])
         assert here["random pair", "low"].item() == pytest.approx(expected)
@@ -117,7 +117,7 @@ def test_the_left_out_dataset_teaches_nothing(left_out):
 
 def test_datasets_are_shown_one_by_one():
     table = by_dataset(policy_regret(core(planted(elu_when_deep, sd=0)), planted(elu_when_deep)["cost"]))
-    relu = table[table["policy"] == "G1"].iloc[0]
+    relu = table[table["policy"] == "step 1"].iloc[0]
     assert [relu[name] for name in DATASETS] == pytest.approx([0.1] * 3)
     assert (relu["mean"], relu["worst"], relu["cells"], relu["spent"]) == pytest.approx((0.1, 0.1, 6, 1))
 
