@@ -221,8 +221,8 @@ def learnt_order(cells: Sequence[Cell]) -> list[str]:
 def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """REGRET_COLUMNS, one row per policy, budget and cell of one experiment's replicas.
 
-    Policies: the article's, step 1 to step 3; "guide", which tries the activation that is best on the *other* datasets at
-    this depth, and "guide, compared", the best three of them; "best fixed", one activation for all depths, from the
+    Policies: the article's, step 1 to step 3; "guide", which tries the activation that is best on the *other* datasets
+    at this depth, and "guide, compared", the best three of them; "best fixed", one activation for all depths, from the
     other datasets; "always X"; "random", the expectation over all activations, and "random pair", over all pairs that
     the low budget pays for; "reference", the best of all on tuning seeds. `budget` is "low", "high", or "any" where
     one activation is tuned. `spent` is in units of tuning ReLU; `n` counts evaluation seeds.

@@ -6,7 +6,7 @@ The evidence is test accuracy on evaluation seeds, paired over activations. Fixe
 1. tested: the depth was trained, with that many samples, on at least three cells with at least five seeds, and with
    every activation of the study (this last part was added after the first results; it can only lower a confidence);
 2. alike: on every dataset the pick is within a point of the best;
-3. settled: if one of those not told apart from the pick is better after all, it is by less than a point.
+3. settled: if one of those not distinguishable from the pick is better after all, it is by less than a point.
 
 Confidence is high when all three hold, moderate when one fails, low otherwise.
 """
@@ -110,7 +110,7 @@ class Recommendation:
 
     @property
     def runner_ups(self) -> list[Standing]:
-        """Those that cannot be told apart from the pick, or are better where over-fitting decided."""
+        """Those not distinguishable from the pick, or are better where over-fitting decided."""
         return [other for other in self.others if other.tied or other.difference.estimate > 0]
 
     @property
@@ -128,7 +128,7 @@ def recommend(
 ) -> Recommendation | None:
     """The answer for one situation; None where there is nothing to choose from.
 
-    The pick has the highest mean test accuracy; when over-fitting, of those not told apart from it and less than a
+    The pick has the highest mean test accuracy; when over-fitting, of those not distinguishable from it and less than a
     point behind, the one with the smallest gap between training and test accuracy.
     """
     nearest, size, notes = _situation(evidence, depth, samples)
@@ -211,7 +211,7 @@ def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int
         return nearest, None, notes
     size = min([fewest, *evidence.sizes(nearest)], key=lambda one: abs(math.log(one / samples)))
     if size == fewest:
-        notes.append(f"{samples:,} samples were not trained on at {nearest} layers: {tested} stand in")
+        notes.append(f"{samples:,} samples were not trained on at {nearest} layers: the answer is for {tested}")
         return nearest, None, notes
     if size != samples:
         notes.append(f"{samples:,} samples were not trained on: nearest tested number {size:,}")

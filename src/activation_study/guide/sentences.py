@@ -59,7 +59,7 @@ def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
     if outcome is None or pd.isna(judged.loc[row.id, "estimate"]):
         return Sentence(guide.step, NO_EVIDENCE.format(about=guide.about))
     numbers = judged.loc[row.id, ["estimate", "low", "high"]].astype(float).to_dict()
-    if outcome.side == "against" and "{size}" in guide.reversed:  # told the other way round
+    if outcome.side == "against" and "{size}" in guide.reversed:  # the numbers of the opposite
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
     ratio = str(judged.loc[row.id, "unit"]).startswith("log ")
     shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}

@@ -233,7 +233,7 @@ def test_what_was_not_tested_is_said_and_costs_confidence():
     assert between.confidence == "moderate"
     assert recommend(evidence, 5, 300, "high", False).tested_samples == (300, 300)
     assert "nearest tested number 300" in recommend(evidence, 5, 200, "high", False).notes[0]
-    assert "2,000 samples stand in" in recommend(evidence, 50, 300, "high", False).notes[0]
+    assert "the answer is for 2,000 samples" in recommend(evidence, 50, 300, "high", False).notes[0]
     assert "more than were trained on" in recommend(evidence, 50, 90_000, "high", False).notes[0]
 
 
