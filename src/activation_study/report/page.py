@@ -42,6 +42,7 @@ def build(
     out: Path,
     provenance: Mapping[str, Any],
     *,
+    claims: Sequence[str] = (),
     made_by: Mapping[str, Any] | None = None,
     processes: int = 1,
     now: datetime | None = None,
@@ -53,6 +54,7 @@ def build(
         tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
         out: the HTML file, written as a whole or not at all.
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        claims: the study's claims files, whose sentences the guide gives; without one, those on the article.
         made_by: the page's receipt, see ``receipts``.
         processes: how many make sections at the same time.
         now: the one timestamp in the page.
@@ -63,7 +65,7 @@ def build(
     Raises:
         StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
     """
-    data = StudyData.read(study, Path(tables), provenance)
+    data = StudyData.read(study, Path(tables), provenance, claims)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     made = _made(data, processes)
     sections = list(made.values())

@@ -27,7 +27,7 @@ def section(data: StudyData) -> Section | None:
     """None where nothing has a score, or too few seeds to say anything."""
     if not data.gives_verdicts:
         return None
-    evidence = Evidence.of(data.tables)
+    evidence = Evidence.of(data.tables, data.guide_rows)
     answers = table(evidence)
     if not answers:
         return None
