@@ -70,7 +70,7 @@ def everywhere(a, b=0.8):
         ({"metric": "beauty"}, r"claim C1\.metric: 'beauty' is none of .*test_accuracy"),
         ({"smallest": "tiny"}, r'claim C1\.smallest: "tiny" must be number'),
         ({"smallest": -1}, r"claim C1\.smallest: -1 must be at least 0"),
-        ({"colour": "red"}, r"claim C1: unknown key colour; known: .*arms"),
+        ({"colour": "red"}, r"claim C1\.colour: unknown key; known: .*arms"),
         ({"type": "belief"}, r'claim C1\.type: "belief" must be one of difference, '),
         (
             {"type": "exact", "computation": "x", "metric": None, "arms": None},
