@@ -6,7 +6,6 @@ and at the end which one is best.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,8 +18,11 @@ import document
 import study_side
 from activation_study.activations import activation as activations
 from activation_study.activations import theory
+from activation_study.core.factors import Pruning
 from activation_study.data import prepare
-from activation_study.study.study import Run, Study
+from activation_study.study.config import Config
+from activation_study.study.runs import Run
+from activation_study.study.study import Study
 from activation_study.training import device as devices
 from activation_study.training.records import Record, Replica
 from activation_study.training.rows import Rows
@@ -43,9 +45,9 @@ def main() -> None:
     document.write_json(document.BENCH / "pruning.json", summary)
 
 
-def pilot(default: Mapping[str, Any]) -> Study:
+def pilot(default: Config) -> Study:
     """A part of the default study's core, unpruned, with seeds that no experiment uses."""
-    config = copy.deepcopy(dict(default))
+    config = default.model_dump(mode="json")
     factors = {"activation": list(ACTIVATIONS), "dataset": list(DATASETS), "seed_stream": "pilot"}
     grids = [factors | {"depth": depth, "steps": study_side.core_steps(depth)} for depth in DEPTHS]
     config["seeds"]["evaluation"] = 1
@@ -56,26 +58,24 @@ def pilot(default: Mapping[str, Any]) -> Study:
 def rows_of(run: Run) -> Rows:
     """The run, trained."""
     device, _ = devices.prepare("cpu")
-    entry = study_side.DEFAULT.config["datasets"][run.factors["dataset"]]
-    arrays = prepare.load(run.factors["dataset"], entry)
-    activation = activations.from_entry(run.factors["activation"], run.settings["activation"])
+    entry = study_side.DEFAULT.config.datasets[run.factors.dataset].model_dump()
+    arrays = prepare.load(run.factors.dataset, entry)
+    activation = activations.from_entry(run.factors.activation, run.settings.activation)
     return RunTraining(run.params, activation, theory.constants(activation), arrays, device).rows()
 
 
 def compared(run: Run) -> dict[str, Any]:
     """The rates that the rule would keep, the one that is best in the end, and what was done for that."""
     rows = rows_of(run)
-    rule = study_side.DEFAULT.config["training"]["pruning"]
+    rule = study_side.DEFAULT.config.training.pruning
     return {"run": run.id} | comparison(run, rows, rows["runs"][0]["classes"], rule)
 
 
-def comparison(
-    run: Run, rows: Mapping[str, list[dict[str, Any]]], classes: int, rule: Mapping[str, float]
-) -> dict[str, Any]:
-    """What the rule ``{after, keep}`` would have done to a run that was trained without it."""
-    rates, steps = run.settings["learning_rates"], run.factors["steps"]
-    pruned = max(1, round(steps * rule["after"]))
-    early = _ranked(run, rows, classes, pruned)[: rule["keep"]]
+def comparison(run: Run, rows: Mapping[str, list[dict[str, Any]]], classes: int, rule: Pruning) -> dict[str, Any]:
+    """What the rule would have done to a run that was trained without it."""
+    rates, steps = run.settings.learning_rates, run.factors.steps
+    pruned = max(1, round(steps * rule.after))
+    early = _ranked(run, rows, classes, pruned)[: rule.keep]
     late = _ranked(run, rows, classes, steps)
     kept_best = next(rate for rate in late if rate in early)
     tuning = [row for row in rows["runs"] if row["role"] == "tuning"]
@@ -114,8 +114,8 @@ def _ranked(run: Run, rows: Mapping[str, list[dict[str, Any]]], classes: int, st
         curve = curves.get(tuple(row[name] for name in key), [])
         records.append(Record(replica, curve, status="diverged" if lost else "finished"))
     looks = sorted({point[0] for curve in curves.values() for point in curve})
-    rates, target = run.settings["learning_rates"], run.settings["dataset"]["target"]
-    return ranked(records, rates, run.factors["select"], classes, target, looks)
+    rates, target = run.settings.learning_rates, run.settings.dataset.target
+    return ranked(records, rates, run.factors.select, classes, target, looks)
 
 
 def summarised(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def savings(study: Study) -> dict[str, Any]:
 
 
 def _unpruned(run: Run) -> Run:
-    rule = run.settings["pruning"] | {"keep": len(run.settings["learning_rates"])}
-    return Run(run.factors, {**run.settings, "pruning": rule})
+    rule = run.settings.pruning.model_copy(update={"keep": len(run.settings.learning_rates)})
+    return Run(run.factors, run.settings.model_copy(update={"pruning": rule}))
 
 
 if __name__ == "__main__":

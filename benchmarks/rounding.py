@@ -6,7 +6,6 @@ order, as another processor would.
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Mapping
@@ -38,9 +37,9 @@ def main() -> None:
 
 def pilot() -> Study:
     """The pruning pilot's runs as the study would have them: pruned, with all evaluation seeds."""
-    config = copy.deepcopy(dict(pruning.pilot(study_side.DEFAULT.config).config))
-    config["seeds"], config["training"] = (study_side.DEFAULT.config[name] for name in ("seeds", "training"))
-    return Study.from_config(config)
+    default, config = study_side.DEFAULT.config, pruning.pilot(study_side.DEFAULT.config).config
+    changes = {"seeds": default.seeds, "training": default.training}
+    return Study.from_config(config.model_copy(update=changes).model_dump(mode="json"))
 
 
 def trained(run: Any) -> list[dict[str, Any]]:

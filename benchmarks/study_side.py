@@ -18,15 +18,15 @@ from activation_study.training.group import ReplicaGroup
 from activation_study.training.records import Clock, Plan, Record, Replica
 
 DEFAULT = Study.from_file(Path(__file__).resolve().parents[1] / "config.yaml")
-SETTINGS = DEFAULT.config["training"]
-REPLICAS = SETTINGS["replicas_per_chunk"]["cpu"]
+SETTINGS = DEFAULT.config.training
+REPLICAS = SETTINGS.replicas_per_chunk.cpu
 DEPTHS = (5, 20)  # at which the experiment `core` trains every activation
 
 
 def core_steps(depth: int) -> int:
     """How many steps the default study's experiment ``core`` trains networks of that depth."""
     core = (DEFAULT.runs[run].factors for experiment, run in DEFAULT.membership if experiment == "core")
-    return next(factors["steps"] for factors in core if factors["depth"] == depth)
+    return next(factors.steps for factors in core if factors.depth == depth)
 
 
 def chunk(
@@ -49,7 +49,7 @@ def chunk(
     rates = torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
     network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
-    plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS["probe_samples"])
+    plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS.probe_samples)
     return ReplicaGroup(network, records, factors, plan, Clock())
 
 
@@ -69,6 +69,6 @@ def advance(chunk: ReplicaGroup, steps: int) -> float:
 
 def default_looks(steps: int) -> tuple[list[int], list[int]]:
     """The steps of the evaluations and of the probes with the default study's settings."""
-    pruned = max(1, round(steps * SETTINGS["pruning"]["after"]))
-    evaluations = {*log_spaced_steps(steps, SETTINGS["evaluations_per_decade"]), pruned}
-    return sorted(evaluations), probe_steps(steps, SETTINGS["probes_per_decade"])
+    pruned = max(1, round(steps * SETTINGS.pruning["after"]))
+    evaluations = {*log_spaced_steps(steps, SETTINGS.evaluations_per_decade), pruned}
+    return sorted(evaluations), probe_steps(steps, SETTINGS.probes_per_decade)

@@ -102,11 +102,11 @@ def test_a_task_counts_what_it_trains():
 
 def test_the_looks_are_those_of_a_run_of_the_default_study():
     for depth in study_side.DEPTHS:
-        run = next(r for r in study_side.DEFAULT.runs.values() if r.factors["depth"] == depth)
+        run = next(r for r in study_side.DEFAULT.runs.values() if r.factors.depth == depth)
         steps = study_side.core_steps(depth)
         evaluations, probes = study_side.default_looks(steps)
-        assert run.settings["replicas_per_chunk"]["cpu"] == study_side.REPLICAS
-        assert probes == probe_steps(steps, run.settings["probes_per_decade"])
+        assert run.settings.replicas_per_chunk.cpu == study_side.REPLICAS
+        assert probes == probe_steps(steps, run.settings.probes_per_decade)
         assert {0, steps // 4, steps} <= set(evaluations)
 
 
@@ -351,5 +351,5 @@ def test_rounding_trains_the_pilots_runs_pruned_on_all_seeds():
     pilot, unpruned = rounding.pilot(), pruning.pilot(study_side.DEFAULT.config)
     assert set(pilot.runs) == set(unpruned.runs)
     for run in pilot.runs.values():
-        assert run.settings["evaluation_seeds"] == study_side.DEFAULT.config["seeds"]["evaluation"]
-        assert run.settings["pruning"] == study_side.DEFAULT.config["training"]["pruning"]
+        assert run.settings.evaluation_seeds == study_side.DEFAULT.config.seeds.evaluation
+        assert run.settings.pruning == study_side.DEFAULT.config.training.pruning

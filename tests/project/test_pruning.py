@@ -4,6 +4,7 @@ import pytest
 
 import pruning
 import study_side
+from activation_study.core.factors import Pruning
 
 
 def _pilot_rows(final, early, diverged=()):
@@ -23,14 +24,16 @@ def _pilot_rows(final, early, diverged=()):
 def test_the_pilot_says_when_the_rule_would_discard_the_best():
     run = next(iter(study_side.DEFAULT.runs.values()))
     rates = [0.1, 0.2, 0.3, 0.4]
-    run = type(run)(run.factors | {"steps": 4}, run.settings | {"learning_rates": rates})
+    run = type(run)(
+        run.factors.model_copy(update={"steps": 4}), run.settings.model_copy(update={"learning_rates": tuple(rates)})
+    )
     final = dict(zip(rates, (0.5, 0.6, 0.7, 0.1), strict=True))
     for early, kept, changed, rank in (
         ((0.3, 0.4, 0.2, 0.1), [0.1, 0.2], True, 3),
         ((0.3, 0.2, 0.4, 0.1), [0.1, 0.3], False, 1),
     ):
         rows = _pilot_rows(final, dict(zip(rates, early, strict=True)), diverged=(0.4,))
-        found = pruning.comparison(run, rows, 10, {"after": 0.25, "keep": 2})
+        found = pruning.comparison(run, rows, 10, Pruning(after=0.25, keep=2))
         assert (found["kept"], found["changed"], found["early_rank_of_best"]) == (kept, changed, rank)
         assert found["best"] == 0.3
         assert found["accuracy_lost"] == pytest.approx(0.1 if changed else 0)
@@ -43,11 +46,9 @@ def test_the_pilot_is_unpruned_on_seeds_of_its_own_and_part_of_the_core():
     assert len(runs) == len(pruning.ACTIVATIONS) * len(pruning.DATASETS) * len(pruning.DEPTHS)
     for run in runs.values():
         twin = core[run.id.replace("seed_stream=pilot,", "")]
-        assert run.settings["pruning"]["keep"] >= len(run.settings["learning_rates"])
+        assert run.settings.pruning.keep >= len(run.settings.learning_rates)
         different = {"pruning", "evaluation_seeds", "measure"}
-        assert {k: v for k, v in run.settings.items() if k not in different} == {
-            k: v for k, v in twin.settings.items() if k not in different
-        }
+        assert run.settings.model_dump(exclude=different) == twin.settings.model_dump(exclude=different)
 
 
 def test_savings_count_what_experiments_share():

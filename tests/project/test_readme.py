@@ -12,7 +12,8 @@ import yaml
 from activation_study.__main__ import main
 from activation_study.claims import file as claims_file
 from activation_study.claims.rows import STATISTICAL
-from activation_study.study.config import ROOT, factor_defaults, validated
+from activation_study.core.factors import Factors
+from activation_study.study.config import ROOT, validated
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
@@ -52,7 +53,7 @@ def test_its_question_has_an_answer(capsys):
 
 def test_it_names_every_factor():
     listed = re.search(r"The factors are (.*?);", TEXT, re.DOTALL)[1]
-    assert set(re.findall(r"\w+_?\w*", listed)) - {"and"} == set(factor_defaults()) - {"activation", "dataset"}
+    assert set(re.findall(r"\w+_?\w*", listed)) - {"and"} == set(Factors.model_fields) - {"activation", "dataset"}
 
 
 def test_its_scores_are_the_published_ones():

@@ -40,10 +40,10 @@ def _effect(*names: object) -> float:
 
 
 def _run(study: Study, run, random: np.random.Generator) -> pd.DataFrame:
-    factors, rates = dict(run.factors), run.settings["learning_rates"]
+    factors, rates = dict(run.factors), run.settings.learning_rates
     cell = np.random.default_rng(zlib.crc32(f"{factors['dataset']}{factors['depth']}".encode()))
     shared = cell.normal(0, 0.05, 20)  # more than either role has seeds
-    replicas = [("tuning", seed, rate) for rate in rates for seed in range(run.settings["tuning_seeds"])]
+    replicas = [("tuning", seed, rate) for rate in rates for seed in range(run.settings.tuning_seeds)]
     replicas += [("evaluation", seed, rates[len(rates) // 2]) for seed in range(SEEDS)]
     table = pd.DataFrame(replicas, columns=["role", "replicate", "learning_rate"])
     table = table.assign(run=run.id, **{name: [value] * len(table) for name, value in factors.items()})
@@ -102,9 +102,9 @@ def _layers(runs: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 def _measurements(study: Study, scored: pd.DataFrame, keys: list[str], random: np.random.Generator) -> pd.DataFrame:
     parts = []
     for run, replicas in scored.groupby("run"):
-        measure, depth = study.runs[run].settings["measure"], study.runs[run].factors["depth"]
+        measure, depth = study.runs[run].settings.measure, study.runs[run].factors.depth
         rows: list[tuple[str, int, int, float | None]] = []
-        end = study.runs[run].factors["steps"]
+        end = study.runs[run].factors.steps
         for name in measure:
             for short in WHOLE.get(name, ()):
                 doses = (0.0, 0.1, 0.25, 0.5, 1.0) if name == "noise" else (None,)

@@ -15,7 +15,8 @@ import pyarrow as pa
 from activation_study.activations import activation, portrait
 from activation_study.jobs.judge import READ, judge_claims
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
-from activation_study.study.study import Run, Study
+from activation_study.study.runs import Run
+from activation_study.study.study import Study
 from activation_study.tables import columns as schemas
 from activation_study.tables import parquet
 
@@ -59,10 +60,10 @@ def _write(name: str, frame: pd.DataFrame, folder: Path) -> None:
 
 def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
     factors, settings = dict(run.factors), run.settings
-    rates, seeds = np.array(settings["learning_rates"]), settings["evaluation_seeds"]
+    rates, seeds = np.array(settings.learning_rates), settings.evaluation_seeds
     chosen = float(rates[-2 if factors["activation"] == "sigmoid" else len(rates) // 2])
     replicas = pd.DataFrame(
-        [("tuning", seed, rate, rate == chosen) for rate in rates for seed in range(settings["tuning_seeds"])]
+        [("tuning", seed, rate, rate == chosen) for rate in rates for seed in range(settings.tuning_seeds)]
         + [("evaluation", seed, chosen, True) for seed in range(seeds)],
         columns=["role", "replicate", "learning_rate", "selected"],
     ).assign(run=run.id, edge=chosen in rates[[0, -1]])
@@ -84,47 +85,47 @@ def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
 
 def _quality(run: Run) -> float:
     """What the network learns of what can be learnt, between 0 and 1."""
-    f, name = run.factors, run.factors["activation"]
-    if name == "sigmoid" and f["depth"] > 5:
-        return 0.8 if f["normalisation"] == "batch" else 0.02
+    f, name = run.factors, run.factors.activation
+    if name == "sigmoid" and f.depth > 5:
+        return 0.8 if f.normalisation == "batch" else 0.02
     base = 0.8 if name == "identity" else 0.95 + 0.004 * (sum(map(ord, name)) % 11)
-    less = 0.002 * f["depth"] + 0.15 * max(-f["initial_bias"], 0) * (name == "relu")
-    return base - less - (0.08 * np.log10(3_000 / f["train_size"]) if f["train_size"] else 0.0)
+    less = 0.002 * f.depth + 0.15 * max(-f.initial_bias, 0) * (name == "relu")
+    return base - less - (0.08 * np.log10(3_000 / f.train_size) if f.train_size else 0.0)
 
 
 def _outcomes(run: Run, quality: pd.Series, off: pd.Series, random: np.random.Generator) -> dict[str, Any]:
-    f, target = run.factors, run.settings["dataset"]["target"]
-    blown = (random.random(len(quality)) < (0.3 if f["depth"] == 50 and f["activation"] == "elu" else 0.0)).astype(bool)
+    f, target = run.factors, run.settings.dataset.target
+    blown = (random.random(len(quality)) < (0.3 if f.depth == 50 and f.activation == "elu" else 0.0)).astype(bool)
     pruned = (off > 1.2) & ~blown
-    accuracy = CHANCE + (LEVEL[f["dataset"]] - CHANCE) * quality.where(~blown, 0.0)
+    accuracy = CHANCE + (LEVEL[f.dataset] - CHANCE) * quality.where(~blown, 0.0)
     reached = accuracy > target
     time = pd.Series(_half(run) * 2.5 * random.uniform(0.8, 1.25, len(quality)))
     outcomes = {
         "test_accuracy": accuracy, "validation_accuracy": accuracy,
         "train_accuracy": (accuracy + _gap(run)).clip(upper=1),
         "test_loss": 2.3 * (1.05 - accuracy), "validation_loss": 2.3 * (1.04 - accuracy),
-        "train_loss": 2.3 * (1.01 - accuracy), "time_to_target": time.clip(upper=f["steps"]).where(reached),
+        "train_loss": 2.3 * (1.01 - accuracy), "time_to_target": time.clip(upper=f.steps).where(reached),
         "area_under_loss": np.log(1.3 - accuracy),
     }  # fmt: skip
     outcomes = {name: pd.Series(values).where(~pruned) for name, values in outcomes.items()}
     status = np.where(blown, "diverged", np.where(pruned, "pruned", "finished"))
     return outcomes | {
-        "status": status, "reached": reached.astype("boolean").where(~pruned), "target": target, "horizon": f["steps"],
-        "steps_done": np.where(blown, f["steps"] // 3, f["steps"]), "classes": 10, "parameters": 30_000,
-        "diverged_step": pd.Series(np.where(blown, f["steps"] // 3, -1)).astype("Int64").where(blown),
-        "train_samples": f["train_size"] or 10_000,
+        "status": status, "reached": reached.astype("boolean").where(~pruned), "target": target, "horizon": f.steps,
+        "steps_done": np.where(blown, f.steps // 3, f.steps), "classes": 10, "parameters": 30_000,
+        "diverged_step": pd.Series(np.where(blown, f.steps // 3, -1)).astype("Int64").where(blown),
+        "train_samples": f.train_size or 10_000,
     }  # fmt: skip
 
 
 def _gap(run: Run) -> float:
     """Training minus test accuracy."""
-    return 0.02 + 0.002 * (sum(map(ord, run.factors["activation"])) % 7) * (4 if run.factors["train_size"] else 1)
+    return 0.02 + 0.002 * (sum(map(ord, run.factors.activation)) % 7) * (4 if run.factors.train_size else 1)
 
 
 def _half(run: Run) -> float:
     """Steps in which half of what can be learnt is learnt."""
     f = run.factors
-    return 15 * SLOWER.get(f["activation"], 1.0) * (0.7 if f["centred"] else 1.0) * (1 + f["depth"] / 40)
+    return 15 * SLOWER.get(f.activation, 1.0) * (0.7 if f.centred else 1.0) * (1 + f.depth / 40)
 
 
 def _crossed(keys: pd.DataFrame, **columns: Any) -> pd.DataFrame:
@@ -134,24 +135,24 @@ def _crossed(keys: pd.DataFrame, **columns: Any) -> pd.DataFrame:
 
 
 def _curves(run: Run, keys: pd.DataFrame, quality: pd.Series) -> pd.DataFrame:
-    steps = log_spaced_steps(run.factors["steps"], run.settings["evaluations_per_decade"])
+    steps = log_spaced_steps(run.factors.steps, run.settings.evaluations_per_decade)
     frame = _crossed(keys.assign(quality=quality), step=steps)
     progress = 1 / (1 + (_half(run) / frame["step"].clip(lower=0.1)) ** 1.6)
-    accuracy = CHANCE + (LEVEL[run.factors["dataset"]] - CHANCE) * frame["quality"] * progress
+    accuracy = CHANCE + (LEVEL[run.factors.dataset] - CHANCE) * frame["quality"] * progress
     losses = {"train_loss": 2.3 * (1.01 - accuracy), "validation_loss": 2.3 * (1.04 - accuracy)}
     return frame.assign(validation_accuracy=accuracy, **losses)
 
 
 def _layers(run: Run, keys: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    f, name = run.factors, run.factors["activation"]
-    steps = probe_steps(f["steps"], run.settings["probes_per_decade"])
-    frame = _crossed(keys, step=steps, layer=range(1, f["depth"] + 2))
-    done, below = frame["step"] / f["steps"], f["depth"] - frame["layer"]
+    f, name = run.factors, run.factors.activation
+    steps = probe_steps(f.steps, run.settings.probes_per_decade)
+    frame = _crossed(keys, step=steps, layer=range(1, f.depth + 2))
+    done, below = frame["step"] / f.steps, f.depth - frame["layer"]
     rectified = name in ("relu", "leaky_0", "shifted_relu")
-    decades = DECADES.get(name, -0.004) * (0.1 if f["normalisation"] == "batch" else 1.0)
-    decades += 0.3 * (f["initialisation"] == "torch_default")
+    decades = DECADES.get(name, -0.004) * (0.1 if f.normalisation == "batch" else 1.0)
+    decades += 0.3 * (f.initialisation == "torch_default")
     size = -1 - decades * below * (1 - 0.4 * done) + random.normal(0, 0.1, len(frame))
-    dead = (0.02 + 0.2 * frame["layer"] / f["depth"] * done + 0.6 * max(-f["initial_bias"], 0)) * rectified
+    dead = (0.02 + 0.2 * frame["layer"] / f.depth * done + 0.6 * max(-f.initial_bias, 0)) * rectified
     wide = 1 + done + 0.02 * frame["layer"]
     metrics = {
         "gradient_norm_log10": size.where(size > -18), "gradient_zero": size <= -18,
@@ -161,8 +162,8 @@ def _layers(run: Run, keys: pd.DataFrame, random: np.random.Generator) -> pd.Dat
         "saturated_low": 0.4 * rectified, "saturated_high": 0.2 * (name in ("sigmoid", "tanh")) + 0.1 * done,
         "preactivation_mean": -0.2 * done, "preactivation_sd": wide, "preactivation_q05": -1.6 * wide - 0.2 * done,
         "preactivation_q50": -0.2 * done, "preactivation_q95": 1.6 * wide - 0.3 * done, "sd": 1.0,
-        "mean": 0.02 if f["centred"] else OFF_CENTRE.get(name, 0.5),
-        "centredness": 0.05 if f["centred"] else OFF_CENTRE.get(name, 0.5), "sign_agreement": 0.4,
+        "mean": 0.02 if f.centred else OFF_CENTRE.get(name, 0.5),
+        "centredness": 0.05 if f.centred else OFF_CENTRE.get(name, 0.5), "sign_agreement": 0.4,
         "zero_fraction": 0.5 * rectified, "units": 64, "samples": 500,
     }  # fmt: skip
     return frame.assign(**metrics)
@@ -170,18 +171,20 @@ def _layers(run: Run, keys: pd.DataFrame, random: np.random.Generator) -> pd.Dat
 
 def _measurements(run: Run, keys: pd.DataFrame, quality: pd.Series) -> pd.DataFrame:
     frames = []
-    for kind in run.settings["measure"]:
+    for kind in run.settings.measure:
         doses = DOSES if kind == "noise" else (np.nan,)
         frame = _crossed(keys.assign(quality=quality), dose=doses)
-        value = frame["quality"] / (1 + 0.4 * frame["dose"].fillna(0) * SLOWER.get(run.factors["activation"], 1.0))
+        value = frame["quality"] / (1 + 0.4 * frame["dose"].fillna(0) * SLOWER.get(run.factors.activation, 1.0))
         name = {"noise": "noise_accuracy", "path": "tortuosity"}.get(kind, kind)
-        frames.append(frame.assign(measurement=name, step=run.factors["steps"], layer=0, value=value))
+        frames.append(frame.assign(measurement=name, step=run.factors.steps, layer=0, value=value))
     return pd.concat(frames) if frames else pd.DataFrame()
 
 
 def _datasets(study: Study) -> pd.DataFrame:
     wanted = study.datasets()
-    targets = {name: [study.config["datasets"][one][name] for one in wanted] for name in ("target", "target_reason")}
+    targets = {
+        name: [getattr(study.config.datasets[one], name) for one in wanted] for name in ("target", "target_reason")
+    }
     known = {"status": "available", "samples": 10_000, "features": [FEATURES[one] for one in wanted], "classes": 10}
     return pd.DataFrame({"dataset": wanted, "source": "made up", "sha256": "d" * 64, **known, **targets})
 
@@ -189,7 +192,7 @@ def _datasets(study: Study) -> pd.DataFrame:
 def _costs(study: Study) -> pd.DataFrame:
     rows = []
     for place, name in enumerate(study.costed()):
-        for width in study.config["cost"]["widths"]:
+        for width in study.config.cost.widths:
             ratio = 1.0 if name == "relu" else 1.02 + 0.03 * place
             timed = {"activation": name, "width": width, "ratio_to_relu": ratio, "median": 2 * ratio, "pairs": 20}
             timed |= {"ratio_low": 0.98 * ratio, "ratio_high": 1.02 * ratio, "unit": "ms"}
@@ -200,7 +203,7 @@ def _costs(study: Study) -> pd.DataFrame:
 def _described(study: Study) -> Mapping[str, pd.DataFrame]:
     constants, points = [], []
     for name in study.activations():
-        found = portrait.description(activation.from_entry(name, study.config["activations"][name]))
+        found = portrait.description(activation.from_entry(name, study.config.activations[name].model_dump()))
         constants.append(found["constants"])
         points.append(pd.DataFrame(found["portrait"]).assign(activation=name))
     return {"activations": pd.DataFrame(constants), "portraits": pd.concat(points)}

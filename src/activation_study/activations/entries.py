@@ -123,7 +123,7 @@ def _of_its_kind(entry: Any, handler: Callable[[Any], Any]) -> Entry:
             raise StudyError(f"{shown(entry)} {_instead(entry)}")
         entry = {"class": entry}
     if not isinstance(entry, dict):
-        raise PydanticCustomError("entry", "must be object or string")
+        raise PydanticCustomError("entry", "must be an object or string")
     kinds = [model for model in (OfClass, Formula, OwnModule) if model.kind in entry]
     if len(kinds) != 1:
         given = shown(entry) if entry else "an empty mapping"

@@ -183,19 +183,19 @@ def _wanted(fault: Mapping[str, Any]) -> str:
         "too_short": "must not be empty",
         "string_too_short": "must not be empty",
         "too_long": "must have at most {max_length} items",
-        "string_type": "must be string",
-        "bool_type": "must be boolean",
-        "float_type": "must be number",
-        "dict_type": "must be object",
-        "model_type": "must be object",
-        "model_attributes_type": "must be object",
+        "string_type": "must be a string",
+        "bool_type": "must be a boolean, true or false",
+        "float_type": "must be a number",
+        "dict_type": "must be an object",
+        "model_type": "must be an object",
+        "model_attributes_type": "must be an object",
     }
     if kind == "literal_error":
         return f"must be one of {_choices(bounds['expected'])}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS[bounds["pattern"]]
     if kind.startswith("int_"):
-        return "must be integer"
+        return "must be an integer"
     return words[kind].format(**bounds) if kind in words else str(fault["msg"])
 
 

@@ -40,6 +40,14 @@ def _size(size: Any) -> Any:
     return size
 
 
+def _path(path: Any) -> Any:
+    if not (isinstance(path, str) and path):
+        raise StudyError(f"{shown(path)} is not a path; an example is data/images")
+    return path
+
+
+FilePath = Annotated[Any, AfterValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+"""Any text: pydantic's is UTF-8, which a folder's name need not be."""
 Size = Annotated[Any, WithJsonSchema({"type": ["integer", "array"], "items": {"type": "integer"}})]
 SIZE = "Side of the square, or [height, width], that images are stretched to, in pixels."
 MODE = "Greyscale or colour, that images are converted to."
@@ -78,14 +86,14 @@ class Mnist1d(Entry):
 
 class Folder(Entry):
     source: Literal["folder"]
-    path: str = Field(min_length=1, description="A folder with one folder of images for each class.")
+    path: FilePath = Field(description="A folder with one folder of images for each class.")
     size: Annotated[Size, AfterValidator(_size)] = Field(default=None, description=SIZE)
     mode: Mode = Field(default=None, description=MODE)
 
 
 class Npz(Entry):
     source: Literal["npz"]
-    path: str = Field(min_length=1, description="A file of NumPy's with x and y.")
+    path: FilePath = Field(description="A file of NumPy's with x and y.")
     unlabelled: Annotated[int, WHOLE] | None = Field(default=None, description=UNLABELLED)
 
 

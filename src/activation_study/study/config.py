@@ -79,7 +79,7 @@ class Cost(Model):
 
 
 def _levels() -> dict[str, Any]:
-    """Of each factor one or more values; of activations and datasets names, or all."""
+    """Of each factor one or more values, of activations and datasets names, or all; and what is measured."""
     levels: dict[str, Any] = {}
     for name, field in Factors.model_fields.items():
         default = ... if field.is_required() else (field.default,)
@@ -87,19 +87,22 @@ def _levels() -> dict[str, Any]:
         if name in ("activation", "dataset"):
             default, one = ("all",), str
         elif name == "network":
-            one = Literal[tuple(architectures())]
+            one = _one_of(architectures())
         levels[name] = (cast(Any, Distinct)[one], Field(default=default, description=field.description))
-    return levels
+    measure = cast(Any, Annotated)[cast(Any, tuple)[_one_of(measurements()), ...], DISTINCT, LISTED]
+    meaning = (
+        "What these runs measure on their evaluation seeds beyond the probes; each costs time. Two experiments that "
+        "share a run measure both."
+    )
+    return levels | {"measure": (measure, Field(default=(), description=meaning))}
+
+
+def _one_of(names: Iterable[str]) -> Any:
+    return cast(Any, Literal)[tuple(names)]
 
 
 class Grid(create_model("Levels", __base__=Model, **_levels())):  # type: ignore[misc]
     """Factor to value or list of values. activation and dataset take names or all."""
-
-    measure: Annotated[tuple[Literal[tuple(measurements())], ...], DISTINCT, LISTED] = Field(
-        default=(),
-        description="What these runs measure on their evaluation seeds beyond the probes; each costs time. Two "
-        "experiments that share a run measure both.",
-    )
 
 
 class Config(entries.Activations, data_entries.Datasets):
@@ -178,10 +181,12 @@ def _found(name: Any, folder: Path) -> Any:
     return str(folder / name) if beside else name
 
 
-def _laid_over(below: Any, above: Any) -> Any:
-    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
-        return above
-    return {**below, **{key: _laid_over(below.get(key), value) for key, value in above.items()}}
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        changed[key] = _laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return changed
 
 
 def validated(config: Mapping[str, Any]) -> Config:

@@ -58,7 +58,7 @@ def test_the_articles_claims_fit_the_default_study():
     claims_file.check(read, study.config)
     runs = {experiment: [] for experiment in study.config.experiments}
     for experiment, run in study.membership:
-        runs[experiment].append(study.runs[run].factors)
+        runs[experiment].append(dict(study.runs[run].factors))
     for row in read.rows:
         if row.type not in STATISTICAL or row.metric == COST:
             continue

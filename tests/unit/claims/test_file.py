@@ -68,9 +68,9 @@ def everywhere(a, b=0.8):
     ("change", "message"),
     [
         ({"metric": "beauty"}, r"claim C1\.metric: 'beauty' is none of .*test_accuracy"),
-        ({"smallest": "tiny"}, r'claim C1\.smallest: "tiny" must be number'),
+        ({"smallest": "tiny"}, r'claim C1\.smallest: "tiny" must be a number'),
         ({"smallest": -1}, r"claim C1\.smallest: -1 must be at least 0"),
-        ({"colour": "red"}, r"claim C1: unknown key colour; known: .*arms"),
+        ({"colour": "red"}, r"claim C1\.colour: unknown key; known: .*arms"),
         ({"type": "belief"}, r'claim C1\.type: "belief" must be one of difference, '),
         (
             {"type": "exact", "computation": "x", "metric": None, "arms": None},
@@ -131,7 +131,7 @@ def test_faults_of_the_whole_file(tmp_path, written):
     with pytest.raises(StudyError, match=r"claim C1\.id: is given twice; remove one"):
         claims_file.read(twice)
     twice.write_text("claims: 3")
-    with pytest.raises(StudyError, match=r"claim number 1: 3 must be object"):
+    with pytest.raises(StudyError, match=r"claim number 1: 3 must be an object"):
         claims_file.read(twice)
 
 

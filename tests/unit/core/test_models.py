@@ -44,16 +44,16 @@ def test_values_are_read_as_they_were_meant():
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ({"inside": 3}, "inside: 3 must be object"),
+        ({"inside": 3}, "inside: 3 must be an object"),
         ({"inside": {"whole": 0}}, "inside.whole: 0 must be at least 1"),
-        ({"inside": {"whole": True}}, "inside.whole: true must be integer"),
-        ({"inside": {"whole": 1.5}}, "inside.whole: 1.5 must be integer"),
-        ({"inside": {"part": "x"}}, 'inside.part: "x" must be number'),
+        ({"inside": {"whole": True}}, "inside.whole: true must be an integer"),
+        ({"inside": {"whole": 1.5}}, "inside.whole: 1.5 must be an integer"),
+        ({"inside": {"part": "x"}}, 'inside.part: "x" must be a number'),
         ({"inside": {"part": 1}}, "inside.part: 1 must be below 1"),
-        ({"inside": {"truth": "yes"}}, 'inside.truth: "yes" must be boolean'),
+        ({"inside": {"truth": "yes"}}, 'inside.truth: "yes" must be a boolean, true or false'),
         ({"inside": {"choice": "both"}}, 'inside.choice: "both" must be one of one, other'),
         ({"inside": {"b": 1, "a": 2}}, "inside: unknown key a, b; known: choice, part, truth, whole"),
-        ({"several": [1, "x"]}, 'several.1: "x" must be integer'),
+        ({"several": [1, "x"]}, 'several.1: "x" must be an integer'),
         ({"several": []}, "several: [] must not be empty"),
         ({"several": [1, 1.0]}, "several: [1, 1.0] must not hold a value twice"),
         ({"some": ["a", "b", "c"]}, 'some: ["a", "b", "c"] must have at most 2 items'),
@@ -67,7 +67,7 @@ def test_values_are_read_as_they_were_meant():
         ),
         ({"entries": {"a": {"kind": "csv"}}}, 'entries.a.kind: "csv" must be one of digits, npz'),
         ({"entries": {"a": {}}}, "entries.a.kind: the key is missing"),
-        ({"entries": {"a": None}}, "entries.a: null must be object"),
+        ({"entries": {"a": None}}, "entries.a: null must be an object"),
     ],
 )
 def test_a_fault_is_a_line(value, line):

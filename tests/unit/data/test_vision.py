@@ -107,8 +107,8 @@ def test_a_usable_class_passes_or_names_the_package_it_lacks(name):
         ("FakeData", {"image_size": [100_000, 100_000, 3]}, r"size: FakeData would make up"),
         ("FakeData", {"image_size": "large"}, r"image_size: 'large' is wrong"),
         ("FakeData", {"num_classes": 0}, r"num_classes: 0 is wrong"),
-        ("CIFAR10", {"allow_unchecked": "yes"}, r"allow_unchecked: 'yes' is wrong; true or false"),
-        ("CIFAR10", {"mode": "HSV"}, r"mode: 'HSV' is wrong; L or RGB"),
+        ("CIFAR10", {"allow_unchecked": "yes"}, r'allow_unchecked: "yes" must be a boolean, true or false$'),
+        ("CIFAR10", {"mode": "HSV"}, r'mode: "HSV" must be one of L, RGB$'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said_before_training(name, more, words):

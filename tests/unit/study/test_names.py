@@ -114,10 +114,9 @@ def test_the_sub_grids_are_bounded():
 
 
 def test_a_list_of_many_types_is_compared_in_no_time():
-    """jsonschema would compare each with each."""
     values = [*range(1, 4000), *(f"x{i}" for i in range(4000))]
     start = time.process_time()
-    with pytest.raises(StudyError, match=r"width\.\d+: .* must be integer"):
+    with pytest.raises(StudyError, match=r"width\.\d+: .* must be an integer"):
         Study.from_config(small.changed("experiments.core.width", values))
     assert time.process_time() - start < 2
 

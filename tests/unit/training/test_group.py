@@ -17,7 +17,7 @@ PLAN = Plan([0, 1, 2, 5, 10, 15, STEPS], frozenset([0, 5, STEPS]), 16)
 
 def _chunk(seeds, rates=None, activation="prelu", optimiser="momentum", dtype=torch.float64):
     run = small.run({"activation": activation, "optimiser": optimiser, "normalisation": "batch", "steps": STEPS})
-    trainer, entry = small.training(run), run.settings["dataset"]
+    trainer, entry = small.training(run), run.settings.dataset.model_dump()
     factors = trainer.factors
     replicas = [
         Replica(

@@ -21,7 +21,7 @@ def _rows(factors=None, arrays=None, **changes):
     rows = small.rows(run, arrays)
     for name, part in rows.items():
         parquet.validate(name, parquet.from_rows(name, part))
-    assert len(rows["runs"]) == 2 * len(run.settings["learning_rates"]) + 2, "no network is left out"
+    assert len(rows["runs"]) == 2 * len(run.settings.learning_rates) + 2, "no network is left out"
     return rows
 
 

@@ -316,8 +316,8 @@ def test_every_replica_has_its_rows(factors):
     run = small.run(factors)
     rows = small.rows(run)
     _assert_valid(rows)
-    settings, steps, depth = run.settings, run.factors["steps"], run.factors["depth"]
-    rates = settings["learning_rates"]
+    settings, steps, depth = run.settings, run.factors.steps, run.factors.depth
+    rates = settings.learning_rates
     expected = {("tuning", replicate, rate) for replicate in range(2) for rate in rates}
     (selected,) = {row["learning_rate"] for row in rows["runs"] if row["selected"]}
     expected |= {("evaluation", replicate, selected) for replicate in range(2)}
@@ -330,7 +330,7 @@ def test_every_replica_has_its_rows(factors):
     assert len(layers) == len(rows["layers"])
     assert {key[0] for key in layers} == {"evaluation"}
     for row in rows["runs"]:
-        assert {name: row[name] for name in run.factors} == run.factors
+        assert {name: row[name] for name in Factors.model_fields} == dict(run.factors)
         assert row["edge"] is (selected in (rates[0], rates[-1]))
         assert row["selected"] is (row["learning_rate"] == selected)
     for row in rows["layers"]:
