@@ -13,4 +13,5 @@ with job(snakemake.log[0]) as log:
     study = Study.from_config(snakemake.config)
     made_by = receipts.of_report(receipts.found(snakemake.input[0]))
     tables, out = Path(snakemake.input[0]).parent, Path(snakemake.output.html)
-    log(build(study.name, tables, out, provenance(study), made_by=made_by, processes=snakemake.threads))
+    about = {"claims": study.config.claims, "made_by": made_by}
+    log(build(study.name, tables, out, provenance(study), **about, processes=snakemake.threads))

@@ -13,10 +13,6 @@ FILE, FUNCTION = 400, 50
 LONGER = {
     "figures/forest.py:forest": "a figure, drawn from top to bottom",
     "networks/closed_forms.py:closed_form": "a case per activation",
-    "sections/convergence.py:_times": "a figure, drawn from top to bottom",
-    "sections/rates.py:_figure": "a figure, drawn from top to bottom",
-    "sections/trade_off.py:_figure": "a figure, drawn from top to bottom",
-    "sections/unit_history.py:_history": "a figure, drawn from top to bottom",
 }
 """Functions that would not be clearer in pieces, and why."""
 

@@ -2,12 +2,14 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from project import ROOT, Project, smoke
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', TEXT, re.MULTILINE | re.DOTALL))
+NAMES = ("relu", "quick_gelu", "squareplus")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,43 @@ def test_an_activation_a_dataset_and_an_experiment(study):
 
 
 @pytest.mark.slow
+def test_an_architecture(study):
+    runs = study.table("runs", "mine").query("network == 'skip_mlp'")
+    assert set(runs["run"]) == {
+        f"digits/{name}/depth=2,batch_size=32,network=skip_mlp,steps=40,width=16" for name in NAMES
+    }
+    assert (runs["status"] == "finished").all()
+    assert runs.groupby("run")["test_accuracy"].max().gt(0.2).all(), "it learns"
+
+
+@pytest.mark.slow
+def test_a_quantity(study):
+    layers = study.table("layers", "mine")
+    found = layers.dropna(subset="stable_rank")
+    assert set(found["run"]) == set(layers["run"])
+    assert found["stable_rank"].between(1, 16.0001).all()
+    assert "| stable_rank | float, may be missing |" in (study / "results/mine/tables/README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_section(study):
+    html = (study / "reports/mine.html").read_text(encoding="utf-8")
+    assert "How many directions a gradient has" in html
+    assert "network=skip_mlp" in html
+
+
+@pytest.mark.slow
 def test_a_claim(study):
     ledger = study.table("ledger", "mine")
     assert ledger[["family", "claim"]].drop_duplicates().to_numpy().tolist() == [["my_claims", "smooth"]]
-    assert set(ledger["verdict"]) <= {"not tested", "inconclusive", "supported", "reversed", "negligible"}
+    assert ledger.set_index("row").loc["smooth.2", "verdict"] == "exploratory"
+    assert pd.notna(ledger.set_index("row").loc["smooth.2", "estimate"])
+    assert set(ledger["verdict"]) <= {
+        "exploratory",
+        "not tested",
+        "inconclusive",
+        "supported",
+        "reversed",
+        "negligible",
+    }
     assert "squareplus" in (study / "reports/mine.html").read_text(encoding="utf-8")

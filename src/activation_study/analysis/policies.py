@@ -111,7 +111,7 @@ def with_time(situation: Situation) -> Stages:
 class Step:
     """A step of the article's guide under a budget, which pays for `units` of tuning ReLU."""
 
-    policy: Literal["G1", "G2", "G3"]
+    policy: str
     budget: Literal["any", "low", "high"]
     stages: Callable[[Situation], Stages]
     units: float = float("inf")
@@ -128,10 +128,10 @@ class Step:
 
 
 ARTICLE: Mapping[str, Step] = {
-    "first": Step("G1", "any", first_relu),
-    "second_low": Step("G2", "low", then_another, LOW_BUDGET),
-    "second": Step("G2", "high", then_another),
-    "third": Step("G3", "high", with_time),
+    "first": Step("step 1", "any", first_relu),
+    "second_low": Step("step 2", "low", then_another, LOW_BUDGET),
+    "second": Step("step 2", "high", then_another),
+    "third": Step("step 3", "high", with_time),
 }
 """The article's steps: the page's regrets follow them, and so do the ledger's rows that name one as their `step`."""
 
@@ -221,8 +221,8 @@ def learnt_order(cells: Sequence[Cell]) -> list[str]:
 def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """REGRET_COLUMNS, one row per policy, budget and cell of one experiment's replicas.
 
-    Policies: the article's G1, G2 and G3; "guide", which tries the activation that is best on the *other* datasets at
-    this depth, and "guide, compared", the best three of them; "best fixed", one activation for all depths, from the
+    Policies: the article's, step 1 to step 3; "guide", which tries the activation that is best on the *other* datasets
+    at this depth, and "guide, compared", the best three of them; "best fixed", one activation for all depths, from the
     other datasets; "always X"; "random", the expectation over all activations, and "random pair", over all pairs that
     the low budget pays for; "reference", the best of all on tuning seeds. `budget` is "low", "high", or "any" where
     one activation is tuned. `spent` is in units of tuning ReLU; `n` counts evaluation seeds.

@@ -13,15 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from activation_study.claims.rows import STATISTICAL, File, Row, row_id, told
-from activation_study.core import models, yaml_files
+from activation_study.claims.rows import ARTICLE, STATISTICAL, Row, parsed, told
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.text import listed, plain, shown
-from activation_study.study.config import ROOT, Config, family
+from activation_study.study.config import Config, family
 
-ARTICLE = ROOT / "claims.yaml"
-"""The article's own claims."""
 CELL = ("dataset", "depth")
 MAX_CROSSED = 5_000
 """Arms × levels of `over`, of all rows of a file together: the article's claims have 238."""
@@ -63,12 +60,7 @@ def read(path: str | Path = ARTICLE) -> Claims:
         StudyError: one line per fault that names the claim, the key and what would be right.
     """
     called, where = family(path), plain(path)
-    content = yaml_files.read(path)
-    file = models.read(File, content, lambda keys: f"{where}: {_key(content, keys)}")
-    names = [claim.id for claim in file.claims]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise StudyError(f"{where}: claim {twice[0]}.id: is given twice; remove one")
-    rows = [Row.of(claim, number) for claim in file.claims for number in range(len(claim.rows))]
+    file, rows = parsed(path)
     crossed = sum(len(row.arms) * math.prod(map(len, row.over.values())) for row in rows)
     if crossed > MAX_CROSSED:
         raise StudyError(
@@ -83,7 +75,7 @@ def read(path: str | Path = ARTICLE) -> Claims:
         if row.check is not None and (row.check not in checks or row.check == row.id):
             fault = f"{shown(row.check)} is not another row of this file that has an interval"
             raise StudyError(f"{where}: claim {row.id}.check: {fault}")
-    return Claims(called, tuple(rows), hashlib.sha256(Path(path).read_bytes()).hexdigest(), file.article)
+    return Claims(called, rows, hashlib.sha256(Path(path).read_bytes()).hexdigest(), file.article)
 
 
 def check(claims: Claims, config: Config) -> None:
@@ -127,25 +119,6 @@ def _one_article(files: Sequence[Claims]) -> list[Claims]:
                 "same; say it in the one whose verdicts the guide is to cite"
             )
     return [replace(claims, article=claims is first) for claims in files]
-
-
-def _key(content: Mapping[str, Any], keys: models.Path) -> str:
-    """The words for a place in the file, with the row's id in the place of its numbers."""
-    where = ""
-    if keys[:1] == ("claims",) and len(keys) > 1:
-        claim = _item(content["claims"], keys[1])
-        rows = claim.get("rows") if isinstance(claim, dict) else None
-        of = len(rows) if isinstance(rows, list) else 1
-        where = str(claim["id"]) if isinstance(claim, dict) and "id" in claim else f"number {int(keys[1]) + 1}"
-        inside = keys[2:3] == ("rows",) and len(keys) > 3
-        where = f"claim {plain(row_id(where, int(keys[3]) + 1, of) if inside else where, 40)}"
-        keys = keys[4:] if inside else keys[2:]
-    return plain(".".join([*filter(None, [where]), *map(str, keys)]) or "file", 200)
-
-
-def _item(values: Any, index: Any) -> Any:
-    """A lone value is a list of one."""
-    return values[index] if isinstance(values, list) else values
 
 
 def _faults(row: Row) -> Iterator[tuple[str, str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -22,12 +24,17 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
+from activation_study.core import models, yaml_files
+from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.models import LISTED, NUMBER, TRUTH, Distinct, Model, matching, read_number
+from activation_study.core.text import plain
 
 if TYPE_CHECKING:
     from activation_study.analysis.policies import Step
 
+ARTICLE = Path(__file__).resolve().parents[3] / "claims.yaml"
+"""The article's own claims."""
 STATISTICAL = ("difference", "equivalence", "trend", "threshold")
 """The types of rows that are judged, and so make up a family."""
 
@@ -85,7 +92,14 @@ class _WordOr:
         raise PydanticCustomError("word_or_number", wanted)
 
 
+def _filled(sentence: str) -> str:
+    if re.search("[{}]", re.sub("{(size|estimate|low|high)}", "", sentence)):
+        raise PydanticCustomError("placeholder", "may hold {size}, {estimate}, {low} and {high}, and no other braces")
+    return sentence
+
+
 Text = Annotated[str, Field(min_length=1)]
+Sentence = Annotated[str, AfterValidator(_filled)]
 Number = Annotated[float, AfterValidator(_finite), NUMBER]
 Level = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 Levels = Annotated[dict[str, Distinct[Level]], Field(min_length=1), AfterValidator(_levels)]
@@ -121,6 +135,25 @@ class Arm(Model):
     @property
     def factors(self) -> dict[str, Any]:
         return {name: level(name, value) for name, value in self.__pydantic_extra__.items()}
+
+
+class Guide(Model):
+    """What the guide says of a row: a sentence for each verdict, or what a policy is called in its sentence.
+
+    A sentence may hold {size} (the absolute estimate), {estimate}, {low} and {high}, in points, or in percent where the
+    metric is a log ratio; one without a test reads as the open one, and says so.
+    """
+
+    step: Literal["relu_first", "then_another", "with_time", "beyond"] = Field(
+        description="The step of the article's guide that it bears on, or beyond them."
+    )
+    about: Text = Field(description="What there is no evidence on where there is none; a policy in words.")
+    supported: Sentence = Field(default="", description="Where the claim is supported, or holds as stated.")
+    reversed: Sentence = Field(
+        default="", description="Where the opposite is; if it holds {size}, its numbers are those of the opposite."
+    )
+    negligible: Sentence = Field(default="", description="Where the effect is smaller than the smallest that matters.")
+    open: Sentence = Field(default="", description="Where the verdict is inconclusive.")
 
 
 class Entry(Model):
@@ -168,6 +201,11 @@ class Entry(Model):
         default=None,
         description="Of a policy, in the place of stages: a step of the article's guide, as analysis/policies.py "
         "defines it. second_low is the second under a low budget.",
+    )
+    guide: Guide | None = Field(default=None, description="What the page's guide says of the row; else it is silent.")
+    cited: Distinct[str] = Field(
+        default=(),
+        description="Activations: a recommendation of one of them, from this row's experiment, cites the row.",
     )
 
 
@@ -244,3 +282,50 @@ class Row(Entry):
         """The runs to look for: (which arm, its factors with one value of every `over`)."""
         levels = [dict(zip(self.over, values, strict=True)) for values in itertools.product(*self.over.values())]
         return [(index, {**arm.factors, **chosen}) for index, arm in enumerate(self.arms) for chosen in levels]
+
+
+def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
+    """A claims file and its rows, which are not yet held against the metrics and a study.
+
+    Raises:
+        StudyError: one line per fault that names the claim, the key and what would be right.
+    """
+    where, content = plain(path), yaml_files.read(path)
+    file = models.read(File, content, lambda keys: f"{where}: {_key(content, keys)}")
+    names = [claim.id for claim in file.claims]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise StudyError(f"{where}: claim {twice[0]}.id: is given twice; remove one")
+    return file, tuple(Row.of(claim, number) for claim in file.claims for number in range(len(claim.rows)))
+
+
+def guide_rows(paths: Iterable[str | Path] = ()) -> tuple[Row, ...]:
+    """The rows that the guide and a recommendation speak of: those of the first file that says article: true.
+
+    Args:
+        paths: a study's claims files; the article's own are looked at last. Those that are not there say nothing.
+    """
+    for path in (*paths, ARTICLE):
+        if Path(path).is_file():
+            file, rows = parsed(path)
+            if file.article:
+                return rows
+    return ()
+
+
+def _key(content: Mapping[str, Any], keys: models.Path) -> str:
+    """The words for a place in the file, with the row's id in the place of its numbers."""
+    where = ""
+    if keys[:1] == ("claims",) and len(keys) > 1:
+        claim = _item(content["claims"], keys[1])
+        rows = claim.get("rows") if isinstance(claim, dict) else None
+        of = len(rows) if isinstance(rows, list) else 1
+        where = str(claim["id"]) if isinstance(claim, dict) and "id" in claim else f"number {int(keys[1]) + 1}"
+        inside = keys[2:3] == ("rows",) and len(keys) > 3
+        where = f"claim {plain(row_id(where, int(keys[3]) + 1, of) if inside else where, 40)}"
+        keys = keys[4:] if inside else keys[2:]
+    return plain(".".join([*filter(None, [where]), *map(str, keys)]) or "file", 200)
+
+
+def _item(values: Any, index: Any) -> Any:
+    """A lone value is a list of one."""
+    return values[index] if isinstance(values, list) else values

@@ -73,7 +73,7 @@ class Outcome(StrEnum):
         "a way to choose that loses no more than the smallest loss that matters, on every dataset",
     )
     REVERSED = "reversed", "✗", "against", "the opposite is shown, by the same rules"
-    WRONG = "wrong as stated", "✗", "against", "refuted by computation; the right statement stands there"
+    WRONG = "wrong as stated", "✗", "against", "refuted by computation; the correct statement is given"
     COSTLY = "costly", "✗", "against", "a way to choose that loses more than that, on some dataset"
     NEGLIGIBLE = (
         "negligible",
@@ -85,7 +85,7 @@ class Outcome(StrEnum):
         "inconclusive",
         "?",
         "open",
-        "neither is shown; what could have been found, and how many seeds would settle it, stands there",
+        "neither is shown; what could have been found, and how many seeds would settle it, is given",
     )
     EXPLORATORY = "exploratory", "○", None, "estimated and shown, not judged"
     NOT_TESTED = "not tested", "–", None, "this study has no runs for it"

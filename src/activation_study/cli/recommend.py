@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from activation_study.claims.rows import guide_rows
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.guide.chooser import Evidence, recommend
@@ -46,7 +47,9 @@ def main(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
-    evidence = Evidence.of(Tables.read(folder, NEEDS, ("runs", "experiments")))
+    evidence = Evidence.of(
+        Tables.read(folder, NEEDS, ("runs", "experiments")), guide_rows(candidates(Path("claims.yaml")))
+    )
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")

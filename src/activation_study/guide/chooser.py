@@ -6,7 +6,7 @@ The evidence is test accuracy on evaluation seeds, paired over activations. Fixe
 1. tested: the depth was trained, with that many samples, on at least three cells with at least five seeds, and with
    every activation of the study (this last part was added after the first results; it can only lower a confidence);
 2. alike: on every dataset the pick is within a point of the best;
-3. settled: if one of those not told apart from the pick is better after all, it is by less than a point.
+3. settled: if one of those not distinguishable from the pick is better after all, it is by less than a point.
 
 Confidence is high when all three hold, moderate when one fails, low otherwise.
 """
@@ -30,6 +30,7 @@ from activation_study.analysis.policies import Budget, article_rows, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.analysis.standing import Standing, by_cell, complete, standings
+from activation_study.claims.rows import Row
 from activation_study.core.runs import cell_of
 
 NEAR = 0.01
@@ -40,30 +41,21 @@ CORE, SIZES = "core", "data_size"
 """The experiments that it rests on: all training samples, and fewer."""
 CONFIDENCE = ("high", "moderate", "low", "low")
 """By how many of the three conditions fail."""
-CITED: Mapping[str, tuple[str, frozenset[str]]] = {
-    "G1": (CORE, frozenset({"relu"})),
-    "G2.1": (CORE, frozenset({"elu", "relu"})),
-    "G2.2": (CORE, frozenset({"elu"})),
-    "C25.1": (CORE, frozenset({"rrelu", "leaky_relu"})),
-    "C27": (CORE, frozenset({"very_leaky_relu", "leaky_relu"})),
-    "C29.1": (SIZES, frozenset({"very_leaky_relu", "rrelu"})),
-    "C31.2": (SIZES, frozenset({"relu", "prelu_per_unit"})),
-    "C31.3": (SIZES, frozenset({"relu", "prelu"})),
-}
-"""Rows of the article's ledger on test accuracy or over-fitting: their experiment, and whom they are about."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluation replicas by experiment, the costs of a step, and the ledger's rows on the article's claims by id."""
+    """Evaluation replicas by experiment, the costs of a step, the ledger's rows on the article's claims by id, and the
+    rows of the claims file."""
 
     replicas: Mapping[str, pd.DataFrame]
     costs: pd.DataFrame
     ledger: pd.DataFrame
+    rows: Sequence[Row] = ()
 
     @classmethod
-    def of(cls, tables: Mapping[str, pd.DataFrame]) -> Evidence:
-        """From the tables runs, experiments, cost and ledger; any may be empty."""
+    def of(cls, tables: Mapping[str, pd.DataFrame], rows: Sequence[Row] = ()) -> Evidence:
+        """From the tables runs, experiments, cost and ledger, of which any may be empty, and `rows.guide_rows`."""
         scored = evaluated(tables["runs"])
         scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
@@ -72,7 +64,7 @@ class Evidence:
         sizes = of_experiment(scored, tables["experiments"], SIZES)
         replicas[SIZES] = sizes[sizes["samples_asked"].notna()]
         width = float(scored["width"].median()) if len(scored) else 0.0
-        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]))
+        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]), rows)
 
     @property
     def depths(self) -> list[int]:
@@ -118,7 +110,7 @@ class Recommendation:
 
     @property
     def runner_ups(self) -> list[Standing]:
-        """Those that cannot be told apart from the pick, or are better where over-fitting decided."""
+        """Those not distinguishable from the pick, or are better where over-fitting decided."""
         return [other for other in self.others if other.tied or other.difference.estimate > 0]
 
     @property
@@ -136,7 +128,7 @@ def recommend(
 ) -> Recommendation | None:
     """The answer for one situation; None where there is nothing to choose from.
 
-    The pick has the highest mean test accuracy; when over-fitting, of those not told apart from it and less than a
+    The pick has the highest mean test accuracy; when over-fitting, of those not distinguishable from it and less than a
     point behind, the one with the smallest gap between training and test accuracy.
     """
     nearest, size, notes = _situation(evidence, depth, samples)
@@ -177,9 +169,9 @@ def recommend(
         notes=notes,
         failed=_failed([*notes, *_untried(evidence, compared)], cells, seeds, means, pick, others),
         rows=[
-            row
-            for row, (experiment, about) in CITED.items()
-            if pick in about and experiment == (SIZES if size else CORE) and _known(evidence.ledger, row)
+            row.id
+            for row in evidence.rows
+            if pick in row.cited and row.experiment == (SIZES if size else CORE) and _known(evidence.ledger, row.id)
         ],
     )
 
@@ -219,7 +211,7 @@ def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int
         return nearest, None, notes
     size = min([fewest, *evidence.sizes(nearest)], key=lambda one: abs(math.log(one / samples)))
     if size == fewest:
-        notes.append(f"{samples:,} samples were not trained on at {nearest} layers: {tested} stand in")
+        notes.append(f"{samples:,} samples were not trained on at {nearest} layers: the answer is for {tested}")
         return nearest, None, notes
     if size != samples:
         notes.append(f"{samples:,} samples were not trained on: nearest tested number {size:,}")

@@ -5,13 +5,14 @@ Every sentence depends on a verdict and its numbers; where the ledger has no row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from activation_study.analysis.policies import ARTICLE, article_rows
+from activation_study.analysis.policies import article_rows
+from activation_study.claims.rows import Guide, Row
 from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
@@ -30,138 +31,42 @@ class Sentence:
     rows: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a row's verdict says: a sentence for each kind of verdict, with the row's numbers in `scale` times.
-
-    Placeholders: {size} (the absolute estimate), {estimate}, {low} and {high}. An estimate without a test reads as
-    the open one, and says so.
-    """
-
-    step: str
-    row: str
-    about: str
-    yes: str
-    no: str
-    small: str
-    open: str
-    scale: str = "points"
-
-
-RULES = (
-    Rule(
-        "then_another",
-        "G2.1",
-        "ELU against ReLU",
-        yes="ELU beats ReLU, on average over datasets and depths by {size} points of test accuracy ({low} to {high}).",
-        no="ELU is worse than ReLU, by {size} points of test accuracy ({low} to {high}).",
-        small="ELU gains less than a point of test accuracy over ReLU ({low} to {high}).",
-        open="Whether ELU beats ReLU is open: {estimate} points of test accuracy ({low} to {high}).",
-    ),
-    Rule(
-        "then_another",
-        "C27",
-        "the slope of Leaky ReLU",
-        yes="A Leaky ReLU should have a slope of 1/5.5 rather than 0.01: {size} points more ({low} to {high}).",
-        no="A Leaky ReLU should keep its slope of 0.01: 1/5.5 costs {size} points ({low} to {high}).",
-        small="A slope of 1/5.5 rather than 0.01 in a Leaky ReLU gains less than a point ({low} to {high}).",
-        open="Which slope a Leaky ReLU should have is open: 1/5.5 over 0.01 makes {estimate} points on average ({low} "
-        "to {high}), but not for sure or not on every dataset.",
-    ),
-    Rule(
-        "then_another",
-        "C36.1",
-        "what ELU costs in training",
-        yes="PyTorch's ELU costs time on this machine: a training step takes {estimate}% more than ReLU's ({low} to "
-        "{high}).",
-        no="PyTorch's ELU costs no time on this machine: a training step takes {estimate}% more than ReLU's ({low} to "
-        "{high}).",
-        small="PyTorch's ELU takes hardly longer than ReLU on this machine: {estimate}% of a training step ({low} to "
-        "{high}).",
-        open="Whether PyTorch's ELU takes longer than ReLU on this machine is open: {estimate}% of a training step "
-        "({low} to {high}).",
-        scale="ratio",
-    ),
-    Rule(
-        "with_time",
-        "C25.1",
-        "RReLU against Leaky ReLU",
-        yes="RReLU beats a Leaky ReLU of slope 0.01, by {size} points ({low} to {high}).",
-        no="RReLU is worse than a Leaky ReLU of slope 0.01, by {size} points ({low} to {high}).",
-        small="RReLU gains less than a point over a Leaky ReLU of slope 0.01 ({low} to {high}).",
-        open="Whether RReLU beats a Leaky ReLU of slope 0.01 is open: {estimate} points ({low} to {high}).",
-    ),
-    Rule(
-        "with_time",
-        "C29.1",
-        "RReLU against over-fitting",
-        yes="RReLU over-fits less than a Leaky ReLU of slope 1/5.5 with few samples: its gap is {size} points smaller "
-        "({low} to {high}).",
-        no="RReLU over-fits more than a Leaky ReLU of slope 1/5.5 with few samples: its gap is {size} points larger "
-        "({low} to {high}).",
-        small="Over-fitting is no reason for RReLU: with few samples its gap is less than a point smaller than that of "
-        "a Leaky ReLU of slope 1/5.5 ({low} to {high}).",
-        open="Whether RReLU helps against over-fitting is open: a gap {estimate} points smaller ({low} to {high}).",
-    ),
-    Rule(
-        "with_time",
-        "C31.2",
-        "PReLU with few samples",
-        yes="With few samples PReLU with a slope per neuron is worse than ReLU, by {size} points ({low} to {high}).",
-        no="Few samples are no reason against PReLU with a slope per neuron: it beats ReLU there, by {size} points "
-        "({low} to {high}).",
-        small="With few samples PReLU with a slope per neuron costs less than a point beside ReLU ({low} to {high}).",
-        open="Whether PReLU needs much data is open: with few samples it loses {estimate} points to ReLU "
-        "({low} to {high}).",
-    ),
-    Rule(
-        "beyond",
-        "C38",
-        "batch normalisation",
-        yes="Batch normalisation helps the sigmoid more than the others: against their mean it gains {size} points "
-        "({low} to {high}).",
-        no="Batch normalisation helps the sigmoid less than the others: against their mean it loses {size} points "
-        "({low} to {high}).",
-        small="Batch normalisation gains the sigmoid less than a point against the others' mean ({low} to {high}).",
-        open="Whether batch normalisation helps the sigmoid more than the others is open: {estimate} points "
-        "({low} to {high}).",
-    ),
-)
-POLICIES = (
-    ("relu_first", "G1", "first", "ReLU alone"),
-    ("then_another", "G2.2", "second", "going on to ELU where ReLU misses its target"),
-    ("then_another", "G2.3", "second_low", "going on to Leaky ReLU instead"),
-    ("with_time", "G3", "third", "comparing what the third step names"),
-)
-"""(step, ledger row, the key in `policies.ARTICLE`, in words) of the article's policies."""
-
-
-def sentences(ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFrame) -> list[Sentence]:
-    """The guide, in the order of STEPS.
+def sentences(
+    rows: Sequence[Row], ledger: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFrame
+) -> list[Sentence]:
+    """The guide, in the order of STEPS: the policies first, then the other rows of their claims, then the rest.
 
     Args:
+        rows: as `claims.rows.guide_rows` gives them.
         ledger: the table `ledger`; the rows of the file that says `article: true` are read.
         by_dataset, regret: as `policies.by_dataset` and `policies.policy_regret` give them.
     """
-    rows = article_rows(ledger)
-    said = [_policy(rows, by_dataset, regret, *policy) for policy in POLICIES]
-    said += [_rule(rows, rule) for rule in RULES]
-    said += [sentence] if (sentence := _best_fixed(by_dataset)) else []
-    return sorted(said, key=lambda sentence: STEPS.index(sentence.step))
+    judged = article_rows(ledger)
+    said: list[tuple[int, bool, bool, Sentence]] = []
+    for row in rows:
+        if row.guide is not None:
+            policy = row.type == "policy"
+            sentence = _policy(row, row.guide, judged, by_dataset, regret) if policy else _rule(row, row.guide, judged)
+            guideline = any(other.type == "policy" for other in row.claim.rows)
+            said.append((STEPS.index(sentence.step), not policy, not guideline, sentence))
+    ordered = [sentence for *_, sentence in sorted(said, key=lambda one: one[:3])]
+    return ordered + [sentence for sentence in [_best_fixed(by_dataset)] if sentence]
 
 
-def _rule(rows: pd.DataFrame, rule: Rule) -> Sentence:
-    outcome = _outcome(rows, rule.row)
-    if outcome is None or pd.isna(rows.loc[rule.row, "estimate"]):
-        return Sentence(rule.step, NO_EVIDENCE.format(about=rule.about))
-    numbers = rows.loc[rule.row, ["estimate", "low", "high"]].astype(float).to_dict()
-    convert = (lambda x: 100 * np.expm1(x)) if rule.scale == "ratio" else (lambda x: 100 * x)
-    if outcome.side == "against" and "{size}" in rule.no:  # told the other way round
+def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
+    """What a row's verdict says, with its numbers."""
+    outcome = _outcome(judged, row.id)
+    if outcome is None or pd.isna(judged.loc[row.id, "estimate"]):
+        return Sentence(guide.step, NO_EVIDENCE.format(about=guide.about))
+    numbers = judged.loc[row.id, ["estimate", "low", "high"]].astype(float).to_dict()
+    if outcome.side == "against" and "{size}" in guide.reversed:  # the numbers of the opposite
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
-    shown = {name: decimals(convert(value)) for name, value in numbers.items()}
-    text = {"for": rule.yes, "against": rule.no, "small": rule.small}.get(outcome.side, rule.open)
-    text = text.format(**shown, size=decimals(abs(convert(numbers["estimate"]))))
-    return Sentence(rule.step, text + " (An estimate, not tested.)" * (outcome.side is None), (rule.row,))
+    ratio = str(judged.loc[row.id, "unit"]).startswith("log ")
+    shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}
+    shown = {name: decimals(value) for name, value in shares.items()}
+    sides = {"for": guide.supported, "against": guide.reversed, "small": guide.negligible}
+    text = sides.get(outcome.side, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
+    return Sentence(guide.step, text + " (An estimate, not tested.)" * (outcome.side is None), (row.id,))
 
 
 def _outcome(rows: pd.DataFrame, row: str) -> Outcome | None:
@@ -170,22 +75,14 @@ def _outcome(rows: pd.DataFrame, row: str) -> Outcome | None:
     return None if outcome is Outcome.NOT_TESTED else outcome
 
 
-def _policy(
-    rows: pd.DataFrame,
-    by_dataset: pd.DataFrame,
-    regret: pd.DataFrame,
-    step: str,
-    row: str,
-    key: str,
-    words: str,
-) -> Sentence:
+def _policy(row: Row, guide: Guide, judged: pd.DataFrame, by_dataset: pd.DataFrame, regret: pd.DataFrame) -> Sentence:
     """What a policy costs, dataset by dataset; the verdict is the ledger's, the depths are the regret's own."""
-    about = words[0].upper() + words[1:]
-    outcome = _outcome(rows, row)
-    policy, budget = ARTICLE[key].policy, ARTICLE[key].budget
+    about = guide.about[0].upper() + guide.about[1:]
+    outcome = _outcome(judged, row.id)
+    policy, budget = row.policy.policy, row.policy.budget
     own = by_dataset[(by_dataset["policy"] == policy) & (by_dataset["budget"] == budget)]
     if own.empty:
-        return Sentence(step, NO_EVIDENCE.format(about=f"what {words} costs"))
+        return Sentence(guide.step, NO_EVIDENCE.format(about=f"what {guide.about} costs"))
     values = {name: own[name].item() for name in _datasets(by_dataset) if pd.notna(own[name].item())}
     costly = outcome is Outcome.COSTLY if outcome else own["worst"].item() > NEAR
     shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
@@ -194,7 +91,7 @@ def _policy(
     else:
         text = f"{about} is not enough. Points of test accuracy lost: {shown}"
         text += _depths(regret[(regret["policy"] == policy) & (regret["budget"] == budget)]) + "."
-    return Sentence(step, text, (row,) if outcome else ())
+    return Sentence(guide.step, text, (row.id,) if outcome else ())
 
 
 def _depths(regret: pd.DataFrame) -> str:

@@ -15,11 +15,11 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     near, open_ = beside(answer)
     said.append(f"As good within a point: {listed(near)}." if near else "As good within a point: no other.")
     if open_:
-        said.append(f"Undecided, as results scatter: {listed(open_)}.")
+        said.append(f"Inconclusive, as the interval is too wide: {listed(open_)}.")
     apart = [other for other in answer.others if other not in answer.runner_ups]
     if apart:
         said.append(
-            f"Told apart, and worse: {listed(apart[:3])}" + (f", and {len(apart) - 3} more." * (len(apart) > 3))
+            f"Distinguishably worse: {listed(apart[:3])}" + (f", and {len(apart) - 3} more." * (len(apart) > 3))
         )
     said.append(f"Budget: {budget_text(answer)}")
     if answer.overfitting:
@@ -51,7 +51,7 @@ def samples_text(answer: Recommendation) -> str:
 
 
 def beside(answer: Recommendation) -> tuple[list[Standing], list[Standing]]:
-    """Those not told apart from the pick: as good within a point, and those that scatter too much to tell."""
+    """Those not distinguishable from the pick: as good within a point, and those whose interval is too wide."""
     near = [other for other in answer.runner_ups if other.difference.low >= -NEAR]
     return near, [other for other in answer.runner_ups if other not in near]
 

@@ -42,6 +42,7 @@ def build(
     out: Path,
     provenance: Mapping[str, Any],
     *,
+    claims: Sequence[str] = (),
     made_by: Mapping[str, Any] | None = None,
     processes: int = 1,
     now: datetime | None = None,
@@ -53,6 +54,7 @@ def build(
         tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
         out: the HTML file, written as a whole or not at all.
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
+        claims: the study's claims files, whose sentences the guide gives; without one, those on the article.
         made_by: the page's receipt, see ``receipts``.
         processes: how many make sections at the same time.
         now: the one timestamp in the page.
@@ -63,7 +65,7 @@ def build(
     Raises:
         StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
     """
-    data = StudyData.read(study, Path(tables), provenance)
+    data = StudyData.read(study, Path(tables), provenance, claims)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     made = _made(data, processes)
     sections = list(made.values())
@@ -90,8 +92,8 @@ def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
                 others = list(pool.map(_section, range(len(SECTIONS))))
         except BrokenProcessPool:
             raise StudyError(
-                "report: a process that made sections was killed, as a lack of memory does; give the same command "
-                "again, with --cores 1 if it happens again"
+                "report: a process that made sections was killed, as happens when memory runs out; give the same "
+                "command again, with --cores 1 if it happens again"
             ) from None
     else:
         others = [_section_of(module, data) for module in SECTIONS]
@@ -174,13 +176,13 @@ def _numbered(sections: Sequence[Section]) -> dict[str, int]:
 
 
 def _hold_to_slugs(sections: Sequence[Section]) -> None:
-    """Every id, and every file's name, is made of slugs; no id stands there twice. Raises ValueError, for a bug."""
+    """Every id, and every file's name, is made of slugs; no id is used twice. Raises ValueError, for a bug."""
     ids = identifiers(sections)
     files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table)]
     wrong = {one for one in ids if one != slug(one) or ids.count(one) > 1}
     wrong |= {name for name in files if name.replace("_", "-") != slug(name)}
     if wrong:
-        raise ValueError(f"ids or names of files that are not slugs, or stand there twice: {sorted(wrong)}")
+        raise ValueError(f"ids or names of files that are not slugs, or are used twice: {sorted(wrong)}")
 
 
 def _hold_to_size(html: str, data: StudyData) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from activation_study.analysis.experiments import starting_decay
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.standing import CELL, overall
+from activation_study.claims.rows import Row, guide_rows
 from activation_study.core.runs import cell_of
 from activation_study.tables.of_study import Tables
 
@@ -34,11 +35,17 @@ class StudyData:
     name: str
     tables: Tables
     provenance: Mapping[str, Any]
+    claims: Sequence[str] = ()
+    """The study's claims files."""
 
     @classmethod
-    def read(cls, name: str, folder: Path, provenance: Mapping[str, Any]) -> StudyData:
+    def read(cls, name: str, folder: Path, provenance: Mapping[str, Any], claims: Sequence[str] = ()) -> StudyData:
         """From `folder`/<table>.parquet. Raises StudyError as `Tables.read` does."""
-        return cls(name, Tables.read(folder), provenance)
+        return cls(name, Tables.read(folder), provenance, claims)
+
+    @cached_property
+    def guide_rows(self) -> tuple[Row, ...]:
+        return guide_rows(self.claims)
 
     @property
     def missing(self) -> list[str]:

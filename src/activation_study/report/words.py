@@ -53,14 +53,14 @@ def standing(data: StudyData, name: str) -> Markup:
     place, row = position[name]
     if pd.isna(row["accuracy"]):
         cells = f"{row['cells']} of {row['of']}"
-        return Markup("{} has scores in {} combinations only, so it has no place.").format(code(name), cells)
+        return Markup("{} has scores in {} combinations only, so it is not ranked.").format(code(name), cells)
     best = data.order[0]
     complete = int(data.overall["accuracy"].notna().sum())
-    said = Markup("{} takes place {} of {} with {}").format(code(name), place, complete, percent(row["accuracy"]))
+    said = Markup("{} ranks {} of {} with {}").format(code(name), place, complete, percent(row["accuracy"]))
     if name == best:
         return said + ", the highest mean."
     apart = Markup(", {} points below {}").format(decimals(-row["difference"] * 100, 2), code(best))
     if not data.gives_verdicts:
         return said + apart + "."
-    how = "not told apart" if row["tied"] else "told apart"
+    how = "not distinguishable" if row["tied"] else "distinguishable"
     return said + apart + Markup(" (95% interval {}): {}.").format(bounds(row, "difference", 2, signed=True), how)

@@ -17,12 +17,15 @@ from activation_study.analysis.policies import (
     tried,
     with_time,
 )
-from activation_study.claims import file as claims_file
+from activation_study.claims.rows import guide_rows
 from activation_study.guide import chooser
 from activation_study.guide.chooser import Evidence, recommend
-from activation_study.guide.sentences import POLICIES, RULES, sentences
+from activation_study.guide.sentences import sentences
 from activation_study.guide.wording import budget_text, compared_text
 from planted import DATASETS, costs, planted
+
+ROWS = guide_rows()
+RULES = [row for row in ROWS if row.guide and row.type != "policy"]
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 
@@ -76,12 +79,12 @@ def test_regret_recomputed():
         test = rows[rows["role"] == "evaluation"].groupby("activation")["test_accuracy"].mean()
         best = test[validation.idxmax()]
         here = regret[(regret["dataset"] == dataset) & (regret["depth"] == depth)]["regret"]
-        assert here["G1", "any"].item() == pytest.approx(best - test["relu"])
+        assert here["step 1", "any"].item() == pytest.approx(best - test["relu"])
         assert here["always tanh", "any"].item() == pytest.approx(best - test["tanh"])
         assert here["random", "any"].item() == pytest.approx(best - test.mean())
         assert here["reference", "high"].item() == 0
         second = "relu" if validation["relu"] >= 0.8 else validation[["relu", "elu"]].idxmax()
-        assert here["G2", "high"].item() == pytest.approx(best - test[second])
+        assert here["step 2", "high"].item() == pytest.approx(best - test[second])
         pairs = [["relu", "elu"], ["relu", "leaky_relu"], ["elu", "leaky_relu"]]  # with tanh a pair costs 3 units
         expected = np.mean([best - test[validation[pair].idxmax()] for pair in pairs])
         assert here["random pair", "low"].item() == pytest.approx(expected)
@@ -114,7 +117,7 @@ def test_the_left_out_dataset_teaches_nothing(left_out):
 
 def test_datasets_are_shown_one_by_one():
     table = by_dataset(policy_regret(core(planted(elu_when_deep, sd=0)), planted(elu_when_deep)["cost"]))
-    relu = table[table["policy"] == "G1"].iloc[0]
+    relu = table[table["policy"] == "step 1"].iloc[0]
     assert [relu[name] for name in DATASETS] == pytest.approx([0.1] * 3)
     assert (relu["mean"], relu["worst"], relu["cells"], relu["spent"]) == pytest.approx((0.1, 0.1, 6, 1))
 
@@ -139,7 +142,7 @@ def test_nothing_gives_nothing():
     assert by_dataset(regret).empty
     assert all(
         "no evidence" in one.text
-        for one in sentences(pd.DataFrame(columns=["article", "row"]), by_dataset(regret), regret)
+        for one in sentences(ROWS, pd.DataFrame(columns=["article", "row"]), by_dataset(regret), regret)
     )
 
 
@@ -148,24 +151,26 @@ def test_nothing_gives_nothing():
 
 def ledger(row: str, verdict: str, estimate: float = 0.03) -> pd.DataFrame:
     numbers = {"estimate": estimate, "low": estimate - 0.01, "high": estimate + 0.01}
-    return pd.DataFrame([{"family": "claims", "article": True, "row": row, "verdict": verdict} | numbers])
+    return pd.DataFrame(
+        [{"family": "claims", "article": True, "row": row, "verdict": verdict, "unit": "fraction"} | numbers]
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.row)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_a_sentence_follows_its_verdict_and_its_numbers(rule):
     tables = planted(elu_when_deep)
     regret = policy_regret(core(tables), tables["cost"])
 
     def said(verdict: str, estimate: float = 0.03) -> str:
-        found = sentences(ledger(rule.row, verdict, estimate), by_dataset(regret), regret)
-        return next(one.text for one in found if one.rows == (rule.row,))
+        found = sentences(ROWS, ledger(rule.id, verdict, estimate), by_dataset(regret), regret)
+        return next(one.text for one in found if one.rows == (rule.id,))
 
     texts = [said(verdict) for verdict in ("supported", "reversed", "negligible", "inconclusive", "exploratory")]
     assert len(set(texts)) == len(texts)
     assert said("supported") != said("supported", 0.05)
-    without = sentences(ledger("C99", "supported"), by_dataset(regret), regret)
-    assert f"There is no evidence on {rule.about} in this study." in [one.text for one in without]
+    without = sentences(ROWS, ledger("C99", "supported"), by_dataset(regret), regret)
+    assert f"There is no evidence on {rule.guide.about} in this study." in [one.text for one in without]
 
 
 def test_the_first_step_is_judged_by_its_regret():
@@ -173,22 +178,20 @@ def test_the_first_step_is_judged_by_its_regret():
     for score in (elu_when_deep, lambda dataset, activation, depth: 0.9 - 0.1 * (activation != "relu")):
         tables = planted(score)
         regret = policy_regret(core(tables), tables["cost"])
-        texts.append(sentences(tables["ledger"], by_dataset(regret), regret)[0].text)
+        texts.append(sentences(ROWS, tables["ledger"], by_dataset(regret), regret)[0].text)
     assert "ReLU alone is not enough" in texts[0]
     assert "20.0 at 50 layers" in texts[0] or "19.9 at 50 layers" in texts[0] or "20.1 at 50 layers" in texts[0]
     assert "no more than a point" in texts[1]
 
 
 def test_cited_rows_are_those_of_the_claims():
-    rows = {row.id: row for row in claims_file.read().rows}
-    for name, (experiment, about) in chooser.CITED.items():
-        row = rows[name]
-        assert row.experiment == experiment
+    cited = [row for row in ROWS if row.cited]
+    assert len(cited) == 8
+    for row in cited:
+        assert row.experiment in (chooser.CORE, chooser.SIZES)
         named = {arm.factors["activation"] for arm in row.arms if "activation" in arm.factors}
-        named |= set(ARTICLE[row.step].names) if row.step else set()
-        assert about <= named
-    assert {rule.row for rule in RULES} <= set(rows)
-    assert all(rows[row].step == step for _, row, step, _ in POLICIES)
+        assert set(row.cited) <= named | set(row.policy.names)
+    assert {row.step for row in ROWS if row.guide and row.type == "policy"} == set(ARTICLE)
 
 
 # The chooser
@@ -230,7 +233,7 @@ def test_what_was_not_tested_is_said_and_costs_confidence():
     assert between.confidence == "moderate"
     assert recommend(evidence, 5, 300, "high", False).tested_samples == (300, 300)
     assert "nearest tested number 300" in recommend(evidence, 5, 200, "high", False).notes[0]
-    assert "2,000 samples stand in" in recommend(evidence, 50, 300, "high", False).notes[0]
+    assert "the answer is for 2,000 samples" in recommend(evidence, 50, 300, "high", False).notes[0]
     assert "more than were trained on" in recommend(evidence, 50, 90_000, "high", False).notes[0]
 
 

@@ -100,16 +100,16 @@ def test_a_forest_stands_where_its_numbers_are():
 def test_the_first_screen_counts_the_claims(data):
     """By hand: C01 is mixed; C02 negligible, C04 wrong, C09 costly; C05 and C08 hold; C03 stays open."""
     said = str(answer._claims(data.tables["ledger"]))
-    assert "Of the seven claims that were tested, 2 hold up, 1 hold in part, 3 do not, and 1 stay undecided" in said
+    assert "Of the seven claims that were tested, 2 hold up, 1 hold in part, 3 do not, and 1 are inconclusive" in said
 
 
 def test_a_wide_interval_is_not_called_as_good():
     tied = pd.DataFrame({"activation": ["a", "b"], "difference_low": [-0.004, -0.08], "n": 60, "diverged": [0, 3]})
-    said = str(answer._beside(tied))
+    said = str(answer._not_distinguishable(tied))
     assert "<code>a</code> is as good, within a point" in said
-    assert "<code>b</code> cannot be told apart" in said
+    assert "<code>b</code> cannot be distinguished" in said
     assert "8.0 points" in said
-    assert "as results scatter (3 of these 60 networks diverged)" in said
+    assert "as the interval is too wide (3 of these 60 networks diverged)" in said
 
 
 def test_without_twins_there_is_no_validity_section(data):

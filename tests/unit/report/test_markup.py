@@ -136,7 +136,7 @@ def test_an_activation_called_like_another_one_s_table_has_ids_of_its_own(tmp_pa
 
 @pytest.mark.parametrize("ident", ['a"b', "A", "a.b", "a b", "answer"])
 def test_an_id_that_is_no_slug_is_a_bug(ident: str):
-    with pytest.raises(ValueError, match="not slugs, or stand there twice"):
+    with pytest.raises(ValueError, match="not slugs, or are used twice"):
         building._hold_to_slugs([Section("answer", "x"), Section(ident, "y")])
 
 

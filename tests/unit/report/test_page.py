@@ -160,7 +160,7 @@ def test_missing_cells_and_datasets_are_named(report: Path):
     text = _text(report.read_text())
     assert "Dataset fashion_mnist was not available: no network and no copy on this machine." in text
     assert "Not in digits, 5 layers: tanh ." in text
-    assert "tanh has scores in 4 of 5 combinations only, so it has no place." in text
+    assert "tanh has scores in 4 of 5 combinations only, so it is not ranked." in text
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path
     text = _text(html)
     assert 'id="gaps"' not in html  # a whole study has none
     assert ("no statistical verdicts" in text) == said
-    assert ("Told apart" in text) == (not said)
+    assert ("Distinguishable from the best" in text) == (not said)
     assert "cannot support a claim about new datasets" in text
 
 

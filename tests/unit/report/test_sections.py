@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from activation_study.core import registry
 from activation_study.report import page, sections
 from synthetic import PROVENANCE
 
@@ -23,6 +24,7 @@ def section(data):
 def _add(folder: Path, monkeypatch: pytest.MonkeyPatch, part: str, place: int, name: str = "own_section") -> None:
     (folder / f"{name}.py").write_text(OWN.format(part=part, place=place))
     monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(folder)])
+    monkeypatch.setattr(sections, "modules", registry.modules.__wrapped__)  # which remembers no earlier answer
     monkeypatch.delitem(sys.modules, f"{sections.__name__}.{name}", raising=False)
 
 

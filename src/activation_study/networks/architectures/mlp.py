@@ -32,6 +32,11 @@ def build(
     return StackedMLP(activation, factors, constants, features, classes, seeds, dtype=dtype, device=device)
 
 
+def flops(factors: Factors) -> float:
+    """Of a training step's sample: of a typical input of 256 features, with an overhead per layer."""
+    return 6 * factors.width * (factors.width * factors.depth + 256) + 4_000 * factors.depth
+
+
 def size(factors: Factors, features: int) -> Size:
     """Its weights, and its units."""
     width, depth = factors.width, factors.depth
@@ -43,8 +48,7 @@ DECLARED = (
         name="mlp",
         meaning="multilayer perceptron",
         build=build,
-        # Of a typical input of 256 features, and an overhead per layer.
-        flops=lambda factors: 6 * factors.width * (factors.width * factors.depth + 256) + 4_000 * factors.depth,
+        flops=flops,
         size=size,
         theory=True,
     ),

@@ -62,13 +62,13 @@ def _answer(data: StudyData) -> Markup:
         behind = complete["activation"].iloc[1:4]
         return first + (Markup(" Next came {}.").format(listed(behind, "then")) if len(behind) else Markup(""))
     tied = complete[complete["tied"]].iloc[1:]
-    said = _beside(tied) if len(tied) else Markup(" Every other activation is told apart from it.")
+    said = _not_distinguishable(tied) if len(tied) else Markup(" Every other activation is distinguishable from it.")
     told_of = {best["activation"], *tied["activation"]}
     return first + said + (Markup(" ") + standing(data, "relu") if "relu" in set(data.order) - told_of else Markup(""))
 
 
-def _beside(tied: pd.DataFrame) -> Markup:
-    """Those not told apart from the best: as good within a point, or merely too scattered to tell."""
+def _not_distinguishable(tied: pd.DataFrame) -> Markup:
+    """Those not distinguishable from the best: as good within a point, or inconclusive."""
     near = tied["difference_low"] >= -NEAR
     said = Markup("")
     if near.any():
@@ -77,7 +77,8 @@ def _beside(tied: pd.DataFrame) -> Markup:
     if (~near).any():
         worst = decimals(-100 * tied.loc[~near, "difference_low"].min())
         said += Markup(
-            " {} cannot be told apart from it either, but only as results scatter{}: up to {} points worse is possible."
+            " {} cannot be distinguished from it either, as the interval is too wide{}: up to {} points worse is "
+            "possible."
         ).format(listed(tied.loc[~near, "activation"]), _diverged(tied[~near]), worst)
     return said
 
@@ -98,7 +99,7 @@ def _claims(ledger: pd.DataFrame) -> Markup:
     mixed = len(found) - sum(count.values())
     return Markup(
         "<strong>And the article’s reasons?</strong> Of the {} that were tested, {} hold up, {} hold in part, {} do "
-        'not, and {} stay undecided: <a href="#ledger">each with its verdict and its numbers</a>.'
+        'not, and {} are inconclusive: <a href="#ledger">each with its verdict and its numbers</a>.'
     ).format(counted(len(found), "claim"), count["for"], mixed, count["against"], count["open"])
 
 
@@ -115,7 +116,7 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
         said = Markup("{} with {}, first of {}.").format(
             code(best["activation"]), percent(best["accuracy"]), counted(len(complete), "activation")
         )
-        said += _beside(tied) if len(tied) else " Every other of them is told apart from it."
+        said += _not_distinguishable(tied) if len(tied) else " Every other of them is distinguishable from it."
         facts.append((f"First at {depth} layers", said))
     return facts
 
@@ -184,7 +185,7 @@ def _confidence(data: StudyData) -> str:
     )
     if not data.gives_verdicts:
         return f"{said}, as a description; no tests"
-    return f"{said}; “told apart”: a Holm-adjusted p below 0.05 on paired differences"
+    return f"{said}; “distinguishable”: a Holm-adjusted p below 0.05 on paired differences"
 
 
 def _differences(data: StudyData) -> Figure:
@@ -225,9 +226,9 @@ def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
     if data.gives_verdicts:
         tied = frame.loc[frame["tied"] & (frame["activation"] != best), "activation"].tolist()[::-1]
         if tied:
-            said += f"{plain_list(tied)} cannot be told apart from it (filled marks); open marks are told apart. "
+            said += f"{plain_list(tied)} cannot be distinguished from it (filled marks); open marks can. "
         else:
-            said += "Every other activation is told apart from it. "
+            said += "Every other activation is distinguishable from it. "
     if len(frame) > 1:
         said += f"{last['activation']} comes last, {decimals(-last['difference'] * 100)} points behind."
         said += " An arrow marks a difference beyond the axis."

@@ -27,7 +27,7 @@ def section(data: StudyData) -> Section | None:
     """None where nothing has a score, or too few seeds to say anything."""
     if not data.gives_verdicts:
         return None
-    evidence = Evidence.of(data.tables)
+    evidence = Evidence.of(data.tables, data.guide_rows)
     answers = table(evidence)
     if not answers:
         return None
@@ -44,10 +44,11 @@ def section(data: StudyData) -> Section | None:
         "A low budget tunes that one activation, and leaves out those whose training step takes {}% or more longer "
         "than ReLU’s, if its whole interval is longer, or was not timed; a high one tunes all that may be better. A "
         "range of training samples stands for whole training sets, one number for each dataset. Intervals in brackets "
-        "are unadjusted; whether two are told apart is decided after Holm’s correction. <strong>Confidence</strong> is "
-        "high when the situation itself was tested (three cells, five seeds, every activation), the pick is within a "
-        "point of the best on every dataset, and none that cannot be told apart may be better by a point; moderate "
-        "when one of these fails, low when more do. It is about these networks: three datasets say nothing of a fourth."
+        "are unadjusted; whether two are distinguishable is decided after Holm’s correction. "
+        "<strong>Confidence</strong> is high when the situation itself was tested (three cells, five seeds, every "
+        "activation), the pick is within a point of the best on every dataset, and none that cannot be distinguished "
+        "may be better by a point; moderate when one of these fails, low when more do. It is about these networks: "
+        "three datasets say nothing of a fourth."
     ).format(f"{100 * (DEARER - 1):.0f}")
     rows = _table(frame)
     facts = [(f"{answer.depth} layers, {samples_text(answer)} samples", _short(answer)) for answer in plain]
@@ -63,9 +64,9 @@ def _short(answer: Recommendation) -> Markup:
     if near:
         said += f" As good within a point: {listed(near)}."
     if open_:
-        said += f" Undecided, as results scatter: {listed(open_)}."
+        said += f" Inconclusive, as the interval is too wide: {listed(open_)}."
     if not near and not open_:
-        said += f" Told apart from {compared_text(answer)}, and better."
+        said += f" Distinguishably better than {compared_text(answer)}."
     return said + f" Confidence {confidence_text(answer)}"
 
 
@@ -93,9 +94,9 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
     }
 
 
-def _beside(row: Row) -> Cell:
+def _others(row: Row) -> Cell:
     near = f"as good within a point: {row['near']}" if row["near"] else "none is as good within a point"
-    return Cell(near + (f"; undecided, as results scatter: {row['undecided']}" if row["undecided"] else ""))
+    return Cell(near + (f"; inconclusive, as the interval is too wide: {row['undecided']}" if row["undecided"] else ""))
 
 
 def _table(frame: pd.DataFrame) -> Table:
@@ -106,7 +107,7 @@ def _table(frame: pd.DataFrame) -> Table:
         text("Over-fitting", "overfitting"),
         text("Use", "use", heads_row=True),
         text("Confidence", "confidence"),
-        Column("Not told apart from it", _beside, numeric=False),
+        Column("Not distinguishable from it", _others, numeric=False),
         text("What to tune", "what_to_tune"),
         text("Evidence", "evidence"),
         text("Ledger", "ledger"),

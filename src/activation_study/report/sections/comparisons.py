@@ -53,15 +53,15 @@ def _ranks(scores: pd.DataFrame) -> Figure:
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores)
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
-    title = "Mean ranks, and which cannot be told apart"
+    title = "Mean ranks, and which are not distinguishable"
     message = (
         f"Mean rank of the test accuracy over {counted(len(scores), 'block')} (a seed on a dataset at a depth), 1 "
         "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
         f"Holm's correction over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
         + (
-            f"not told apart from it: {plain_list(first[1:])}."
+            f"not distinguishable from it: {plain_list(first[1:])}."
             if len(first) > 1
-            else "every other activation is told apart from it."
+            else "every other activation is distinguishable from it."
         )
     )
     frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))

@@ -107,11 +107,11 @@ def _times(data: StudyData) -> Figure:
         "One dot per network; a hollow triangle at the right end is a network that had not reached the target when "
         "training stopped; the count is how many did. Log scale. "
         + (
-            f"Always there in every panel in which it was trained: {plain_list(sure)}. "
+            f"Reached the target with every seed, in every panel in which it was trained: {plain_list(sure)}. "
             if sure
             else "No activation always reached the target. "
         )
-        + (f"Never there in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
+        + (f"Never reached it in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
     )
     replicas = data.evaluation
     shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]

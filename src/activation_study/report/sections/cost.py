@@ -1,4 +1,4 @@
-"""What an activation costs beside ReLU, measured alone on the machine."""
+"""What an activation costs relative to ReLU, measured alone on the machine."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def _message(cost: pd.DataFrame) -> str:
     if steps.empty:
         return ""
     ratios = steps.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable")
-    dearest = [f"{name} ({decimals(ratio, 2)})" for name, ratio in ratios.iloc[:3].items()]
-    cheapest = f"{ratios.index[-1]} ({decimals(ratios.iloc[-1], 2)})"
-    return f"Dearest in a whole training step: {plain_list(dearest)}; cheapest: {cheapest}.{_noise(cost)}"
+    slowest = [f"{name} ({decimals(ratio, 2)})" for name, ratio in ratios.iloc[:3].items()]
+    fastest = f"{ratios.index[-1]} ({decimals(ratios.iloc[-1], 2)})"
+    return f"Slowest in a whole training step: {plain_list(slowest)}; fastest: {fastest}.{_noise(cost)}"
 
 
 def _noise(cost: pd.DataFrame) -> str:
-    """How far from 1 ReLU came out beside itself, which says how far to trust the others."""
+    """How far from 1 ReLU came out against itself, which says how far to trust the others."""
     itself = cost.loc[(cost["quantity"] == "step") & (cost["activation"] == "relu"), "ratio_to_relu"]
     if itself.empty:
         return ""
     low, high = decimals(itself.min(), 2), decimals(itself.max(), 2)
-    return f" ReLU timed beside itself came out at {low} to {high}: a difference as small as that is noise."
+    return f" ReLU timed against itself came out at {low} to {high}: a difference as small as that is noise."
 
 
 def _table(cost: pd.DataFrame) -> Table:
@@ -95,7 +95,7 @@ def _table(cost: pd.DataFrame) -> Table:
         interval("95% interval", "ratio_to_relu", 2, 1),
         Column("Pairs timed", _pairs),
     ]
-    return Table("table-cost-ratios", "Time and memory beside ReLU", columns, frame, download("cost", cost))
+    return Table("table-cost-ratios", "Time and memory relative to ReLU", columns, frame, download("cost", cost))
 
 
 def _pairs(row: Row) -> Cell:

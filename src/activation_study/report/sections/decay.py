@@ -22,7 +22,7 @@ INITIALISATIONS = {
 }
 CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
-NEAR = 0.1
+ENLARGED = 0.1
 """Predicted decades per layer below which the points are drawn again, enlarged."""
 MOST_NAMES = 8
 KIND = ["initialisation", "activation", "depth"]
@@ -87,7 +87,7 @@ def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
         f"{worst['activation']} at {worst['depth']} layers, {decimals(worst['measured_per_layer'], 3, signed=True)} "
         f"measured against {decimals(worst['predicted_per_layer'], 3, signed=True)}."
     )
-    near = known[(known["initialisation"] == "gain") & (known["predicted_per_layer"].abs() < NEAR)]
+    near = known[(known["initialisation"] == "gain") & (known["predicted_per_layer"].abs() < ENLARGED)]
     parts = [(INITIALISATIONS[name], known[known["initialisation"] == name]) for name in shown]
     parts[1:1] = [(f"{INITIALISATIONS['gain']}, enlarged", near)] if "gain" in shown and len(near) else []
     everywhere = _range(known)
@@ -100,7 +100,7 @@ def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
                 look = {"color": style.colour, "markersize": 5, "alpha": 0.85}
                 axis.plot(at["predicted_per_layer"], at["measured_per_layer"], style.marker, **look)
             axis.set(title=name, xlim=ends, ylim=ends)
-            label_points(axis, _told(rows, everywhere if rows is not near else ends))
+            label_points(axis, _named(rows, everywhere if rows is not near else ends))
         for axis in axes[::2]:
             axis.set_ylabel("measured")
         figure.supxlabel("predicted (decades per layer)", color=MUTED)
@@ -116,7 +116,7 @@ def _range(kinds: pd.DataFrame) -> tuple[float, float]:
     return ends.min() - margin, ends.max() + margin
 
 
-def _told(kinds: pd.DataFrame, ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
+def _named(kinds: pd.DataFrame, ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
     """The points that get a name: each activation's deepest, but for those that lie on top of each other at zero.
 
     Of many only those that are furthest from the line.

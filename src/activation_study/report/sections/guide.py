@@ -38,7 +38,7 @@ def section(data: StudyData) -> Section | None:
     if not len(data.overall) and ledger.empty:
         return None
     ids = {row: ident for (_, row), ident in reversed(identifiers(ledger).items())}
-    said = by_step(sentences(ledger, by_dataset(data.regret), data.regret))
+    said = by_step(sentences(data.guide_rows, ledger, by_dataset(data.regret), data.regret))
     lead = Markup(
         'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
         "evidence supports: sentences made from the verdicts of the ledger, which they name, and from <a "

@@ -99,7 +99,7 @@ def _brief(data: StudyData, name: str) -> str:
         return "single experiments only"
     accuracy = data.overall["accuracy"].iloc[place]
     complete = int(data.overall["accuracy"].notna().sum())
-    return "no place" if pd.isna(accuracy) else f"place {place + 1} of {complete}, {percent(accuracy)}"
+    return "not ranked" if pd.isna(accuracy) else f"place {place + 1} of {complete}, {percent(accuracy)}"
 
 
 def _gaps(data: StudyData, name: str, rows: pd.DataFrame) -> list[Paragraph]:

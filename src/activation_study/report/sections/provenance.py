@@ -34,7 +34,9 @@ def section(data: StudyData) -> Section:
         blocks += _notes(data.tables["datasets"])
     if len(data.tables["timings"]):
         blocks += [
-            Paragraph("Clocks ran beside other jobs: they say what the study cost, not which activation is cheaper."),
+            Paragraph(
+                "Times were taken while other jobs ran: they say what the study cost, not which activation is cheaper."
+            ),
             _cost(data.tables["timings"]),
         ]
     blocks.append(_files(data))

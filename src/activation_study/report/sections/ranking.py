@@ -105,13 +105,13 @@ def _overall(data: StudyData) -> Table:
     if data.gives_verdicts:
         columns[5:5] = [
             significant("p (Holm)", "p", 2),
-            Column("Told apart from the best", _told_apart, numeric=False),
+            Column("Distinguishable from the best", _distinguishable, numeric=False),
         ]
     caption = "Mean test accuracy over the combinations of dataset and depth that every activation has"
     return Table("table-overall", caption, columns, data.overall, download("overall", data.overall))
 
 
-def _told_apart(row: Row) -> Cell:
+def _distinguishable(row: Row) -> Cell:
     if row["cells"] < row["of"]:
         return Cell("– not compared")
     return Cell("= no" if row["tied"] else "≠ yes")

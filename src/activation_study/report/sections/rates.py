@@ -16,7 +16,7 @@ from activation_study.report.tables import Table, cell_columns, download, number
 from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
-NEAR = 0.02
+GOOD = 0.02
 """Accuracy within which a rate counts as good as the best: two points, as the text says."""
 
 
@@ -43,7 +43,7 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
     title = f"Validation accuracy against learning rate, {where}"
     message = (
         "Mean over tuning seeds; learning rate on a log scale; ring: the selected rate; cross: networks diverged; "
-        "bar at the bottom: stopped early. " + _particular(widths)
+        "bar at the bottom: stopped early. " + _sensitivity(widths)
     )
     columns = columns_for(len(names))
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
@@ -77,20 +77,20 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
         return drawn(figure, f"rates-{ident}", title, message, held)
 
 
-def _particular(widths: pd.Series) -> str:
-    """`widths`: mean number of rates within NEAR of the best, per activation."""
+def _sensitivity(widths: pd.Series) -> str:
+    """`widths`: mean number of rates within GOOD of the best, per activation."""
     if widths.max() == widths.min():
         return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
     return (
-        f"Least particular: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its "
-        f"best; most particular: {widths.idxmin()}, with {figures(widths.min())}."
+        f"Least sensitive: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its "
+        f"best; most sensitive: {widths.idxmin()}, with {figures(widths.min())}."
     )
 
 
 def _good_rates(rates: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: the selected rate, and how many rates come within NEAR of the best."""
+    """One row per run: the selected rate, and how many rates come within GOOD of the best."""
     best = rates.groupby("run")["validation_accuracy"].transform("max")
-    rates = rates.assign(good=rates["validation_accuracy"] >= best - NEAR, chosen=rates["selected"].astype(bool))
+    rates = rates.assign(good=rates["validation_accuracy"] >= best - GOOD, chosen=rates["selected"].astype(bool))
     rates["chosen_rate"] = rates["learning_rate"].where(rates["chosen"])
     kept = {name: (name, "first") for name in (*CELL, "activation")}
     return rates.groupby("run", as_index=False).agg(
@@ -114,7 +114,7 @@ def _table(data: StudyData) -> Table:
         significant("Selected rate", "learning_rate"),
         text("On the grid's edge", "on_edge"),
         number("Best validation accuracy (%)", "best", 1, 100),
-        number(f"Rates within {counted(round(NEAR * 100), 'point')} of it", "good"),
+        number(f"Rates within {counted(round(GOOD * 100), 'point')} of it", "good"),
         number("Rates tried", "tried"),
         number("Networks diverged", "diverged"),
         number("Networks stopped early", "pruned"),

@@ -22,10 +22,10 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "What a guide costs", "The answer", 30
 NAMES = {
-    ("G1", "any"): "ReLU alone (step 1)",
-    ("G2", "low"): "ReLU, then Leaky ReLU (step 2)",
-    ("G2", "high"): "ReLU, then ELU (step 2)",
-    ("G3", "high"): "compare as step 3 says",
+    ("step 1", "any"): "ReLU alone (step 1)",
+    ("step 2", "low"): "ReLU, then Leaky ReLU (step 2)",
+    ("step 2", "high"): "ReLU, then ELU (step 2)",
+    ("step 3", "high"): "compare as step 3 says",
     ("guide", "any"): "best of the other datasets at this depth",
     ("guide, compared", "high"): f"the best {COMPARED} of them, compared",
     ("best fixed", "any"): "best of the other datasets at all depths",
@@ -74,7 +74,7 @@ def section(data: StudyData) -> Section | None:
 
 def _second_step(regret: pd.DataFrame) -> str:
     """How often trying a second activation changes what is picked."""
-    second = regret[regret["policy"] == "G2"]
+    second = regret[regret["policy"] == "step 2"]
     said = []
     for budget, name in (("low", "Leaky ReLU"), ("high", "ELU")):
         picks = second.loc[second["budget"] == budget, "pick"]
@@ -99,7 +99,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
     with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
         for axis, dataset in zip(axes, datasets, strict=True):
             for y, row in enumerate(shown.to_dict("records")):
-                value, colour = 100 * row[dataset], SERIES[0] if row["policy"].startswith("G") else OTHERS
+                value, colour = 100 * row[dataset], SERIES[0] if row["policy"].startswith("step ") else OTHERS
                 axis.plot([0, value], [y, y], color=colour, linewidth=1.2)
                 axis.plot(value, y, "o", color=colour, markersize=5)
                 at_right(axis, 1.18, y, decimals(value, 1), INK)

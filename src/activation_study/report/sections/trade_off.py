@@ -40,12 +40,7 @@ def _figure(points: pd.DataFrame) -> Figure:
     title = "Test accuracy against the time of a training step"
     message = (
         "Up is more accurate, left is faster; lines: 95% intervals; blue, joined: the Pareto front. "
-        + (
-            f"On the front at every depth: {plain_list(always)}. "
-            if always
-            else "None is on the front at every depth. "
-        )
-        + "Most accurate: "
+        f"On the front at every depth: {plain_list(always) or 'none'}. Most accurate: "
         + "; ".join(
             f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
             "times ReLU's step)"

@@ -44,7 +44,7 @@ def section(data: StudyData) -> Section | None:
 
 def _lead(balance: pd.DataFrame) -> str:
     return (
-        "Units were looked at before training and at a few steps on a log scale. A unit that is dead at one look and "
+        "Units were probed before training and at a few steps on a log scale. A unit that is dead at one probe and "
         "was not at the one before has died; one that lives again has revived. So the dead at the end are those born "
         "dead, and those that died since, less those that revived: the final count alone hides who came back. Shares "
         f"are of all hidden units, means over {int(balance['n'].max())} seeds at most."
@@ -78,18 +78,14 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
     others = most[most >= FEW].drop(name).index.tolist()
     title = f"Dead units of {name} over training"
     message = (
-        "Above: share of all hidden units that are dead; below: share that died (up) and revived (down) since the look "
-        "before, mean over datasets. "
+        "Above: share of all hidden units that are dead; below: share that died (up) and revived (down) since the "
+        "probe before, mean over datasets. "
         + " ".join(
             f"At {depth} layers {percent(row['born_dead'])} are born dead, {percent(row['died'])} die, "
             f"{percent(row['revived'])} revive and {percent(row['dead'])} are dead at the end."
             for depth, row in sums.iterrows()
         )
-        + (
-            f" Units die with {plain_list(others)} as well."
-            if others
-            else f" No other has {percent(FEW)} dead at any look."
-        )
+        + f" Others with {percent(FEW)} or more dead at some probe: {plain_list(others) or 'none'}."
     )
     kept = [*RUN[1:], "step", "n", "diverged", "dead", "born_dead", "died", "revived", "unusable_001", "unusable_01"]
     with panels(2 * len(depths), len(depths), 1.9, share=False) as (figure, axes):
@@ -110,7 +106,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             below.bar(range(len(steps)), -moves["revived"], color=SERIES[2], width=0.7)
             below.axhline(0, color=INK, linewidth=0.7)
             for axis in (above, below):
-                _look_ticks(axis, steps)
+                _step_ticks(axis, steps)
             label_ends(above, ends, styles) if place == len(depths) - 1 else None
         reach = max(abs(end) for axis in axes[len(depths) :] for end in axis.get_ylim())
         for axis in axes[len(depths) :]:
@@ -124,7 +120,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
         return drawn(figure, "unit-history", title, message, download("unit_history", balance[kept]))
 
 
-def _look_ticks(axis: Axes, steps: list[int]) -> None:
+def _step_ticks(axis: Axes, steps: list[int]) -> None:
     shown = sorted({0, len(steps) // 2, len(steps) - 1})
     axis.set_xticks(shown, [f"{steps[place]:,}" for place in shown])
     axis.set_xlim(-0.6, len(steps) - 0.4)
