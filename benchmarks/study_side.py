@@ -69,6 +69,6 @@ def advance(chunk: ReplicaGroup, steps: int) -> float:
 
 def default_looks(steps: int) -> tuple[list[int], list[int]]:
     """The steps of the evaluations and of the probes with the default study's settings."""
-    pruned = max(1, round(steps * SETTINGS.pruning["after"]))
+    pruned = max(1, round(steps * SETTINGS.pruning.after))
     evaluations = {*log_spaced_steps(steps, SETTINGS.evaluations_per_decade), pruned}
     return sorted(evaluations), probe_steps(steps, SETTINGS.probes_per_decade)

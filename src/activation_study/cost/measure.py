@@ -28,6 +28,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from activation_study.activations.activation import Activation
+from activation_study.core.factors import Factors
 from activation_study.core.seeds import generator
 from activation_study.networks.initialisation import initial_parameters
 
@@ -178,7 +179,7 @@ class Arm:
         self.inputs = torch.randn(batch_size, width, generator=source)
         self.labels = torch.randint(CLASSES, (batch_size,), generator=source)
         dims = [width] * (depth + 1) + [CLASSES]
-        factors = {"initialisation": "gain", "initial_bias": 0.0, "centred": False}
+        factors = Factors(activation="any", dataset="any", depth=depth, width=width)  # its start is the default: gain
         layers: list[nn.Module] = []
         for weight, bias in initial_parameters(0, dims, factors, constants):
             linear = nn.Linear(*weight.shape)

@@ -168,7 +168,7 @@ def test_only_true_declares_it(content, mine, tmp_path):
     assert not claims_file.read(written(tmp_path / "silent.yaml", silent)).article
     assert claims_file.read(mine).article
     assert claims_file.read().article
-    with pytest.raises(StudyError, match=r'silent\.yaml: article: "mine" must be boolean'):
+    with pytest.raises(StudyError, match=r'silent\.yaml: article: "mine" must be a boolean, true or false'):
         claims_file.read(written(tmp_path / "silent.yaml", silent | {"article": "mine"}))
 
 

@@ -315,9 +315,9 @@ def config(**changes):
         ({"widths": [64, 64]}, "cost.widths: [64, 64] must not hold a value twice"),
         ({"repeats": 5}, "cost.repeats: 5 must be at least 6"),
         ({"depth": 0}, "cost.depth: 0 must be at least 1"),
-        ({"batch_size": "many"}, 'cost.batch_size: "many" must be integer'),
-        ({"measure": "yes"}, 'cost.measure: "yes" must be boolean'),
-        ({"width": 64}, "cost: unknown key width"),
+        ({"batch_size": "many"}, 'cost.batch_size: "many" must be an integer'),
+        ({"measure": "yes"}, 'cost.measure: "yes" must be a boolean, true or false'),
+        ({"width": 64}, "cost.width: unknown key"),
     ],
 )
 def test_a_fault_in_the_config_is_one_line(section, words):
