@@ -36,8 +36,6 @@ class Network(Protocol):
         seeds: one per replica; the initial parameters and all noise are functions of it.
     """
 
-    layers: Sequence[Layer]
-    owners: Sequence[int]
     seeds: list[int]
     constants: Mapping[str, Any]
     replicas: int
@@ -45,6 +43,12 @@ class Network(Protocol):
     classes: int
     dtype: torch.dtype
     device: torch.device
+
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+
+    @property
+    def owners(self) -> Sequence[int]: ...
 
     @property
     def parameters(self) -> list[Tensor]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from activation_study.core.seeds import generator
 from activation_study.core.text import shown
 
 
-def scales(initialisation: str, constants: Mapping[str, float | None], depth: int) -> list[tuple[float, float]]:
+def scales(initialisation: str, constants: Mapping[str, Any], depth: int) -> list[tuple[float, float]]:
     """(σ_w, σ_b) of every layer, output last, where weights have variance σ_w²/fan-in.
 
     Layer 1 has σ_w = 1, so that inputs of mean square 1 give pre-activations of variance q = 1. ``gain`` keeps q = 1
@@ -31,7 +32,7 @@ def scales(initialisation: str, constants: Mapping[str, float | None], depth: in
 
 
 def initial_parameters(
-    seed: int, dims: list[int], factors: Factors, constants: Mapping[str, float | None]
+    seed: int, dims: list[int], factors: Factors, constants: Mapping[str, Any]
 ) -> list[tuple[Tensor, Tensor]]:
     """Weights [fan-in, fan-out] and biases [fan-out] in float64, layer by layer, of one replica.
 

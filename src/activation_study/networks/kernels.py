@@ -250,8 +250,8 @@ class AutogradElementwise(LayerKernel):
         return self._differentiate(h, out, out, training=False)
 
     def _apply(self, h: Tensor, training: bool) -> Tensor:
-        samples = h.flatten(0, 1)  # a module expects [samples, units]
-        return self._module.train(training)(samples).view(h.shape)
+        value: Tensor = self._module.train(training)(h.flatten(0, 1))  # a module expects [samples, units]
+        return value.view(h.shape)
 
     def _differentiate(self, h: Tensor, grad: Tensor, out: Tensor, training: bool) -> Tensor:
         leaf = h.detach().requires_grad_()

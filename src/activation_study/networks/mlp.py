@@ -53,7 +53,7 @@ class StackedMLP:
         self.shift = float(constants["mean"]) if factors.centred else 0.0
         self._workspaces: dict[int, Workspace] = {}
 
-        like = {"dtype": dtype, "device": self.device}
+        like: dict[str, Any] = {"dtype": dtype, "device": self.device}
         layers = range(1, self.depth + 1)
         self.kernels = [
             layer_kernel(activation, self.replicas, self.width, seeds=self.seeds, layer=layer, **like)
@@ -121,8 +121,10 @@ class StackedMLP:
 
     def draw(self, step: int) -> None:
         """Fix the noise of this step: a pure function of seed, layer and step."""
-        for part in (*self.kernels, *self.norms):
-            part.draw(step)
+        for kernel in self.kernels:
+            kernel.draw(step)
+        for norm in self.norms:
+            norm.draw(step)
 
     def workspace(self, batch: int) -> Workspace:
         """The buffers for a batch of this size, allocated once."""

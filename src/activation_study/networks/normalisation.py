@@ -35,9 +35,9 @@ class BatchNorm:
         dtype: torch.dtype,
         device: torch.device,
     ):
-        shape, like = (replicas, 1, width), {"dtype": dtype, "device": device}
-        self.weight, self.bias = torch.ones(shape, **like), torch.zeros(shape, **like)
-        self.running_mean, self.running_var = torch.zeros(shape, **like), torch.ones(shape, **like)
+        zeros = torch.zeros((replicas, 1, width), dtype=dtype, device=device)
+        self.weight, self.bias = torch.ones_like(zeros), zeros.clone()
+        self.running_mean, self.running_var = zeros, torch.ones_like(zeros)
         self.noisy, self.seeds, self.layer, self.step = noisy, list(seeds), layer, 0
 
     def draw(self, step: int) -> None:

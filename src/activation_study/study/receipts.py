@@ -81,7 +81,8 @@ def found(path: str | Path) -> Receipt:
             receipt = files.read_json(path)[files.MADE_BY]
         elif Path(path).suffix == ".html":
             head = files.read_regular(path, PAGE_HEAD, part=True).decode(errors="replace")
-            receipt = json.loads(html.unescape(_IN_PAGE.search(head)[1]))
+            (written,) = _IN_PAGE.findall(head)
+            receipt = json.loads(html.unescape(written))
         elif os.path.isfile(path):  # Arrow would wait for a pipe  # noqa: PTH113
             import pyarrow.parquet as pq
 
@@ -136,8 +137,7 @@ def stale(study: Study) -> dict[str, str]:
         fingerprint = entries.fingerprint(study.config.datasets[name].model_dump())
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = _read(described_dataset, path, wrong)
-    described, manifests = ({n: d for n, d in found.items() if d is not None} for found in (described, manifests))
-    made = _made(study, described, manifests)
+    made = _made(study, *({n: d for n, d in found.items() if d is not None} for found in (described, manifests)))
     there = [path for path, expected in made.items() if fresh(path, expected)]
     if len(there) == len(study.costed()) + len(study.runs):
         tables = of_tables(study, made)

@@ -23,7 +23,7 @@ def activation(path: str | Path) -> dict[str, Any]:
         for name, column in TABLES["activations"].items():
             value = constants.get(name, ...) if isinstance(constants, dict) else ...
             descriptions.hold(path, f"constants.{name}", value, column.type, nullable=column.nullable)
-        points = [portrait.get(name) if isinstance(portrait, dict) else None for name in PORTRAIT]
+        points: list[Any] = [portrait.get(name) if isinstance(portrait, dict) else None for name in PORTRAIT]
         if not all(isinstance(values, list) and all(map(descriptions.TYPES["float"], values)) for values in points):
             raise descriptions.damaged(path, "its portrait is not lists of numbers")
         if len({*map(len, points)}) != 1:

@@ -97,7 +97,8 @@ class ReplicaGroup:
 
     def _advance(self, steps: int) -> Tensor:
         """Train that many steps; the mean loss over them [R]."""
-        network, optimiser, total = self.network, self.optimiser, 0.0
+        network, optimiser = self.network, self.optimiser
+        total = torch.zeros(network.replicas, dtype=network.dtype, device=network.device)
         for offset, indices in enumerate(self.pool.order(self.step, steps)):
             inputs, labels = self.pool.gather(indices)
             network.draw(self.step + offset)
@@ -199,8 +200,8 @@ class ReplicaGroup:
         self._check(state)
         for record, values in zip(self.members, state["records"], strict=True):
             vars(record).update(values)
-            record.curve = [tuple(point) for point in record.curve]
-            record.measurements = [tuple(taken) for taken in record.measurements]
+            record.curve = [(*point,) for point in record.curve]
+            record.measurements = [(*taken,) for taken in record.measurements]
         if len(state["alive"]) < len(self.members):
             self._keep(state["alive"])
         self.step = state["step"]

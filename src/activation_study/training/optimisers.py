@@ -70,7 +70,10 @@ class Optimiser:
         else:
             for replicas, rate, rows in self._groups[index]:  # the kernel takes one learning rate
                 torch._fused_adam_(
-                    *([row] for row in (rows[0], gradient[replicas], *rows[1:])),
+                    [rows[0]],
+                    [gradient[replicas]],
+                    [rows[1]],
+                    [rows[2]],
                     [],
                     [self._count],
                     lr=rate,

@@ -13,6 +13,8 @@ from activation_study.training.records import Clock, Record
 from activation_study.training.selection import record_area, record_time
 
 Rows = dict[str, list[dict[str, Any]]]
+CURVE = ("step", "train_loss", "validation_loss", "validation_accuracy")
+MEASUREMENT = ("measurement", "step", "layer", "dose", "value")
 SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 
 
@@ -47,11 +49,9 @@ def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
             "learning_rate": replica.learning_rate,
         }
         rows["runs"].append(key | _run_row(outcome, record))
-        names = ("step", "train_loss", "validation_loss", "validation_accuracy")
-        rows["curves"] += [key | dict(zip(names, point, strict=True)) for point in record.curve]
+        rows["curves"] += [key | dict(zip(CURVE, point, strict=True)) for point in record.curve]
         rows["layers"] += [key | row for row in _layer_rows(outcome, record)]
-        names = ("measurement", "step", "layer", "dose", "value")
-        rows["measurements"] += [key | dict(zip(names, taken, strict=True)) for taken in record.measurements]
+        rows["measurements"] += [key | dict(zip(MEASUREMENT, taken, strict=True)) for taken in record.measurements]
     return rows
 
 

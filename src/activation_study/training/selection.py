@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from activation_study.quantities.curves import area_under_loss, time_to_target
-from activation_study.training.group import Record
+from activation_study.training.records import Record
 
 Criterion = Literal["accuracy", "speed"]
 

@@ -47,6 +47,7 @@ def sign_agreements(
 
 def _take(moment: Moment) -> Iterator[Taken]:
     probe = moment.probe
+    assert probe is not None
     for batch, (neurons, whole) in sign_agreements(probe.exact, probe.inputs, probe.labels).items():
         for layer in range(1, moment.network.depth + 1):
             yield "sign_agreement", layer, float(batch), neurons[:, layer - 1]

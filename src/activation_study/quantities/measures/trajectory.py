@@ -21,7 +21,7 @@ class Path:
         self._update = torch.zeros_like(self._start)
         # of each replica: ‖the last update‖, Σ‖update‖, Σcos and the number of cosines
         sums = torch.zeros(4, len(self._start), dtype=torch.float64, device=self._start.device)
-        self._norm, self._length, self._cosines, self._pairs = sums
+        self._norm, self._length, self._cosines, self._pairs = sums.unbind()
 
     def step(self, parameters: Sequence[Tensor]) -> None:
         """Take in the parameters after a training step."""
@@ -36,7 +36,7 @@ class Path:
 
     def tortuosity(self) -> Tensor:
         """The way's length over the distance between its ends [R]; NaN if it never moved, infinite if closed."""
-        distance = torch.linalg.vector_norm(self._here.double() - self._start.double(), dim=1)
+        distance: Tensor = torch.linalg.vector_norm(self._here.double() - self._start.double(), dim=1)
         return self._length / distance
 
     def step_cosine(self) -> Tensor:
