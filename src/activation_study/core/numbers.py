@@ -9,15 +9,17 @@ ABSENT = "–"
 
 def decimals(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
     """At `digits` decimals, with thousands apart; signed: with a plus as well."""
-    if unplaced := _unplaced(value):
-        return unplaced
+    if value is None or not math.isfinite(value):
+        return _without_digits(value)
     rounded = round(float(value), digits)
     return _minus(f"{rounded:+z,.{digits}f}" if signed and rounded else f"{rounded:z,.{digits}f}")
 
 
 def figures(value: float | None, digits: int = 3) -> str:
     """At `digits` significant figures, without exponents where they do not help."""
-    return _unplaced(value) or _minus(f"{float(value):z.{digits}g}")
+    if value is None or not math.isfinite(value):
+        return _without_digits(value)
+    return _minus(f"{float(value):z.{digits}g}")
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -31,11 +33,10 @@ def points(difference: float, digits: int = 1) -> str:
     return decimals(100 * difference, digits, signed=True)
 
 
-def _unplaced(value: float | None) -> str:
-    """What stands for a number that has no digits; empty for one that has."""
+def _without_digits(value: float | None) -> str:
     if value is None or math.isnan(value):
         return ABSENT
-    return ("∞" if value > 0 else "−∞") if math.isinf(value) else ""
+    return "∞" if value > 0 else "−∞"
 
 
 def _minus(number: str) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from activation_study.analysis.inference import Interval
+from activation_study.analysis.standing import Standing
 from activation_study.claims import ledger
 from activation_study.core.numbers import decimals, figures, percent, points
 from activation_study.guide import chooser
@@ -36,7 +37,7 @@ def cells(value: float) -> list[str]:
 
 def failed(value: float) -> list[str]:
     """What the chooser says of a pick that is just behind, by what rounds to nothing."""
-    others = [chooser.Other("relu", Interval(0.0, value, float("nan")), tied=True)]
+    others = [Standing("relu", Interval(0.0, value, float("nan")), p=1.0)]
     means = pd.DataFrame({"elu": [0.5], "relu": [0.5 + value]}, index=["digits"])
     return chooser._failed([], 9, 9, means, "elu", others)
 
