@@ -118,7 +118,7 @@ class Torchvision(Entry):
     @classmethod
     def _identifier(cls, name: str) -> str:
         if not name.isidentifier():
-            raise StudyError(f"{shown(name)} is no class name; an example is FashionMNIST")
+            raise StudyError(f"{shown(name)} is not a class name; an example is FashionMNIST")
         return name
 
     @field_validator("size")

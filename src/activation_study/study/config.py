@@ -257,12 +257,12 @@ def _check_experiments(experiments: Any) -> None:
         inside = grids if isinstance(grids, list) else [grids]
         if name in Grid.model_fields and not any(isinstance(grid, dict) for grid in inside):
             raise StudyError(
-                f"experiments.{name}: {shown(grids)} is for a factor, and factors stand inside an experiment that has "
-                f"a name, as in experiments: {{core: {{{name}: ...}}}}"
+                f"experiments.{name}: {shown(grids)} is for a factor, and factors belong inside an experiment "
+                f"with a name, as in experiments: {{core: {{{name}: ...}}}}"
             )
     grids = sum(len(grids) if isinstance(grids, list) else 1 for grids in experiments.values())
     if grids > MAX_GRIDS:
-        raise StudyError(f"experiments: have {grids} sub-grids together; at most {MAX_GRIDS} can be had")
+        raise StudyError(f"experiments: have {grids} sub-grids together; the limit is {MAX_GRIDS}")
 
 
 def _check_names(config: Config) -> None:

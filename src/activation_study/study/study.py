@@ -238,7 +238,7 @@ def _check_count(experiments: Mapping[str, tuple[Grid, ...]]) -> None:
         most = max(asked, key=asked.__getitem__)
         raise StudyError(
             f"experiments.{most}: asks for {plain(asked[most], 40)} runs, all experiments together for "
-            f"{plain(sum(asked.values()), 40)}; at most {MAX_RUNS} can be had"
+            f"{plain(sum(asked.values()), 40)}; the limit is {MAX_RUNS}"
         )
 
 
@@ -247,14 +247,14 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
     networks = sum(run.networks for run in runs.values())
     if networks > MAX_NETWORKS:
         raise StudyError(
-            f"seeds: {len(runs)} runs would train {networks} networks; at most {MAX_NETWORKS} can be had: fewer seeds, "
+            f"seeds: {len(runs)} runs would train {networks} networks; the limit is {MAX_NETWORKS}: fewer seeds, "
             "learning rates or runs are needed"
         )
     conditions = {run.condition: None for run in runs.values()}
     for condition in conditions:
         if len(condition) > MAX_FOLDER:
             raise StudyError(
-                f"experiments: the folder of a run would be called {shown(condition)}, {len(condition)} bytes; at most "
-                f"{MAX_FOLDER} can be had: fewer factors that differ from their defaults, or shorter names, are needed"
+                f"experiments: the folder of a run would be called {shown(condition)}, {len(condition)} bytes; the "
+                f"limit is {MAX_FOLDER}: fewer factors that differ from their defaults, or shorter names, are needed"
             )
     check_distinct("experiments: the folders of two runs", conditions, "another seed_stream")

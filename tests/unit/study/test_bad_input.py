@@ -108,7 +108,7 @@ VALUES = {
     ),
     "more runs than can be": (
         {"experiments": {"core": CORE | {"depth": MANY, "width": MANY, "steps": MANY}}},
-        ["experiments.core", "1000000000 runs", "at most 50000"],
+        ["experiments.core", "1000000000 runs", "the limit is 50000"],
     ),
     "a number too large for a float": ({"seeds": {"tuning": 10**400}}, ["seeds.tuning", "finite number"]),
     "a negative number of layers": ({"experiments": {"core": CORE | {"depth": -1}}}, ["depth.0", "-1", "at least 1"]),

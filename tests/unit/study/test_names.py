@@ -52,7 +52,7 @@ NAMES = {
         {"experiments": {"core": CORE | {"seed_stream": "Main"}, "more": CORE | {"seed_stream": "mAIN"}}},
         ["seed_stream=Main", "seed_stream=mAIN", "differ in case only"],
     ),
-    "a long folder": ({"experiments": {"core": CORE | LONG}}, ["folder of a run", "bytes; at most 200"]),
+    "a long folder": ({"experiments": {"core": CORE | LONG}}, ["folder of a run", "bytes; the limit is 200"]),
     "claims that are a tag": (
         {"claims": ['claims/a"><img src=x onerror=alert(1)>.yaml']},
         ["claims: ", "<img", "letters, digits, '_' and '-' only"],
@@ -104,12 +104,12 @@ def test_the_networks_of_all_runs_are_bounded():
     config = small.config(seeds={"tuning": 1000, "evaluation": 1000}, learning_rates={"momentum": rates})
     config["experiments"]["core"] = grid
     assert MAX_NETWORKS < 200 * 101_000
-    with pytest.raises(StudyError, match=r"seeds: 200 runs would train 20200000 networks; at most 10000000"):
+    with pytest.raises(StudyError, match=r"seeds: 200 runs would train 20200000 networks; the limit is 10000000"):
         Study.from_config(config)
 
 
 def test_the_sub_grids_are_bounded():
-    with pytest.raises(StudyError, match="experiments: have 501 sub-grids together; at most 500"):
+    with pytest.raises(StudyError, match="experiments: have 501 sub-grids together; the limit is 500"):
         Study.from_config(small.config(experiments={"core": [{"depth": 2}] * 501}))
 
 
