@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from activation_study.core.factors import Factors
 from activation_study.networks.base import Architecture, Size
 
 if TYPE_CHECKING:
-    import torch
-
-    from activation_study.activations.activation import Activation
     from activation_study.networks.mlp import StackedMLP
 
 
-def build(
-    activation: Activation,
-    factors: Factors,
-    constants: Mapping[str, Any],
-    features: int,
-    classes: int,
-    seeds: Sequence[int],
-    *,
-    dtype: torch.dtype,
-    device: torch.device | str,
-) -> StackedMLP:
-    """The networks that train with a backward pass written out."""
+def build(*arguments: Any, **kinds: Any) -> StackedMLP:
+    """The networks that train with a backward pass written out; PyTorch is imported here."""
     from activation_study.networks.mlp import StackedMLP
 
-    return StackedMLP(activation, factors, constants, features, classes, seeds, dtype=dtype, device=device)
+    return StackedMLP(*arguments, **kinds)
 
 
 def flops(factors: Factors) -> float:
