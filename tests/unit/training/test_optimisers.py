@@ -56,10 +56,11 @@ def test_a_restored_optimiser_goes_on_as_if_nothing_had_happened(kind):
     one, first = Optimiser(kind, straight, rates), Optimiser(kind, halves, rates)
     for step, gradients in enumerate(_gradients(10, torch.float64)):
         if step == 5:
-            kept = [state.clone() for states in first.states for state in states]
+            kept = [state.clone() for state in first.state]
             steps = first.step
             first = Optimiser(kind, halves, rates)
-            first.load(kept, steps)
+            first.load(kept)
+            first.step = steps
         for rule in (one, first):
             rule.begin_step()
             for index, gradient in enumerate(gradients):
