@@ -137,19 +137,9 @@ def _panels(f: Function, scale: float, left: np.ndarray, width: np.ndarray) -> n
     return (f(scale * z) * density) @ WEIGHTS * width / 2
 
 
-def second_moment_gain(phi: Response) -> float:
-    """g₂ = 1/√E φ(z)²: with weights of variance g₂²/fan-in and no bias, q = 1 stays 1."""
-    return gaussian_mean(phi.square) ** -0.5
-
-
 def chi(phi: Response, sigma_w2: float, q: float) -> float:
     """χ(q) = σ_w² E φ′(√q z)²: the factor of E‖δ‖² from a layer to the one below."""
     return sigma_w2 * gaussian_mean(phi.slope_square, math.sqrt(q))
-
-
-def q_map(phi: Response, q: float, sigma_w2: float, sigma_b2: float = 0.0) -> float:
-    """q of the next layer: σ_w² E φ(√q z)² + σ_b²."""
-    return sigma_w2 * gaussian_mean(phi.square, math.sqrt(q)) + sigma_b2
 
 
 def edge_of_chaos(phi: Response) -> tuple[float, float] | None:
@@ -224,22 +214,6 @@ def constants(activation: Activation) -> dict[str, Any]:
         "learnable": activation.learnable,
         "stochastic": activation.stochastic,
     }
-
-
-def variances(phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0) -> np.ndarray:
-    """q of layers 1..depth, from q of the first."""
-    q = [q1]
-    while len(q) < depth:
-        q.append(q_map(phi, q[-1], sigma_w2, sigma_b2))
-    return np.array(q)
-
-
-def gradient_decay(phi: Response, depth: int, sigma_w2: float, sigma_b2: float = 0.0, q1: float = 1.0) -> np.ndarray:
-    """log10 ‖δ^ℓ‖/‖δ^L‖ for ℓ = 1..L: half the log10 of Π_{k=ℓ}^{L-1} χ(q^k)."""
-    steps = [chi(phi, sigma_w2, q) for q in variances(phi, depth, sigma_w2, sigma_b2, q1)[:-1]]
-    with np.errstate(divide="ignore"):
-        logs = 0.5 * np.log10(np.array([*steps, 1.0]))
-    return np.cumsum(logs[::-1])[::-1]
 
 
 @dataclass(frozen=True)

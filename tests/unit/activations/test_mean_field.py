@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import laws
 from activation_study.activations import mean_field, theory
 from activation_study.activations.activation import from_entry
 from activation_study.networks.initialisation import scales
@@ -27,7 +28,7 @@ def test_the_decay_is_that_of_the_function(name: str, initialisation: str):
     constants = theory.constants(activation)
     scale = mean_field.start(initialisation, constants, 64, 64)
     decay = mean_field.gradient_decay(mean_field.law(graph(activation), constants), 20, *scale)
-    expected = theory.gradient_decay(theory.response(activation), 20, *scale)
+    expected = laws.gradient_decay(theory.response(activation), 20, *scale)
     np.testing.assert_allclose(decay, expected, atol=0.002 * 20)
     assert decay[-1] == 0
 

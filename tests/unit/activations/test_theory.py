@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+import laws
 from activation_study.activations import poles, theory
 from activation_study.activations.activation import from_entry
 from activation_study.core.errors import StudyError
@@ -107,12 +108,12 @@ def test_random_slopes_by_their_closed_moments(name, first, second, evaluation):
     assert row["mean"] == pytest.approx((1 - first) / math.sqrt(2 * math.pi), rel=1e-12)
     assert row["gain"] == pytest.approx(math.sqrt(2 / (1 + second)), rel=1e-12)
     assert row["stochastic"]
-    fixed = theory.second_moment_gain(response(name, training=False))
+    fixed = laws.second_moment_gain(response(name, training=False))
     assert fixed == pytest.approx(math.sqrt(2 / (1 + evaluation**2)), rel=1e-12)
 
 
 def test_the_articles_rrelu_in_evaluation_mode():
-    assert theory.second_moment_gain(response("rrelu_article", training=False)) == pytest.approx(1.265, abs=5e-4)
+    assert laws.second_moment_gain(response("rrelu_article", training=False)) == pytest.approx(1.265, abs=5e-4)
 
 
 @pytest.mark.parametrize("kink", [-2.7, -0.123456, 0.0, math.pi / 3, 5.0])
@@ -135,7 +136,7 @@ def test_quadrature_of_powers(power):
 def test_the_edge_of_chaos_is_a_fixed_point_with_unit_slope(name):
     phi = response(name)
     sigma_w2, sigma_b2 = theory.edge_of_chaos(phi)
-    assert theory.q_map(phi, 1.0, sigma_w2, sigma_b2) == pytest.approx(1)
+    assert laws.q_map(phi, 1.0, sigma_w2, sigma_b2) == pytest.approx(1)
     assert theory.chi(phi, sigma_w2, 1.0) == pytest.approx(1)
 
 
@@ -212,17 +213,17 @@ SIMULATED = ["tanh", "relu", "elu", "selu", "gelu"]
 def test_gradient_decay_of_simulated_networks(name, scheme):
     """Width 400, depth 12, 8 networks: the slope of log10 ‖δ‖ per layer within .01, that is 2% a layer."""
     phi, depth = response(name), 12
-    gain2 = theory.second_moment_gain(phi) ** 2
+    gain2 = laws.second_moment_gain(phi) ** 2
     schemes = {"xavier": (1.0, 0.0), "gain": (gain2, 0.0), "edge": theory.edge_of_chaos(phi)}
     sigma_w2, sigma_b2 = schemes[scheme]
     rng = np.random.default_rng(0)
     simulated = [network(name, sigma_w2, sigma_b2, depth, 400, rng) for _ in range(8)]
     decay = np.mean([norms - norms[-1] for norms, _ in simulated], axis=0)
-    predicted = theory.gradient_decay(phi, depth, sigma_w2, sigma_b2)
+    predicted = laws.gradient_decay(phi, depth, sigma_w2, sigma_b2)
     assert predicted[-1] == 0
     assert (decay[0] - predicted[0]) / (depth - 1) == pytest.approx(0, abs=0.01)
     q = np.mean([q for _, q in simulated], axis=0)
-    np.testing.assert_allclose(q, theory.variances(phi, depth, sigma_w2, sigma_b2), rtol=0.25)
+    np.testing.assert_allclose(q, laws.variances(phi, depth, sigma_w2, sigma_b2), rtol=0.25)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +238,13 @@ def test_gradient_decay_of_simulated_networks(name, scheme):
 )
 def test_norm_ratio_of_one_layer(name, sigma_w2, per_layer):
     phi = response(name)
-    q = theory.variances(phi, 60, sigma_w2)[-1] if name == "sigmoid" else 1.0
+    q = laws.variances(phi, 60, sigma_w2)[-1] if name == "sigmoid" else 1.0
     assert math.sqrt(theory.chi(phi, sigma_w2, q)) == pytest.approx(per_layer, abs=1e-4)
 
 
 @pytest.mark.slow
 def test_relu_under_torchs_default_initialisation():
-    assert theory.gradient_decay(response("relu"), 20, 1 / 3)[0] == pytest.approx(-7.4, abs=0.05)
+    assert laws.gradient_decay(response("relu"), 20, 1 / 3)[0] == pytest.approx(-7.4, abs=0.05)
 
 
 def test_product_of_fifty_uniforms():
