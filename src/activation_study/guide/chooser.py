@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import pandas as pd
 
@@ -184,7 +185,7 @@ def table(evidence: Evidence) -> list[Recommendation]:
         (depth, samples, budget, overfitting)
         for depth in depths
         for samples in (None, *reversed(sizes))
-        for budget in ("low", "high")
+        for budget in get_args(Budget)
         for overfitting in (False, True)
     ]
     return [answer for situation in asked if (answer := recommend(evidence, *situation)) is not None]
@@ -192,7 +193,7 @@ def table(evidence: Evidence) -> list[Recommendation]:
 
 def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int | None, int | None, list[str]]:
     """(depth, reduced number of samples or None for all) that were trained and are nearest, and what differs."""
-    core, notes = evidence.replicas[CORE], []
+    core, notes = evidence.replicas[CORE], list[str]()
     if core.empty:
         return None, None, notes
     nearest = min(evidence.depths, key=lambda tested: (abs(math.log(tested / depth)), tested))
