@@ -154,8 +154,8 @@ def difference_test(values: ArrayLike, margin: float) -> Test:
 
 def holm(p: ArrayLike) -> NDArray:
     """Holm's adjusted p-values of one family [m]. An absent p (NaN) keeps its place in the family, as 1."""
-    p = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
-    return multipletests(p, method="holm")[1] if len(p) else p
+    known = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
+    return multipletests(known, method="holm")[1] if len(known) else known
 
 
 def trend_weights(doses: ArrayLike) -> NDArray:

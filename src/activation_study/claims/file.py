@@ -111,14 +111,14 @@ def of_study(config: Config) -> list[Claims]:
 
 def _one_article(files: Sequence[Claims]) -> list[Claims]:
     """Of copies of the article's claims the first counts; between two that differ nothing decides."""
-    first = next((claims for claims in files if claims.article), None)
-    for claims in files:
-        if claims.article and claims.rows != first.rows:
+    articles = [claims for claims in files if claims.article]
+    for claims in articles:
+        if claims.rows != articles[0].rows:
             raise StudyError(
-                f"claims: {shown(first.family)} and {shown(claims.family)} both say article: true and are not the "
-                "same; say it in the one whose verdicts the guide is to cite"
+                f"claims: {shown(articles[0].family)} and {shown(claims.family)} both say article: true and are not "
+                "the same; say it in the one whose verdicts the guide is to cite"
             )
-    return [replace(claims, article=claims is first) for claims in files]
+    return [replace(claims, article=claims.article and claims is articles[0]) for claims in files]
 
 
 def _faults(row: Row) -> Iterator[tuple[str, str]]:
@@ -168,25 +168,25 @@ def _metric_faults(row: Row) -> Iterator[tuple[str, str]]:
 
 def _arm_faults(row: Row) -> Iterator[tuple[str, str]]:
     doses = [arm.dose for arm in row.arms]
-    weights = [arm.weight for arm in row.arms]
+    weights = [arm.weight for arm in row.arms if arm.weight is not None]
     for name in CELL:
         if any(name in arm.factors for arm in row.arms) or name in row.over:
             yield "arms", f"{name} tells cells apart, not arms: it belongs into where"
     if row.form == "trend":
         if None in doses or len(set(doses)) < 2:
             yield "arms", "a trend needs a dose in every arm, and two different ones"
-        if weights != [None] * len(weights):
+        if weights:
             yield "arms", "a trend has doses, no weights"
         return
     if any(dose is not None for dose in doses):
         yield "arms", f"doses belong to a trend, and this is of type {row.type}"
     if row.form == "threshold":
-        if weights != [None] * len(weights):
+        if weights:
             yield "arms", "the arms of a threshold are averaged, and have no weights"
-    elif weights == [None] * len(weights):
-        if len(weights) != 2:
-            yield "arms", f"two arms need no weights, but {len(weights)} do"
-    elif None in weights or abs(sum(weights)) > 1e-9:
+    elif not weights:
+        if len(row.arms) != 2:
+            yield "arms", f"two arms need no weights, but {len(row.arms)} do"
+    elif len(weights) < len(row.arms) or abs(sum(weights)) > 1e-9:
         yield "arms", "either every arm has a weight and they sum to zero, or none has"
 
 

@@ -57,7 +57,7 @@ class _Found:
     """What the tables hold on a row: its effect, its cells, and why there is nothing, if so."""
 
     effect: Effect
-    cells: Sequence[Mapping[str, Any]]
+    cells: Sequence[dict[str, Any]]
     missing: str = ""
 
 
@@ -76,12 +76,13 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     source = Tables(tables)
     found = {row.id: _find(row, source) for row in claims.rows if row.type not in ("exact", "policy")}
     verdicts = judge({row.id: found[row.id].effect for row in claims.rows if row.type in STATISTICAL})
-    for row in (row for row in claims.rows if row.check):
-        verdicts[row.id] = _checked(verdicts[row.id], row.check, found[row.check].effect.interval)
+    for row in claims.rows:
+        if row.check:
+            verdicts[row.id] = _checked(verdicts[row.id], row.check, found[row.check].effect.interval)
     rows, cells = [], []
     for row in claims.rows:
-        if row.type == "exact":
-            values = _exact(row)
+        if row.computation is not None:
+            values = _exact(row.computation)
         elif row.type == "policy":
             values, of_cells = _policy(row, source)
             cells += [{"row": row.id} | cell for cell in of_cells]
@@ -126,8 +127,8 @@ def _about(row: Row) -> dict[str, Any]:
     }
 
 
-def _exact(row: Row) -> dict[str, Any]:
-    exact = COMPUTATIONS[row.computation]()
+def _exact(computation: str) -> dict[str, Any]:
+    exact = COMPUTATIONS[computation]()
     verdict = Outcome.HOLDS if exact.holds else Outcome.WRONG
     return {"verdict": verdict, "reason": exact.text, "estimate": exact.value, "unit": exact.unit}
 
@@ -163,6 +164,7 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
 def _find(row: Row, tables: Tables) -> _Found:
     if row.metric == COST:
         return _find_cost(row, tables["cost"])
+    assert row.metric  # only policies and computations have none
     metric = METRICS[row.metric]
     replicas, missing = _replicas(row, tables, metric.role)
     weights, arms = [], []
@@ -184,21 +186,19 @@ def _find(row: Row, tables: Tables) -> _Found:
         cell=CELL,
         uninformative=metric.uninformative,
     )
-    kind = "equivalence" if row.type == "equivalence" else "difference"
     if not missing and not made.cells:
         missing = "no data"
-    return _Found(effect(made, row.smallest, kind), _cells(made), missing)
+    judged = effect(made, row.smallest, "equivalence" if row.type == "equivalence" else "difference")
+    return _Found(judged, _cells(made), missing)
 
 
 def _weights(row: Row) -> list[float]:
     sign = _sign(row)
     if row.form == "trend":
-        return [sign * weight for weight in trend_weights([arm.dose for arm in row.arms])]
+        return [sign * weight for weight in trend_weights([arm.dose for arm in row.arms if arm.dose is not None])]
     if row.form == "threshold":
         return [sign / len(row.arms)] * len(row.arms)
-    if row.arms[0].weight is None:
-        return [sign, -sign]
-    return [sign * arm.weight for arm in row.arms]
+    return [sign * arm.weight for arm in row.arms if arm.weight is not None] or [sign, -sign]
 
 
 def _sign(row: Row) -> float:
@@ -343,7 +343,7 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     found = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
     several = len({(cell.dataset, cell.depth) for cell in found}) < len(found)
     costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
-    cells = []
+    cells: list[dict[str, Any]] = []
     for cell in found:
         if names := row.policy.tries(cell, costs):
             name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"

@@ -267,6 +267,11 @@ def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
     return found.assign(accuracy=found["validation_accuracy"].astype(float).mask(found["status"] == "diverged", chance))
 
 
+def _documented(values: Callable[..., pd.DataFrame], unit: str, **given: Any) -> Metric:
+    """A metric whose meaning is its function's docstring."""
+    return Metric(values, unit, values.__doc__ or "", **given)
+
+
 _TIME = "log steps (differences are log ratios)"
 
 _MEASURED = {given.name: given for _, given in measured()}
@@ -313,16 +318,14 @@ METRICS: dict[str, Metric] = _DERIVED | {
     "log_time_to_target": Metric(
         _of_runs(log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
     ),
-    "plateau_time": Metric(plateau_time, _TIME, plateau_time.__doc__, uninformative="target"),
-    "saturation_time": Metric(
-        saturation_time, _TIME, saturation_time.__doc__, measure="saturation", uninformative="target"
-    ),
-    "gradient_decay": Metric(gradient_decay, "decades per layer", gradient_decay.__doc__, ("step",)),
-    "update_decay": Metric(update_decay, "decades per layer", update_decay.__doc__, ("step",)),
-    "gradient_ratio": Metric(gradient_ratio, "decades", gradient_ratio.__doc__, ("step",)),
-    "scale_drift": Metric(scale_drift, "decades", scale_drift.__doc__),
-    "revival_rate": Metric(revival_rate, "fraction", revival_rate.__doc__),
-    "noise_loss": Metric(noise_loss, "fraction", noise_loss.__doc__, measure="noise", uninformative="chance"),
+    "plateau_time": _documented(plateau_time, _TIME, uninformative="target"),
+    "saturation_time": _documented(saturation_time, _TIME, measure="saturation", uninformative="target"),
+    "gradient_decay": _documented(gradient_decay, "decades per layer", options=("step",)),
+    "update_decay": _documented(update_decay, "decades per layer", options=("step",)),
+    "gradient_ratio": _documented(gradient_ratio, "decades", options=("step",)),
+    "scale_drift": _documented(scale_drift, "decades"),
+    "revival_rate": _documented(revival_rate, "fraction"),
+    "noise_loss": _documented(noise_loss, "fraction", measure="noise", uninformative="chance"),
     "noise_gain": Metric(
         partial(measurement, _MEASURED["noise_gain"], np.log),
         "log ratio",
@@ -330,6 +333,6 @@ METRICS: dict[str, Metric] = _DERIVED | {
         ("layers",),
         measure="noise",
     ),
-    "instability": Metric(instability, "fraction", instability.__doc__, role="tuning"),
-    "rate_sensitivity": Metric(rate_sensitivity, "fraction", rate_sensitivity.__doc__, role="tuning"),
+    "instability": _documented(instability, "fraction", role="tuning"),
+    "rate_sensitivity": _documented(rate_sensitivity, "fraction", role="tuning"),
 }

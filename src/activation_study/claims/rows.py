@@ -66,7 +66,8 @@ def level(factor: str, value: Any) -> Any:
 @functools.cache
 def _kind(factor: str) -> TypeAdapter[Any]:
     field = Factors.model_fields[factor]
-    return TypeAdapter(Annotated[field.annotation, Field(), *field.metadata], config=ConfigDict(strict=True))
+    kind: Any = Annotated[field.annotation, Field(), *field.metadata]
+    return TypeAdapter(kind, config=ConfigDict(strict=True))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Outcome(StrEnum):
     side: Side | None
     meaning: str
 
-    def __new__(cls, label: str, icon: str, side: Side | None, meaning: str) -> Self:
+    def __new__(cls, label: str, icon: str = "", side: Side | None = None, meaning: str = "") -> Self:
+        # The defaults are for type checkers, which take the look-up Outcome(label) for a call of this.
         member = str.__new__(cls, label)
         member._value_ = label
         member.icon, member.side, member.meaning = icon, side, meaning
@@ -101,8 +102,8 @@ class Contrast:
 
     cells: tuple[str, ...]
     datasets: tuple[str, ...]
-    values: NDArray
-    informative: NDArray
+    values: NDArray[np.float64]
+    informative: NDArray[np.bool_]
     diverged: int
 
 
@@ -262,12 +263,12 @@ def judge(family: Mapping[str, Effect]) -> dict[str, Verdict]:
     has no data (it keeps its place); claims that a user adds are a family, and a call, of their own.
     """
     effects = list(family.values())
-    superior = holm([effect.superiority.p for effect in effects])
-    negligible = holm([effect.negligibility.p if effect.negligibility else np.nan for effect in effects])
-    reversed_ = holm([effect.reversal.p for effect in effects])
+    superior = holm([effect.superiority.p for effect in effects]).tolist()
+    negligible = holm([effect.negligibility.p if effect.negligibility else np.nan for effect in effects]).tolist()
+    reversed_ = holm([effect.reversal.p for effect in effects]).tolist()
     level = ALPHA / max(len(effects), 1)
     rows = zip(family, effects, superior, negligible, reversed_, strict=True)
-    return {name: _verdict(effect, *map(float, p), level) for name, effect, *p in rows}
+    return {name: _verdict(effect, above, small, below, level) for name, effect, above, small, below in rows}
 
 
 def _verdict(effect: Effect, superior: float, negligible: float, reversed_: float, level: float) -> Verdict:

@@ -1,6 +1,6 @@
 """Which activation to use in a situation, with the evidence and how sure it is.
 
-The evidence is test accuracy on evaluation seeds, paired over activations. Fixed beforehand: what a low budget affords
+The evidence is test accuracy on evaluation seeds, paired over activations. Fixed in advance: what a low budget affords
 (`DEARER`), which differences matter (`NEAR`), and the rule of confidence, which has three conditions:
 
 1. tested: the depth was trained, with that many samples, on at least three cells with at least five seeds, and with
@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ from activation_study.core.runs import cell_of
 NEAR = 0.01
 """The difference of test accuracy that matters: a point, as in the claims."""
 DEARER = 1.1
-"""Time of a step over ReLU's from which a low budget does not pay, if the interval is above one: a tenth more."""
+"""Ratio of a step's time to ReLU's from which a low budget rules it out, if the whole interval is above one."""
 CORE, SIZES = "core", "data_size"
 """The experiments that it rests on: all training samples, and fewer."""
 CONFIDENCE = ("high", "moderate", "low", "low")
@@ -82,7 +83,7 @@ class Recommendation:
     """The pick with its evidence. `samples` None stands for all the training samples of the datasets.
 
     `tested_depth` and `tested_samples` (fewest, most) are those of the networks behind it. `others`: all that were
-    compared, best first; `excluded`: what the budget does not pay; `untried`: what was not trained in this situation;
+    compared, best first; `excluded`: what the budget rules out; `untried`: what was not trained in this situation;
     `datasets`: the pick's test accuracy on each;
     `notes`: where the answer is for another situation than was asked; `failed`: the conditions of confidence that do
     not hold, in words; `rows`: ids of ledger rows.
@@ -110,7 +111,7 @@ class Recommendation:
 
     @property
     def runner_ups(self) -> list[Standing]:
-        """Those not distinguishable from the pick, or are better where over-fitting decided."""
+        """Those not distinguishable from the pick, or better than it where over-fitting decided."""
         return [other for other in self.others if other.tied or other.difference.estimate > 0]
 
     @property
@@ -184,7 +185,7 @@ def table(evidence: Evidence) -> list[Recommendation]:
         (depth, samples, budget, overfitting)
         for depth in depths
         for samples in (None, *reversed(sizes))
-        for budget in ("low", "high")
+        for budget in get_args(Budget)
         for overfitting in (False, True)
     ]
     return [answer for situation in asked if (answer := recommend(evidence, *situation)) is not None]
@@ -192,7 +193,7 @@ def table(evidence: Evidence) -> list[Recommendation]:
 
 def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int | None, int | None, list[str]]:
     """(depth, reduced number of samples or None for all) that were trained and are nearest, and what differs."""
-    core, notes = evidence.replicas[CORE], []
+    core, notes = evidence.replicas[CORE], list[str]()
     if core.empty:
         return None, None, notes
     nearest = min(evidence.depths, key=lambda tested: (abs(math.log(tested / depth)), tested))
@@ -220,7 +221,7 @@ def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int
 
 @dataclass(frozen=True)
 class _Compared:
-    """Replicas of one trained condition, and the scores of those that the budget pays for, best first."""
+    """Replicas of one trained condition, and the scores of those within the budget, best first."""
 
     replicas: pd.DataFrame
     scores: pd.DataFrame

@@ -13,7 +13,7 @@ import pandas as pd
 
 from activation_study.analysis.policies import article_rows
 from activation_study.claims.rows import Guide, Row
-from activation_study.claims.verdicts import Outcome
+from activation_study.claims.verdicts import Outcome, Side
 from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
 
@@ -64,7 +64,7 @@ def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
     ratio = str(judged.loc[row.id, "unit"]).startswith("log ")
     shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}
     shown = {name: decimals(value) for name, value in shares.items()}
-    sides = {"for": guide.supported, "against": guide.reversed, "small": guide.negligible}
+    sides: dict[Side | None, str] = {"for": guide.supported, "against": guide.reversed, "small": guide.negligible}
     text = sides.get(outcome.side, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
     return Sentence(guide.step, text + " (An estimate, not tested.)" * (outcome.side is None), (row.id,))
 

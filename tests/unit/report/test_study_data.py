@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from activation_study.analysis.standing import overall
+from activation_study.analysis.standing import CELL, overall
 from activation_study.core.errors import StudyError
-from activation_study.report.study_data import CELL, StudyData
+from activation_study.report.study_data import StudyData
 from activation_study.tables import parquet
 from synthetic import PROVENANCE, SMALL, synthetic_rows, write_tables
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 
@@ -15,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.gridspec import GridSpecBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from activation_study.report.blocks import Figure
@@ -22,6 +24,8 @@ from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, STYLE, Series
 from activation_study.report.tables import Download
 
+Look = dict[str, Any]
+"""Keywords of what matplotlib draws."""
 WIDTH = 8.8
 """Inches: 845 px on the page."""
 
@@ -118,7 +122,8 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapp
     bottom, top = axis.get_ylim()
     names = sorted(ends, key=lambda name: ends[name][1])
     heights = (np.array([ends[name][1] for name in names]) - bottom) / (top - bottom)
-    gap = 10.5 / (axis.get_figure().get_size_inches()[1] * 72 * 0.8 / axis.get_subplotspec().get_gridspec().nrows)
+    size, grid = _around(axis)
+    gap = 10.5 / (size[1] * 72 * 0.8 / grid.nrows)
     for name, height in zip(names, spread(heights, gap), strict=True):
         axis.annotate(
             short(name, 16),
@@ -144,8 +149,8 @@ def label_points(
     A name goes to the first of its places around the point that no earlier name or point takes, or else to the one with
     the fewest; a thin line leads to one further off. `avoid` are other points to keep clear.
     """
-    figure, grid = axis.get_figure(), axis.get_subplotspec().get_gridspec()
-    size = figure.get_size_inches() * 72 / [grid.ncols, grid.nrows] * [0.8, 0.72]  # points, about
+    size, grid = _around(axis)
+    size = size * 72 / [grid.ncols, grid.nrows] * [0.8, 0.72]  # points, about
     inside = axis.transAxes.inverted()
     at = {name: inside.transform(axis.transData.transform(point)) * size for name, point in points.items()}
     marks = [*at.values(), *(inside.transform(axis.transData.transform(point)) * size for point in avoid)]
@@ -177,6 +182,14 @@ def label_points(
             annotation_clip=False,
             in_layout=False,
         )
+
+
+def _around(axis: Axes) -> tuple[np.ndarray, GridSpecBase]:
+    """Width and height in inches of the axis's figure, and its grid."""
+    figure, place = axis.get_figure(root=True), axis.get_subplotspec()
+    assert figure is not None
+    assert place is not None
+    return figure.get_size_inches(), place.get_gridspec()
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:

@@ -11,6 +11,7 @@ import re
 from xml.etree import ElementTree
 
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as MatplotlibFigure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,7 +40,7 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> Markup
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         if not axis.get_label_text():  # matplotlib would measure all tick labels to place it
             axis.set_label_coords(0, 0)
-    figure.canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # savefig would draw it twice
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # savefig would draw it twice
     root = ElementTree.fromstring(buffer.getvalue())
     _strip(root)
     for element in root.iter():
@@ -75,7 +76,7 @@ def _style_to_attributes(element: ElementTree.Element) -> None:
         if key == "font":  # "[weight] 9px family": the family is the page's
             if "bold" in value or re.match(r"[6-9]00\b", value):
                 element.set("font-weight", "bold")
-            element.set("font-size", re.search(r"([\d.]+)px", value)[1])
+            element.set("font-size", re.findall(r"([\d.]+)px", value)[0])
         elif key == "font-size":
             element.set(key, value.removesuffix("px"))
         elif key and key not in ("font-family", "stroke-miterlimit"):
@@ -135,7 +136,7 @@ def _unwrap(parent: ElementTree.Element) -> None:
 
 
 def _head(root: ElementTree.Element, name: str, title: str, message: str) -> None:
-    width, height = (float(root.get(key).removesuffix("pt")) for key in ("width", "height"))
+    width, height = (float(root.attrib[key].removesuffix("pt")) for key in ("width", "height"))
     root.set("width", f"{width * PIXELS_PER_POINT:.0f}")
     root.set("height", f"{height * PIXELS_PER_POINT:.0f}")
     root.set("role", "img")

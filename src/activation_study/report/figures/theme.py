@@ -20,7 +20,7 @@ INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
     "#b9bec4",
 )
 SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000")
-DASHES = ("", (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
+DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
 MARKERS = ("o", "s", "^", "D", "v")
 VARIABLES = {
     INK: "ink",
@@ -82,7 +82,7 @@ class Series:
     """How one emphasised series is drawn, everywhere."""
 
     colour: str
-    dashes: str | tuple[float, ...]
+    dashes: tuple[float, ...]
     marker: str
 
     @property

@@ -130,17 +130,18 @@ def _arrows(pairs: pd.DataFrame) -> Figure:
         for place, axis in enumerate(axes):
             optimiser, dataset = optimisers[place // len(datasets)], datasets[place % len(datasets)]
             rows = pairs[(pairs["optimiser"] == optimiser) & (pairs["dataset"] == dataset)]
-            ends, along = {}, []
+            ends: dict[str, tuple[float, float]] = {}
+            along: list[tuple[float, float]] = []
             for row in rows.to_dict("records"):
                 style = styles.get(row["activation"])
                 colour = style.colour if style else OTHERS
-                points = [(row[f"of_layers_{kind}"], np.exp(row[f"log_time_{kind}"])) for kind in ("raw", "centred")]
+                raw, centred = ((row[f"of_layers_{of}"], np.exp(row[f"log_time_{of}"])) for of in ("raw", "centred"))
                 censored = min(row["reached_raw"], row["reached_centred"]) < row["n"]
                 look = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.5, "shrinkA": 2, "shrinkB": 0}
-                axis.annotate("", points[1], points[0], arrowprops=look | {"linestyle": "--" if censored else "-"})
-                axis.plot(*points[0], "o", color=colour, markersize=4)
-                ends[row["activation"]] = points[0]
-                along += zip(*np.linspace(*points, 12).T, strict=True)
+                axis.annotate("", centred, raw, arrowprops=look | {"linestyle": "--" if censored else "-"})
+                axis.plot(*raw, "o", color=colour, markersize=4)
+                ends[row["activation"]] = raw
+                along += zip(*np.linspace(raw, centred, 12).T, strict=True)
             times = np.exp([*rows["log_time_raw"], *rows["log_time_centred"]])
             off = [*rows["of_layers_raw"], *rows["of_layers_centred"]]
             axis.set(xlim=(max(off, default=1) * 1.25, -0.05), title=short(f"{dataset}, {optimiser}", 36))

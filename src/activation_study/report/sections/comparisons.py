@@ -16,11 +16,12 @@ from activation_study.analysis.ranks import (
     score_table,
     task_times,
 )
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, panels, plain_log, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
-from activation_study.report.study_data import CELL, StudyData
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, significant, text
 from activation_study.report.words import counted, plain_list
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import (
+    Look,
     at_right,
     drawn,
     label_ends,
@@ -18,7 +20,7 @@ from activation_study.report.figures.drawing import (
     short,
 )
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
-from activation_study.report.study_data import CELL, StudyData, cell_name, in_cell
+from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import (
     Cell,
     Column,
@@ -124,7 +126,7 @@ def _times(data: StudyData) -> Figure:
                 reached = group["reached"].astype(bool)
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
                 y, over = places[name], {"clip_on": False, "in_layout": False}
-                look = {"color": SERIES[0], "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
+                look: Look = {"color": SERIES[0], "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
                 axis.plot(times, [y] * len(times), "o", **look, **over)
                 if not reached.all():
                     axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over)

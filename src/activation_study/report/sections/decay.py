@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_points, panels, short
+from activation_study.report.figures.drawing import Look, drawn, label_points, panels, short
 from activation_study.report.figures.theme import MUTED, emphasis
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, text
@@ -97,7 +97,7 @@ def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
             axis.plot(ends, ends, color=MUTED, linewidth=0.8)
             for depth, style in zip(depths, styles.values(), strict=False):
                 at = rows[rows["depth"] == depth]
-                look = {"color": style.colour, "markersize": 5, "alpha": 0.85}
+                look: Look = {"color": style.colour, "markersize": 5, "alpha": 0.85}
                 axis.plot(at["predicted_per_layer"], at["measured_per_layer"], style.marker, **look)
             axis.set(title=name, xlim=ends, ylim=ends)
             label_points(axis, _named(rows, everywhere if rows is not near else ends))

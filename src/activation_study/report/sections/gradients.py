@@ -9,12 +9,13 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from activation_study.analysis.experiments import NETWORK, PLAIN
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
-from activation_study.report.figures.drawing import columns_for, drawn, panels, short
+from activation_study.report.figures.drawing import Look, columns_for, drawn, panels, short
 from activation_study.report.figures.theme import DIVERGING, GAP, MUTED
 from activation_study.report.markup import slugs
-from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
+from activation_study.report.study_data import CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
@@ -115,13 +116,13 @@ def _tile(axis: Axes, grid: pd.DataFrame, name: str, said: str, place: tuple[int
     axis.text(left, bottom + 1.21, short(name, 18), fontsize=9, weight="bold")
     axis.text(left, bottom + 1.04, said, fontsize=8, color=MUTED)
     layers, steps = grid.shape
-    ends = {"va": "center", "ha": "right", "fontsize": 7.5, "color": MUTED}
+    ends: Look = {"va": "center", "ha": "right", "fontsize": 7.5, "color": MUTED}
     for row in (0, layers - 1):
         axis.text(left - 0.02, bottom + (row + 0.5) / layers, f"{grid.index[row]}", **ends)
     if place[1] == 0:
         axis.text(left - 0.16, bottom + 0.5, "layer", rotation=90, **ends | {"ha": "center"})
     for column in (0, steps // 2, steps - 1):
-        at = {"va": "top", "ha": "center", "fontsize": 7.5, "color": MUTED}
+        at = ends | {"va": "top", "ha": "center"}
         axis.text(left + (column + 0.5) / steps, bottom - 0.04, f"{grid.columns[column]:,}", **at)
     return image
 

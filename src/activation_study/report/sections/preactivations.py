@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from activation_study.analysis.experiments import preactivation_bands
 from activation_study.analysis.replicas import of_experiment
 from activation_study.core.numbers import decimals
-from activation_study.report.blocks import Figure, Paragraph, Section
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES
 from activation_study.report.study_data import StudyData
@@ -35,7 +35,7 @@ def section(data: StudyData) -> Section | None:
         "over a layer's units and samples: the median over seeds, averaged over datasets. A band that widens with the "
         "layers or over training says that the scale is not held; one off zero, that the layer is not centred."
     )
-    blocks = [Paragraph(lead)]
+    blocks: list[Block] = [Paragraph(lead)]
     if len(deep):
         blocks += [_by_layer(data, deep, depth), _over_time(data, deep, depth)]
     return Section("preactivations", "What reaches the activations", [*blocks, _table(data, bands)])

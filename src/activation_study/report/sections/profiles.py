@@ -7,11 +7,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.experiments import scores, unit_balance
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals, figures, percent
 from activation_study.core.runs import RunId
 from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.markup import slugs
-from activation_study.report.study_data import CELL, StudyData, cell_name
+from activation_study.report.study_data import StudyData, cell_name
 from activation_study.report.tables import (
     Cell,
     Column,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from activation_study.core.numbers import percent
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, name_rows, panels, reach, rows_high, short
+from activation_study.report.figures.drawing import Look, drawn, name_rows, panels, reach, rows_high, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import (
@@ -64,7 +64,7 @@ def _figure(data: StudyData) -> Figure:
                 _dot(axis, row, places[row["activation"]], left)
             asked = set(data.runs.loc[(data.runs[["dataset", "depth"]] == list(cell[:2])).all(axis=1), "activation"])
             for name in (name for name in names if name not in set(rows["activation"])):
-                at = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 7.5}
+                at: Look = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 7.5}
                 axis.text(0.5, places[name], "no data" if name in asked else "not run", **at)
             name_rows(axis, names, labelled=position % columns == 0, pad=8)
             axis.set(xlim=(left, None), title=short(cell_name(cell), 36))
@@ -80,7 +80,7 @@ def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
     if accuracy < left:
         axis.plot(left, y, "<", color=colour, markersize=5, clip_on=False, in_layout=False)
         diverged = f", {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
-        at = {"textcoords": "offset points", "va": "center", "color": MUTED, "fontsize": 7.5}
+        at: Look = {"textcoords": "offset points", "va": "center", "color": MUTED, "fontsize": 7.5}
         axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), **at)
         return
     ends = np.clip([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], left, 100)

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section, one_open
-from activation_study.report.figures.drawing import columns_for, drawn, panels, power_of_ten, short
+from activation_study.report.figures.drawing import Look, columns_for, drawn, panels, power_of_ten, short
 from activation_study.report.figures.theme import INK, MUTED, emphasis
 from activation_study.report.markup import slugs
-from activation_study.report.study_data import CELL, StudyData
+from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, cell_columns, download, number, significant, text
 from activation_study.report.words import counted
 
@@ -57,7 +58,7 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
             for depth, style in zip(depths, styles.values(), strict=False):
                 one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
                 known = one.dropna(subset=["validation_accuracy"])
-                look = {"color": style.colour, "linestyle": style.line, "linewidth": 1.2, "markersize": 3.5}
+                look: Look = {"color": style.colour, "linestyle": style.line, "linewidth": 1.2, "markersize": 3.5}
                 at = known["learning_rate"], known["validation_accuracy"] * 100
                 axis.plot(*at, marker=style.marker, label=f"{depth} layers", **look)
                 stopped = one.loc[one["pruned"] > 0, "learning_rate"]

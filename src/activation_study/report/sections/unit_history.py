@@ -10,7 +10,7 @@ from activation_study.analysis.experiments import bias_doses, scores, unit_balan
 from activation_study.analysis.replicas import of_experiment
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_ends, panels, short
+from activation_study.report.figures.drawing import Look, drawn, label_ends, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, seed_columns, text
@@ -93,11 +93,11 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             rows = balance[balance["depth"] == depth]
             steps = sorted(rows["step"].unique())
             above, below = axes[place], axes[place + len(depths)]
-            ends = {}
+            ends: dict[str, tuple[float, float]] = {}
             for dataset, style in styles.items():
                 one = rows[rows["dataset"] == dataset].sort_values("step")
                 at = [steps.index(step) for step in one["step"]]
-                look = {"color": style.colour, "linestyle": style.line, "markersize": 3.5}
+                look: Look = {"color": style.colour, "linestyle": style.line, "markersize": 3.5}
                 above.plot(at, one["dead"] * 100, marker=style.marker, **look)
                 ends |= {dataset: (at[-1], one["dead"].iloc[-1] * 100)} if at else {}
             above.set(title=f"{depth} layers", ylim=(0, max(1.0, balance["dead"].max() * 105)))
@@ -112,8 +112,8 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
         for axis in axes[len(depths) :]:
             axis.set_ylim(-reach, reach)
         for said, y, colour in (("died", 0.95, SERIES[1]), ("revived", 0.05, SERIES[2])):
-            place = {"transform": axes[len(depths)].transAxes, "va": "center", "fontsize": 8}
-            axes[len(depths)].text(0.03, y, said, color=colour, **place)
+            left: Look = {"transform": axes[len(depths)].transAxes, "va": "center", "fontsize": 8}
+            axes[len(depths)].text(0.03, y, said, color=colour, **left)
         axes[0].set_ylabel("dead units (%)")
         axes[len(depths)].set_ylabel("of all units (%)")
         figure.supxlabel("training step", color=MUTED)
@@ -168,10 +168,10 @@ def _doses(doses: pd.DataFrame) -> Figure:
     kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
     with panels(len(names), max(len(names), 2), 2.6) as (figure, axes):
         for axis, name in zip(axes, names, strict=False):
-            ends = {}
+            ends: dict[str, tuple[float, float]] = {}
             for level, (label, style) in zip(levels, styles.items(), strict=True):
                 rows = by_layer[(by_layer["activation"] == name) & (by_layer["initial_bias"] == level)]
-                look = {"color": style.colour, "linewidth": 1, "linestyle": (0, (3, 1.5))}
+                look: Look = {"color": style.colour, "linewidth": 1, "linestyle": (0, (3, 1.5))}
                 axis.plot(rows["layer"], rows["born_dead"] * 100, **look)
                 axis.plot(rows["layer"], rows["dead"] * 100, color=style.colour, marker=style.marker, markersize=4)
                 ends |= {label: (rows["layer"].iloc[-1], rows["dead"].iloc[-1] * 100)} if len(rows) else {}

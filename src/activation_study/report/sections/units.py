@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.analysis.replicas import POOLED
+from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
 from activation_study.report.figures.drawing import drawn, panels, rows_high, short
 from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL
 from activation_study.report.markup import slugs
-from activation_study.report.study_data import CELL, CellKey, StudyData, cell_name, in_cell
+from activation_study.report.study_data import CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
 
