@@ -26,7 +26,7 @@ FIXED = [name for name in ENTRIES if name not in STOCHASTIC]
 
 def kernel(name, replicas=3, width=7, dtype=torch.float64, seeds=None, layer=2):
     seeds = range(replicas) if seeds is None else seeds
-    activation = from_entry(name, ENTRIES.get(name) or {"module": name})
+    activation = from_entry(name.partition(":")[2] or name, ENTRIES.get(name) or {"module": name})
     return layer_kernel(activation, len(seeds), width, dtype=dtype, device="cpu", seeds=list(seeds), layer=layer)
 
 
