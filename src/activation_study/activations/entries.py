@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from activation_study.activations import expressions
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import Name
 from activation_study.core.models import Model, read
+from activation_study.core.names import Name
 from activation_study.core.text import shown
 from activation_study.core.yaml_files import NUMBER
 

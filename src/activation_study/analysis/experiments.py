@@ -14,7 +14,8 @@ import pandas as pd
 from activation_study.activations import mean_field
 from activation_study.analysis.inference import stratified_interval
 from activation_study.analysis.replicas import evaluated, log_time, mean_with_interval, with_diverged
-from activation_study.core.runs import without
+from activation_study.core.runs import cell_of, without
+from activation_study.networks.base import architectures
 
 PLAIN = {
     "normalisation": "none",
@@ -24,7 +25,7 @@ PLAIN = {
     "centred": False,
 }
 """The factors under which the mean-field prediction is of these networks."""
-NETWORK = ["dataset", "activation", "depth", "width", "initialisation", "seed_stream"]
+NETWORK = ["dataset", "activation", "network", "depth", "width", "initialisation", "seed_stream"]
 """What the initial weights depend on."""
 
 
@@ -92,11 +93,13 @@ def starting_decay(
     constants = activations.set_index("activation")
     features = datasets.set_index("dataset")["features"]
     table["predicted"] = np.nan
-    for (name, dataset, depth, width, initialisation), rows in table.groupby(
-        ["activation", "dataset", "depth", "width", "initialisation"]
+    for (name, dataset, network, depth, width, initialisation), rows in table.groupby(
+        ["activation", "dataset", "network", "depth", "width", "initialisation"]
     ):
         portrait = portraits[portraits["activation"] == name].sort_values("x")
         if name not in constants.index or portrait.empty or dataset not in features.index:
+            continue
+        if network not in architectures() or not architectures()[network].theory:
             continue
         law = mean_field.law(portrait, constants.loc[name])
         if law is not None:
@@ -214,7 +217,11 @@ def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame
         for name, own in group.groupby("activation"):
             if own["dataset"].nunique() < datasets or name not in timed.index:
                 continue
-            values = own.pivot(index="dataset", columns=["replicate"], values="test_accuracy").to_numpy(dtype=float)
+            values = (
+                own.assign(cell=own["run"].map(cell_of))
+                .pivot(index="cell", columns=["replicate"], values="test_accuracy")
+                .to_numpy(dtype=float)
+            )
             accuracy = stratified_interval(values).within(0, 1)
             row = {"depth": depth, "activation": name, "n": len(own), "datasets": datasets}
             row |= {"diverged": int((own["status"] == "diverged").sum()), "width": timed.loc[name, "width"]}
@@ -239,13 +246,13 @@ def _front(rows: pd.DataFrame) -> np.ndarray:
 def noise_robustness(measurements: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """One row per run and noise: validation accuracy with noise of sd `dose` on the inputs, mean and interval.
 
-    `above_median` is that mean minus the median of all activations on the dataset at the same depth and noise.
+    `above_median` is that mean minus the median of all activations on the dataset under the same condition and noise.
     """
     noisy = measurements[(measurements["measurement"] == "noise_accuracy") & (measurements["role"] == "evaluation")]
     noisy = noisy.merge(runs.drop_duplicates("run")[["run", "dataset", "activation", "depth"]], on="run")
     by_dose = noisy.groupby(["run", "dataset", "activation", "depth", "dose"], sort=False)["value"]
     table = mean_with_interval(by_dose, "accuracy").join(by_dose.count().rename("n")).reset_index()
-    everyone = table.groupby(["dataset", "depth", "dose"])["accuracy"].transform("median")
+    everyone = table.groupby([table["run"].map(cell_of), "dose"])["accuracy"].transform("median")
     return with_diverged(table.assign(above_median=table["accuracy"] - everyone), runs)
 
 

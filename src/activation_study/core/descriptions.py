@@ -1,4 +1,4 @@
-"""What the jobs say of activations and data sets, read with every check: somebody else may have written the file."""
+"""What a job says of what it made, read with every check: somebody else may have written the file."""
 
 from __future__ import annotations
 

@@ -8,12 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from activation_study.core.models import LISTED, NUMBER, TRUTH, WHOLE, Model, matching
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-"""The pattern of a name: of a study, an activation, a dataset, an experiment, a claims file."""
-Name = Annotated[str, matching(NAME, "must be letters, digits, '_' and '-' only, at most 64")]
-"""A name that becomes a folder."""
+from activation_study.core.models import LISTED, NUMBER, TRUTH, WHOLE, Model
+from activation_study.core.names import Name
 
 
 def _increasing(rates: tuple[float, ...]) -> tuple[float, ...]:

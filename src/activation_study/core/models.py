@@ -52,6 +52,11 @@ def read_number(value: Any) -> Any:
     return float(value) if isinstance(value, str) and yaml_files.NUMBER.fullmatch(value.strip()) else value
 
 
+def _read_free(value: Any) -> Any:
+    """Of an argument of which no more is known: 5 may be meant as text, 1e3 is not."""
+    return read_number(value) if isinstance(value, str) and "e" in value.lower() else value
+
+
 def _read_whole(value: Any) -> Any:
     value = read_number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -81,6 +86,7 @@ def _distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
     return values
 
 
+FREE = BeforeValidator(_read_free)
 WHOLE, NUMBER, TRUTH = BeforeValidator(_read_whole), BeforeValidator(read_number), BeforeValidator(_read_truth)
 """Last in an `Annotated` int, float or bool: what came as text is read."""
 DISTINCT, LISTED = AfterValidator(_distinct), _Listed()
@@ -167,7 +173,8 @@ def _line(path: Path, known: list[str], group: list[Any], where: Callable[[Path]
         case "value_error":
             words = str(details["error"])
         case "union_tag_invalid":
-            words = f"{_json(details['tag'])} must be one of {_choices(details['expected_tags'])}"
+            given = fault["input"][details["discriminator"].strip("'")]
+            words = f"{_json(given)} must be one of {_choices(details['expected_tags'])}"
         case _:
             words = f"{_json(fault['input'])} {_wanted(fault)}"
     return f"{where(path)}: {words}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,7 @@ else:
 __all__ = ["declared", "modules", "torch"]
 
 T = TypeVar("T")
+NAME = re.compile("[a-z][a-z_0-9]{0,39}")
 
 
 @functools.cache
@@ -40,13 +42,15 @@ def declared(package: str, kind: type[T]) -> dict[str, T]:
     """All of that kind, by their ``name``, that the modules of a package list as ``DECLARED``.
 
     Raises:
-        ValueError: two have one name.
+        ValueError: a module without ``DECLARED``, a name that is no lower-case word, or two of one name.
     """
     found: dict[str, T] = {}
     for module in modules(package):
+        if not hasattr(module, "DECLARED"):
+            raise ValueError(f"{module.__name__}: lists nothing as DECLARED")
         for item in (part for part in module.DECLARED if isinstance(part, kind)):
             name = item.name  # type: ignore[attr-defined]
-            if name in found:
-                raise ValueError(f"{module.__name__}: the name {name} is taken")
+            if name in found or not NAME.fullmatch(name):
+                raise ValueError(f"{module.__name__}: the name {name!r} is taken, or no lower-case word of 40 letters")
             found[name] = item
     return found

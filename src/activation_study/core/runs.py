@@ -20,7 +20,7 @@ class RunId(NamedTuple):
     def of(cls, factors: Factors) -> RunId:
         defaults = factors.defaults()
         moved = sorted((name, value) for name, value in factors if defaults[name] not in (..., value))
-        told = ",".join(f"{name}={_text(value)}" for name, value in [("depth", factors.depth), *moved])
+        told = ",".join(f"{name}={as_text(value)}" for name, value in [("depth", factors.depth), *moved])
         return cls(factors.dataset, factors.activation, told)
 
     @classmethod
@@ -56,7 +56,7 @@ def without(run: str, *names: str) -> str:
     return str(RunId.read(run).without(*names))
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Short, and another text for every other value."""
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"

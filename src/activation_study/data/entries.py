@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import Name
-from activation_study.core.models import NUMBER, TRUTH, WHOLE, Model, read
+from activation_study.core.models import FREE, NUMBER, TRUTH, WHOLE, Model, read
+from activation_study.core.names import Name
 from activation_study.core.text import plain, shown
 from activation_study.data import identity, vision
 
@@ -73,7 +73,8 @@ class Entry(Model):
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the keys that say how to read, where they were not given: what was read so far stays what it is."""
         kept = self.model_fields_set | {"target_reason", "max_train", "max_test", "class"}
-        return {key: value for key, value in handler(self).items() if key in kept}
+        null = {"max_train", "max_test"}
+        return {k: value for k, value in handler(self).items() if k in kept and (value is not None or k in null)}
 
 
 class Digits(Entry):
@@ -101,6 +102,7 @@ class Torchvision(Entry):
     """What its class does not share with others are arguments of the class."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, FREE]] = Field(init=False)
     source: Literal["torchvision"]
     name: str = Field(alias="class", description="A class of torchvision.datasets; the other keys are its arguments.")
     size: Size = Field(default=None, description=f"{SIZE} FakeData's own argument is its number of images.")

@@ -146,7 +146,7 @@ class Architecture:
     """A family of networks.
 
     Attributes:
-        build: makes the networks.
+        meaning: in the page's words, in the plural. build: makes the networks, of `depth` layers with an activation.
         flops: floating-point operations of a training step's sample, for a typical input; orders the jobs.
         size: of one network, by its factors and input features; the memory that jobs ask for rests on it.
         theory: whether mean-field theory of multilayer perceptrons applies.

@@ -18,7 +18,7 @@ from activation_study.core.factors import Factors
 from activation_study.networks.base import Layer, Visit
 from activation_study.networks.initialisation import initial_parameters
 from activation_study.networks.kernels import layer_kernel
-from activation_study.networks.normalisation import BatchNorm
+from activation_study.networks.normalisation import KINDS, BatchNorm
 
 
 class StackedMLP:
@@ -59,11 +59,11 @@ class StackedMLP:
             layer_kernel(activation, self.replicas, self.width, seeds=self.seeds, layer=layer, **like)
             for layer in layers
         ]
-        noisy = factors.normalisation == "noisy_batch"
+        noisy = KINDS[factors.normalisation]
         self.norms = [
             BatchNorm(self.replicas, self.width, noisy=noisy, seeds=self.seeds, layer=layer, **like)
             for layer in layers
-            if factors.normalisation != "none"
+            if noisy is not None
         ]
         dims = [features, *[self.width] * self.depth, classes]
         drawn: dict[int, list[tuple[Tensor, Tensor]]] = {}

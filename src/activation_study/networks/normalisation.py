@@ -14,6 +14,10 @@ NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
 """Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""
 
 
+KINDS = {"none": None, "batch": False, "noisy_batch": True}
+"""Whether the batch normalisation of that name is noisy."""
+
+
 class BatchNorm:
     """nn.BatchNorm1d for R replicas of one layer (Ioffe & Szegedy 2015): normalise over the batch, scale, shift.
 

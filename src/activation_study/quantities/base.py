@@ -59,8 +59,6 @@ class Measured:
     name: str
     unit: str
     meaning: str
-    low: float | None = None
-    high: float | None = None
     options: tuple[str, ...] = ()
     dose: str | None = None
     """What the claims call the dose, where there are several."""

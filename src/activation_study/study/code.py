@@ -53,7 +53,8 @@ def digest(step: str) -> str:
     """SHA-256 of the code of a rule and of the form of its tables."""
     found = hashlib.sha256()
     for module in modules_of(step):
-        found.update(f"{module}\n{_meaning_of(_file(module))}\n".encode())
+        text = _meaning_of(_file(module), described=not STEPS[step].tables)
+        found.update(f"{module}\n{text}\n".encode())
     for table in STEPS[step].tables:
         form = [(name, column.type) for name, column in TABLES[table].items()]
         found.update(repr((SCHEMA_VERSION, table, form)).encode())
@@ -82,14 +83,16 @@ def _imports(package: str) -> grimp.ImportGraph:
 
 
 @functools.cache
-def _meaning_of(file: Path) -> str:
-    return meaning(file.read_text(encoding="utf-8"))
+def _meaning_of(file: Path, *, described: bool) -> str:
+    return meaning(file.read_text(encoding="utf-8"), described=described)
 
 
-def meaning(source: str) -> str:
-    """The source without comments, docstrings and layout."""
+def meaning(source: str, *, described: bool = True) -> str:
+    """The source without comments, docstrings and layout; if not `described`, without any call's ``description``."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and not described:
+            node.keywords = [given for given in node.keywords if given.arg != "description"]
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [part for part in body if not _is_text(part)] or [ast.Pass()]
     return ast.unparse(tree)

@@ -10,20 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import Field, create_model, model_validator
 
 from activation_study.activations import entries
 from activation_study.core import models
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import NAME, Device, Factors, Name, Rates, Seeds, Training
+from activation_study.core.factors import Device, Factors, Rates, Seeds, Training
 from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model
+from activation_study.core.names import NAME, Name
 from activation_study.core.text import listed, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
 from activation_study.data import entries as data_entries
 from activation_study.networks.base import architectures
 from activation_study.quantities.base import measurements
 
-__all__ = ["ROOT", "Config", "factor_level", "family", "merged", "read", "repeats", "validated"]
+__all__ = ["ROOT", "Config", "family", "merged", "read", "repeats", "validated"]
 
 ROOT = Path(__file__).resolve().parents[3]
 MAX_GRIDS = 500
@@ -142,15 +143,6 @@ class Config(entries.Activations, data_entries.Datasets):
         description="Names of sub-grids of factors, each one or a list of them where one product of factors does not "
         "say it. Two experiments that ask for the same run share it.",
     )
-
-
-def factor_level(factor: str, value: Any) -> Any:
-    """A value of a factor as the config would read it: 1e-1 is a number where the factor is one."""
-    try:
-        (level,) = getattr(Grid.model_validate({"depth": 1, factor: [value]}), factor)
-    except ValidationError:
-        return value
-    return level
 
 
 def merged(paths: Sequence[str | Path], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from activation_study.core.errors import StudyError
-from activation_study.core.runs import RunId
+from activation_study.core.runs import RunId, as_text
 from activation_study.core.text import plain, shown
 from activation_study.tables import parquet
-from activation_study.tables.columns import KEYS, TABLES, Column
+from activation_study.tables.columns import FACTORS, KEYS, TABLES, Column
 
 _KINDS = {
     "str": (pa.types.is_string, pa.types.is_large_string),
@@ -146,10 +146,16 @@ def _check_keys(name: str, table: pa.Table) -> None:
 
 
 def _check_runs(table: pa.Table) -> None:
-    """A run's id says its dataset, activation and depth."""
+    """A run's id says its dataset, activation, depth and each factor that is not at its default."""
     parts = ("run", "dataset", "activation", "depth")
     if not set(parts) <= set(table.column_names):
         return
+    others = [name for name in FACTORS if name in table.column_names and name not in parts]
+    for row in table.select(["run", *others]).group_by(["run", *others]).aggregate([]).to_pylist():
+        named = RunId.read(row["run"]).factors
+        for name in others:
+            if name in named and named[name] != as_text(row[name]):
+                raise StudyError(f"column {name}: {shown(row[name])} is not what run {shown(row['run'], 200)} says")
     for row in table.select(list(parts)).group_by(list(parts)).aggregate([]).to_pylist():
         run = RunId.read(row["run"])
         said = run.dataset, run.activation, int(run.factors["depth"])

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from activation_study.core.factors import NAME, Factors
+from activation_study.core.factors import Factors
+from activation_study.core.names import NAME
 from activation_study.quantities.base import layer_metrics, measured
 
 SCHEMA_VERSION = 2
@@ -62,6 +63,8 @@ def _of_factor(spec: Mapping[str, Any]) -> Column:
 
 FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()["properties"].items()}
 
+LATER_FACTORS = ("network",)
+"""Those that tables of this version may lack, as they came after some were published."""
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)
 """A run's id, with its dataset, activation and depth."""
@@ -146,7 +149,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "measurement": Column(
             "str",
             "; ".join(f"{given.name}: {given.meaning}" for _, given in measured()),
-            pattern="[a-z_]{1,40}",
+            pattern="[a-z][a-z_0-9]{0,39}",
         ),
         "step": Column("int", "steps trained when measured", low=0),
         "layer": Column("int", "1 is nearest the input; 0 is the whole network", low=0),

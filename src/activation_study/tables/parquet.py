@@ -19,7 +19,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.files import MADE_BY, replacing
 from activation_study.core.text import one_line, plain
-from activation_study.tables.columns import REPLICA, SCHEMA_VERSION, TABLES
+from activation_study.tables.columns import LATER_FACTORS, REPLICA, SCHEMA_VERSION, TABLES
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""
@@ -123,10 +123,10 @@ def read(name: str, path: str | Path) -> pa.Table:
 
 def _with_newer_factors(name: str, table: pa.Table) -> pa.Table:
     """With the factors that came after it was written: each then had the value that is its default now."""
-    if name != "runs":
+    if name != "runs" or not set(TABLES[name]) - set(LATER_FACTORS) <= set(table.column_names):
         return table
     for place, (factor, default) in enumerate(Factors.defaults().items(), len(REPLICA)):
-        if factor not in table.column_names and default is not ...:
+        if factor in LATER_FACTORS and factor not in table.column_names:
             field = _schema(name).field(factor)
             table = table.add_column(place, field, [pa.array([default] * len(table), field.type)])
     return table

@@ -179,8 +179,10 @@ class ReplicaGroup:
     @property
     def parts(self) -> dict[str, Stateful]:
         """All that has a memory of its replicas."""
-        probe = {} if self._probe is None else {"probe": self._probe}
-        return {"network": self.network, "optimiser": self.optimiser, **self._recorders, **probe}
+        parts: dict[str, Stateful] = {"network": self.network, "optimiser": self.optimiser}
+        if self._probe is not None:
+            parts["probe"] = self._probe
+        return parts | {f"{name} so far": recorder for name, recorder in self._recorders.items()}
 
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs, as tensors and plain values."""

@@ -139,6 +139,8 @@ class RunTraining:
                 dtype=self.dtype,
                 device=self.device,
             )
+            if network.depth != self.factors.depth:  # the tables cut hidden layers at the factor
+                raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
             groups.append(ReplicaGroup(network, list(records), self.factors, plan, self.clock))
             self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
             self._go_on(f"{replicas[0].role} {start}", groups[-1], until)

@@ -10,7 +10,7 @@ from activation_study.analysis import experiments as summaries
 FACTORS = {
     "depth": 3, "width": 8, "steps": 100, "optimiser": "momentum", "initialisation": "gain", "normalisation": "none",
     "input_transform": "standardised", "input_shift": 0.0, "initial_bias": 0.0, "centred": False,
-    "seed_stream": "main", "train_size": np.nan,
+    "network": "mlp", "seed_stream": "main", "train_size": np.nan,
 }  # fmt: skip
 CONSTANTS = {"gain": 2**0.5, "chi": 1.0, "sigma_w2": 2.0, "sigma_b2": 0.0, "stochastic": False}
 
@@ -84,6 +84,20 @@ def test_the_starting_decay_is_the_median_ratio_and_counts_zeros():
     assert gone["predicted"].isna().all()
 
 
+def test_theory_is_only_said_of_the_networks_that_it_is_about():
+    runs = pd.DataFrame([*networks("relu", [0.9]), *networks("relu", [0.9], network="another")])
+    values = {(0, 0, layer): {"gradient_norm_log10": -1.0, "gradient_zero": False} for layer in (1, 2, 3)}
+    layers = pd.concat([probes(run, values) for run in runs["run"]])
+    x = np.linspace(-5, 5, 201)
+    portraits = pd.DataFrame({"activation": "relu", "x": x, "value": np.maximum(x, 0)})
+    activations = pd.DataFrame([{"activation": "relu"} | CONSTANTS])
+    datasets = pd.DataFrame({"dataset": ["digits"], "features": [64]})
+    table = summaries.starting_decay(layers, runs, activations, portraits, datasets).set_index("network")
+    assert table.loc["mlp", "predicted"].notna().all()
+    assert table.loc["another", "predicted"].isna().all()
+    assert table.loc["another", "measured"].tolist() == [0, 0, 0]
+
+
 def test_the_dead_are_those_born_so_and_died_less_revived():
     runs = pd.DataFrame(networks("relu", [0.9, 0.9]))
     share = [(0.2, 0.2, 0.0, 0.0), (0.5, 0.2, 0.4, 0.1), (0.3, 0.2, 0.0, 0.2)]
@@ -138,6 +152,15 @@ def test_centring_pairs_are_paired_by_seed():
     assert (row["of_units_raw"], row["of_units_centred"]) == pytest.approx((0.7, 0.6))
     assert (row["reached_raw"], row["reached_centred"], row["n"]) == (2, 3, 3)
     assert summaries.centring_pairs(layers, pd.DataFrame(raw)).empty
+
+
+def test_the_front_is_over_datasets_and_conditions_alike():
+    own = [*networks("relu", [0.9, 0.9]), *networks("relu", [0.5, 0.5], network="another")]
+    cost = pd.DataFrame([{"activation": "relu", "quantity": "step", "width": 8, "ratio_to_relu": 1.0} | {
+        "ratio_low": 1.0, "ratio_high": 1.0}])  # fmt: skip
+    (row,) = summaries.cost_against_quality(cost, pd.DataFrame(own)).to_dict("records")
+    assert row["accuracy"] == pytest.approx(0.7)
+    assert row["n"] == 4
 
 
 def test_the_front_holds_what_no_other_beats():

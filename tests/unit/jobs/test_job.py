@@ -249,7 +249,7 @@ EVIL = {
     "more": _in_record(replica=None),
     "probe": lambda state: state["parts"].update(probe=[torch.zeros(1), torch.zeros(1)]),
     "no probe": lambda state: state["parts"].pop("probe"),
-    "path": lambda state: state["parts"].update(path={"a": 1}),
+    "path": lambda state: state["parts"].update({"path so far": {"a": 1}}),
     "no optimiser": lambda state: state["parts"].pop("optimiser"),
     "another part": lambda state: state["parts"].update(other=[]),
     "network": lambda state: state["parts"].update(network=[1]),

@@ -79,6 +79,8 @@ def digests(package: Path) -> dict[str, str]:
         pytest.param("networks/mlp.py", '"""', '"""Of ', set(), id="docstring"),
         pytest.param("training/batches.py", "\n\n\n", "\n\n\n\n", set(), id="layout"),
         pytest.param("tables/columns.py", "learning rate", "rate of learning", SAID, id="what a column means"),
+        pytest.param("core/factors.py", "hidden layers", "layers", SAID, id="what a factor means"),
+        pytest.param("core/factors.py", "default=64", "default=65", WRITTEN - {"dataset"}, id="a factor's default"),
         pytest.param("data/downloads.py", "NETWORK_TIMEOUT = 20.0", "NETWORK_TIMEOUT = 30.0", set(), id="a time-out"),
         pytest.param("quantities/measures/activations.py", "1e-3", "1e-4", SAID | {"train"}, id="a quantity's number"),
         pytest.param("networks/architectures/mlp.py", "6 *", "7 *", SAID | {"train"}, id="an architecture's number"),

@@ -16,7 +16,8 @@ import pytest
 
 from activation_study.__main__ import main
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import NAME, Factors
+from activation_study.core.factors import Factors
+from activation_study.core.names import NAME
 from activation_study.report.page import build
 from activation_study.report.study_data import StudyData
 from activation_study.tables import checked, parquet
@@ -172,6 +173,11 @@ def test_a_run_whose_id_does_not_parse_is_refused(folder: Path, table: str, run:
 def test_a_run_s_id_says_what_it_is(folder: Path):
     _planted(folder, "runs", "run", "digits/gelu/depth=2")
     assert "'digits/gelu/depth=2' is not a run of dataset digits, activation relu and depth 2" in _refusal(folder)
+
+
+def test_a_run_s_factors_are_those_of_its_id(folder: Path):
+    _planted(folder, "runs", "run", "digits/relu/depth=2,width=65")
+    assert "column width: 64 is not what run 'digits/relu/depth=2,width=65' says" in _refusal(folder)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def size(factors: Factors, features: int) -> Size:
 DECLARED = (
     Architecture(
         name="mlp",
-        meaning="multilayer perceptron",
+        meaning="multilayer perceptrons",
         build=build,
         flops=flops,
         size=size,

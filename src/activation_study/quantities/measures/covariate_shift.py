@@ -62,7 +62,6 @@ DECLARED = (
                 "covariate_shift",
                 "ratio",
                 "change of a layer's gradient by the step of the layers below, relative",
-                low=0,
                 options=("step", "layers"),
             ),
         ),

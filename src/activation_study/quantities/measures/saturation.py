@@ -39,7 +39,7 @@ def _take(moment: Moment) -> Iterator[Taken]:
 DECLARED = (
     Measurement(
         "saturation",
-        (Measured("saturation", "fraction", "elements with |slope| < 0.1 of the largest", 0, 1, ("step",)),),
+        (Measured("saturation", "fraction", "elements with |slope| < 0.1 of the largest", ("step",)),),
         "evaluation",
         _take,
     ),

@@ -46,7 +46,7 @@ def _take(moment: Moment) -> Iterator[Taken]:
 DECLARED = (
     Measurement(
         "selectivity",
-        (Measured("selectivity", "index", "class selectivity, mean over units", 0, 1, options=("layers",)),),
+        (Measured("selectivity", "index", "class selectivity, mean over units", options=("layers",)),),
         "end",
         _take,
     ),

@@ -55,7 +55,7 @@ def _take(moment: Moment) -> Iterator[Taken]:
 
 
 def _measured(name: str, meaning: str) -> Measured:
-    return Measured(name, "fraction", meaning, 0, 1, ("step", "layers"), "batch", 64)
+    return Measured(name, "fraction", meaning, ("step", "layers"), "batch", 64)
 
 
 DECLARED = (

@@ -63,8 +63,8 @@ DECLARED = (
     Measurement(
         "path",
         (
-            Measured("step_cosine", "cosine", "mean cosine of successive updates", -1, 1),
-            Measured("tortuosity", "ratio", "length of the path over its end-to-end distance", low=1),
+            Measured("step_cosine", "cosine", "mean cosine of successive updates"),
+            Measured("tortuosity", "ratio", "length of the path over its end-to-end distance"),
         ),
         "end",
         _take,

@@ -10,6 +10,7 @@ from activation_study.analysis.policies import article_rows
 from activation_study.analysis.standing import overall
 from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import decimals, percent
+from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
@@ -132,9 +133,21 @@ def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
-        "<strong>How far this reaches.</strong> Multilayer perceptrons only, with {} hidden layers, after {} steps of "
+        "<strong>How far this reaches.</strong> {} only, with {} hidden layers, after {} steps of "
         "training, on {}. Inference is over seeds only: {} cannot support a claim about new datasets.{}"
-    ).format(plain_list(depths), _steps(data), listed(datasets), counted(len(datasets), "dataset"), _beyond(data))
+    ).format(
+        _networks(data).capitalize(),
+        plain_list(depths),
+        _steps(data),
+        listed(datasets),
+        counted(len(datasets), "dataset"),
+        _beyond(data),
+    )
+
+
+def _networks(data: StudyData) -> str:
+    names, known = sorted(data.runs["network"].unique()), architectures()
+    return plain_list([known[name].meaning if name in known else name for name in names])
 
 
 def _steps(data: StudyData) -> str:
@@ -157,7 +170,7 @@ def _scope(data: StudyData) -> list[tuple[str, str | Markup]]:
     steps = runs.groupby("depth")["steps"].unique().map(sorted)
     setting += [f"{', '.join(map(str, count))} steps at {depth} layers" for depth, count in steps.items()]
     facts = [
-        ("Networks", "multilayer perceptrons: " + ", ".join(setting)),
+        ("Networks", f"{_networks(data)}: {', '.join(setting)}"),
         ("Datasets", ", ".join(sorted(scored["dataset"].unique())) or "none available"),
         ("Hidden layers", ", ".join(map(str, sorted(scored["depth"].unique()))) or "none"),
         ("Activations", _activations(data)),
