@@ -48,7 +48,7 @@ def test_an_activation_a_dataset_and_an_experiment(study):
 
 @pytest.mark.slow
 def test_an_architecture(study):
-    runs = study.table("runs", "mine").query("network == 'skip_mlp'")
+    runs = study.table("runs", "mine").query("network == 'skip_mlp' and role == 'evaluation'")
     assert set(runs["run"]) == {
         f"digits/{name}/depth=2,batch_size=32,network=skip_mlp,steps=40,width=16" for name in NAMES
     }

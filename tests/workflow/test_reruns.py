@@ -90,7 +90,7 @@ def test_two_values_exchanged_are_another_run(project):
     [
         ("src/activation_study/training/optimisers.py", "0.9", "0.8", {"train": 2} | SUMMARIES),
         ("src/activation_study/data/public.py", "seed + 1", "seed + 2", {"dataset": 1, "train": 2} | SUMMARIES),
-        ("src/activation_study/tables/columns.py", "hidden layers", "layers", SUMMARIES),
+        ("src/activation_study/core/factors.py", "hidden layers", "layers", SUMMARIES),
         ("src/activation_study/report/words.py", '("no", "one"', '("none", "one"', {"report": 1}),
         ("src/activation_study/report/style.css", "\n", "\n/* edited */\n", {"report": 1}),
         ("scripts/make_report.py", "\n", "\n# edited\n", {"report": 1}),

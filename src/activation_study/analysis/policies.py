@@ -82,11 +82,12 @@ class Cell:
 def article_rows(ledger: pd.DataFrame) -> pd.DataFrame:
     """The ledger's rows on the article's claims, by row: those of the file that says `article: true`; else none.
 
-    A ledger from before files said so has no such column, and none that can be told.
+    A ledger from before files said so has no such column, and none that can be told; of two such files, which no
+    study has, the first counts.
     """
     if "article" not in ledger:
         return ledger.iloc[:0].set_index("row")
-    return ledger[ledger["article"].eq(True)].set_index("row")
+    return ledger[ledger["article"].eq(True)].drop_duplicates("row").set_index("row")
 
 
 def first_relu(_: Situation) -> Stages:

@@ -43,13 +43,13 @@ BOMBS = {
     "a tag that does not fit": ('a: !!int ""', "cannot be read as YAML: IndexError"),
     "a truth value that is none": ("a: !!bool maybe", "cannot be read as YAML: KeyError"),
     "a time that is none": ("a: !!timestamp never", "cannot be read as YAML: AttributeError"),
-    "a long key": (f"? {'k' * 201}\n: 1", "has 201 characters; at most 200"),
-    "a long key over many values": (f"? {'k' * 500_000}\n: [{','.join(['1'] * 9000)}]", "at most 200"),
+    "a long key": (f"? {'k' * 201}\n: 1", "has 201 characters; the limit is 200"),
+    "a long key over many values": (f"? {'k' * 500_000}\n: [{','.join(['1'] * 9000)}]", "the limit is 200"),
     "directives": ("".join(f"%TAG !{i:x}! t\n" for i in range(60_000)) + "---\na: 1", "line 1 begins with %"),
     "directives after a mark": ("\ufeff" + "%TAG !a! t\n---\na: 1", "line 1 begins with %"),
     "directives of another end of line": ("# a\r%TAG !a! t\r---\ra: 1", "line 1 begins with %"),
     "directives later": ("a: 1\n...\n%TAG !a! t\n---\na: 1", "line 3 begins with %"),
-    "a long text": (f"a: {'x' * 10_001}", "has 10001 characters; at most 10000"),
+    "a long text": (f"a: {'x' * 10_001}", "has 10001 characters; the limit is 10000"),
 }
 
 
