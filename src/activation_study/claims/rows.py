@@ -88,7 +88,7 @@ class _WordOr:
         if value in self.words:
             return value
         if type(value) in (int, float) and value == value // 1 and value >= self.least:
-            return int(value)
+            return int(_finite(value))
         wanted = f"must be {', '.join(self.words)} or a whole number of at least {self.least}"
         raise PydanticCustomError("word_or_number", wanted)
 

@@ -90,6 +90,14 @@ def everywhere(a, b=0.8):
             {"options": {"step": "later"}, "metric": "dead"},
             r'claim C1\.options\.step: "later" must be first, last, mean or a whole',
         ),
+        (
+            {"options": {"step": "1e300"}, "metric": "dead"},  # as YAML 1.1 reads it without quotes
+            r'claim C1\.options\.step: "1e300" must be a finite number below 1e18',
+        ),
+        (
+            {"guide": {"step": "beyond", "about": "a", "opne": "b"}},
+            r"claim C1\.guide\.opne: unknown key; known: about, negligible, open, ",
+        ),
         ({"type": "trend"}, r"claim C1\.arms: a trend needs a dose in every arm"),
         ({"type": "threshold"}, r"claim C1: the key threshold is missing"),
         ({"threshold": 1}, r"claim C1\.threshold: has no place in a row of type difference"),
