@@ -30,6 +30,7 @@ _ONLY = {
     "metric": (*STATISTICAL, "exploratory"),
     "arms": (*STATISTICAL, "exploratory"),
     "check": STATISTICAL,
+    "guide": (*STATISTICAL, "exploratory", "policy"),
 }
 """Keys that have a place in these types of rows alone."""
 _REQUIRED = {
@@ -131,6 +132,10 @@ def _faults(row: Row) -> Iterator[tuple[str, str]]:
             yield key, f"has no place in a row of type {row.type}"
     if row.type == "equivalence" and not row.smallest:
         yield "smallest", "0 must be above 0"
+    if row.guide and row.type != "policy":  # whose sentence is the same for all
+        wanted = ("open",) if row.type == "exploratory" else ("supported", "reversed", "negligible", "open")
+        if missing := [name for name in wanted if not getattr(row.guide, name)]:
+            yield "guide", f"the sentence {listed(missing)} is missing: any verdict may come"
     if row.type == "exact":
         from activation_study.claims.exact import COMPUTATIONS  # imports PyTorch
 
@@ -153,6 +158,9 @@ def _metric_faults(row: Row) -> Iterator[tuple[str, str]]:
     if row.metric not in METRICS and row.metric != COST:
         yield "metric", f"{shown(row.metric)} is none of {', '.join(sorted([*METRICS, COST]))}"
         return
+    if row.guide and row.metric != COST and not METRICS[row.metric].unit.startswith(("fraction", "log ")):
+        unit = METRICS[row.metric].unit
+        yield "guide", f"{row.metric} is in {unit}; sentences give percents, of a fraction or a log ratio alone"
     known = ("quantity",) if row.metric == COST else METRICS[row.metric].options
     for name in row.options.given:
         if name not in known:

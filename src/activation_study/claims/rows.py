@@ -88,7 +88,7 @@ class _WordOr:
         if value in self.words:
             return value
         if type(value) in (int, float) and value == value // 1 and value >= self.least:
-            return int(value)
+            return int(_finite(value))
         wanted = f"must be {', '.join(self.words)} or a whole number of at least {self.least}"
         raise PydanticCustomError("word_or_number", wanted)
 
@@ -139,17 +139,18 @@ class Arm(Model):
 
 
 class Guide(Model):
-    """What the guide says of a row: a sentence for each verdict, or what a policy is called in its sentence.
+    """What the guide says of a row: a sentence for each verdict (of an exploratory row the open one is enough), or what
+    a policy is called in its sentence.
 
-    A sentence may hold {size} (the absolute estimate), {estimate}, {low} and {high}, in points, or in percent where the
-    metric is a log ratio; one without a test reads as the open one, and says so.
+    The metric is a fraction or a log ratio. A sentence may hold {size} (the absolute estimate), {estimate}, {low} and
+    {high}, in points, or in percent where it is a log ratio; one without a test reads as the open one, and says so.
     """
 
     step: Literal["relu_first", "then_another", "with_time", "beyond"] = Field(
         description="The step of the article's guide that it bears on, or beyond them."
     )
     about: Text = Field(description="What there is no evidence on where there is none; a policy in words.")
-    supported: Sentence = Field(default="", description="Where the claim is supported, or holds as stated.")
+    supported: Sentence = Field(default="", description="Where the claim is supported.")
     reversed: Sentence = Field(
         default="", description="Where the opposite is; if it holds {size}, its numbers are those of the opposite."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
@@ -146,10 +146,17 @@ def _place(kind: Any, path: Path) -> tuple[Path, list[str]]:
         else:
             field = getattr(kind, "model_fields", {}).get(key)
             kind = field.annotation if field else Any
-        while get_origin(kind) is Annotated:
-            kind = get_args(kind)[0]
+        kind = _bare(kind)
     fields = getattr(kind, "model_fields", {})
     return tuple(kept), sorted(field.alias or name for name, field in fields.items())
+
+
+def _bare(kind: Any) -> Any:
+    """Without `Annotated` and `| None`."""
+    while get_origin(kind) is Annotated or NoneType in get_args(kind):
+        within = tuple(one for one in get_args(kind) if one is not NoneType)
+        kind = within[0] if get_origin(kind) is Annotated else Union[within]  # noqa: UP007
+    return kind
 
 
 def _tagged(member: Any, tag: int | str) -> bool:

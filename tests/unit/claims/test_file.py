@@ -20,6 +20,7 @@ DIFFERENCE = {
     "test": "a against b", "type": "difference", "experiment": "core", "metric": "test_accuracy",
     "arms": [{"activation": "a"}, {"activation": "b"}], "smallest": 0.01, "reason": "a point",
 }  # fmt: skip
+GUIDE = {"step": "beyond", "about": "a"} | dict.fromkeys(("supported", "reversed", "negligible", "open"), "{size}")
 
 
 @pytest.fixture
@@ -89,6 +90,27 @@ def everywhere(a, b=0.8):
         (
             {"options": {"step": "later"}, "metric": "dead"},
             r'claim C1\.options\.step: "later" must be first, last, mean or a whole',
+        ),
+        (
+            {"options": {"step": "1e300"}, "metric": "dead"},  # as YAML 1.1 reads it without quotes
+            r'claim C1\.options\.step: "1e300" must be a finite number below 1e18',
+        ),
+        (
+            {"guide": {"step": "beyond", "about": "a", "opne": "b"}},
+            r"claim C1\.guide\.opne: unknown key; known: about, negligible, open, ",
+        ),
+        ({"guide": GUIDE | {"reversed": ""}}, r"claim C1\.guide: the sentence reversed is missing"),
+        (
+            {"guide": {"step": "beyond", "about": "a"}, "type": "exploratory"},
+            r"claim C1\.guide: the sentence open is missing",
+        ),
+        (
+            {"guide": GUIDE, "type": "exact", "computation": "sigmoid_slope", "metric": None, "arms": None},
+            r"claim C1\.guide: has no place in a row of type exact",
+        ),
+        (
+            {"guide": GUIDE, "metric": "generalisation_gap"},
+            r"claim C1\.guide: generalisation_gap is in nats; sentences give percents",
         ),
         ({"type": "trend"}, r"claim C1\.arms: a trend needs a dose in every arm"),
         ({"type": "threshold"}, r"claim C1: the key threshold is missing"),

@@ -37,7 +37,6 @@ def section(data: StudyData) -> Section | None:
     ledger = data.tables["ledger"]
     if not len(data.overall) and ledger.empty:
         return None
-    ids = {row: ident for (_, row), ident in reversed(identifiers(ledger).items())}
     said = by_step(sentences(data.guide_rows, ledger, by_dataset(data.regret), data.regret))
     lead = Markup(
         'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
