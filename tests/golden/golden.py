@@ -105,7 +105,8 @@ def _page() -> Iterator[tuple[str, str]]:
 
     now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     with tempfile.TemporaryDirectory() as folder:
-        build("golden", PUBLISHED, Path(folder) / "golden.html", {"code": "none"}, now=now)
+        claims = (str(ROOT / "claims.yaml"),)
+        build("golden", PUBLISHED, Path(folder) / "golden.html", {"code": "none"}, claims=claims, now=now)
         for file in sorted(Path(folder).rglob("*.*")):
             yield f"page/{file.relative_to(folder)}", _digest(file.read_bytes())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from activation_study.report.page import build
-from synthetic import PROVENANCE, SMALL, write_tables
+from synthetic import CLAIMS, PROVENANCE, SMALL, write_tables
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +18,5 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The HTML file; its figures and tables lie beside it in `small/`."""
     out = tmp_path_factory.mktemp("reports") / "small.html"
-    build("small", tables, out, PROVENANCE, now=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    build("small", tables, out, PROVENANCE, claims=CLAIMS, now=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
     return out

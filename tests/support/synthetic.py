@@ -16,6 +16,8 @@ from activation_study.tables import columns, parquet
 NINE = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "very_leaky_relu", "rrelu", "prelu", "elu")
 SIXTEEN = (*NINE, "rrelu_article", "rrelu_paper", "selu", "gelu", "silu", "mish", "softplus")
 CLASSES, HORIZON, TARGET = 10, 600, 0.7
+CLAIMS = (str(Path(__file__).resolve().parents[2] / "claims.yaml"),)
+"""The article's claims."""
 PROVENANCE = {
     "code": "0123456789ab",
     "config_sha256": "c" * 64,

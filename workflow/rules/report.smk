@@ -2,6 +2,7 @@ rule report:
     input:
         rules.tables.output,
         ledger=rules.ledger.output,
+        claims=STUDY.config.claims,
         again=again,
         assets=STUDY.report_assets(),
     output:

@@ -300,18 +300,13 @@ def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
     return file, tuple(Row.of(claim, number) for claim in file.claims for number in range(len(claim.rows)))
 
 
-def guide_rows(paths: Iterable[str | Path] = ()) -> tuple[Row, ...]:
+def guide_rows(paths: Iterable[str | Path]) -> tuple[Row, ...]:
     """The rows that the guide and a recommendation speak of: those of the first file that says article: true.
 
-    Args:
-        paths: a study's claims files; the article's own are looked at last. Those that are not there say nothing.
+    Raises:
+        StudyError: as `parsed` does.
     """
-    for path in (*paths, ARTICLE):
-        if Path(path).is_file():
-            file, rows = parsed(path)
-            if file.article:
-                return rows
-    return ()
+    return next((rows for file, rows in map(parsed, paths) if file.article), ())
 
 
 def _key(content: Mapping[str, Any], keys: models.Path) -> str:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from activation_study.claims.rows import guide_rows
+import pandas as pd
+
+from activation_study.analysis.policies import article_rows
+from activation_study.claims.rows import Row, guide_rows
 from activation_study.core.errors import StudyError
+from activation_study.core.files import read_regular
 from activation_study.core.text import plain, shown
+from activation_study.core.yaml_files import MAX_BYTES
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.wording import lines
-from activation_study.study.places import REFERENCE, RESULTS, candidates
+from activation_study.study.places import REFERENCE, RESULTS, candidates, checkout
 from activation_study.tables.of_study import Tables
 
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
@@ -47,13 +54,25 @@ def main(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
-    evidence = Evidence.of(
-        Tables.read(folder, NEEDS, ("runs", "experiments")), guide_rows(candidates(Path("claims.yaml")))
-    )
+    tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
+    evidence = Evidence.of(tables, _cited(tables["ledger"]))
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")
     print("\n".join(lines(answer, evidence)))
+
+
+def _cited(ledger: pd.DataFrame) -> tuple[Row, ...]:
+    """The rows of the claims file that the ledger's verdicts are on, or of the checkout's own: no other file counts.
+
+    What a checkout publishes may be of an older wording of its claims, so no hash is asked of its own file.
+    """
+    judged, own = set(article_rows(ledger).get("claims_sha256", ())), checkout()
+    for path in candidates(Path("claims.yaml")):
+        with suppress(OSError, StudyError):  # an answer rests on the scores; without the file it cites nothing
+            if hashlib.sha256(read_regular(path, MAX_BYTES)).hexdigest() in judged or path.parent == own:
+                return guide_rows([path])
+    return ()
 
 
 def tables_folder(asked: Path | None) -> Path:

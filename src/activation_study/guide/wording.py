@@ -8,6 +8,8 @@ from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendatio
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 
+NO_FILE = "no row is cited, as the claims file that it judges is not here"
+
 
 def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     """The answer in plain lines."""
@@ -26,7 +28,7 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
         said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
     said.append(f"Confidence: {confidence_text(answer)}")
     cited = [f"{row} ({evidence.ledger.loc[row, 'verdict']})" for row in answer.rows]
-    none = "no row compares it" if len(evidence.ledger) else NO_ARTICLE
+    none = ("no row compares it" if evidence.rows else NO_FILE) if len(evidence.ledger) else NO_ARTICLE
     said.append(f"Ledger: {', '.join(cited) or f'{none}; the evidence is the scores above'}")
     reach = f"multilayer perceptrons on {', '.join(answer.datasets)}"
     said.append(f"Reach: {reach}; intervals are over seeds, and say nothing of other datasets.")

@@ -54,7 +54,7 @@ def build(
         tables: folder with the study's Parquet tables; all but runs may be absent, and the report marks the gaps.
         out: the HTML file, written as a whole or not at all.
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
-        claims: the study's claims files, whose sentences the guide gives; without one, those on the article.
+        claims: the study's claims files; the guide gives the sentences of the one that says ``article: true``.
         made_by: the page's receipt, see ``receipts``.
         processes: how many make sections at the same time.
         now: the one timestamp in the page.

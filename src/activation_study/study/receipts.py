@@ -64,13 +64,12 @@ def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
 
 def of_ledger(study: Study, tables: Receipt) -> Receipt:
     """For the two tables of verdicts on tables with this receipt."""
-    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config.claims}
-    return _on(tables, "ledger") | {"claims": claims}
+    return _on(study, tables, "ledger")
 
 
-def of_report(tables: Receipt) -> Receipt:
+def of_report(study: Study, tables: Receipt) -> Receipt:
     """For the page on tables with this receipt."""
-    return _on(tables, "report")
+    return _on(study, tables, "report")
 
 
 def found(path: str | Path) -> Receipt:
@@ -143,7 +142,7 @@ def stale(study: Study) -> dict[str, str]:
         tables = of_tables(study, made)
         fresh(study.table_file("runs"), tables)
         fresh(study.table_file("ledger"), of_ledger(study, tables))
-        fresh(study.page, of_report(tables))
+        fresh(study.page, of_report(study, tables))
     return wrong
 
 
@@ -230,8 +229,10 @@ def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str,
     return made
 
 
-def _on(tables: Receipt, step: str) -> Receipt:
-    return {"params": tables.get("params"), "code": _code(step), "results": tables.get("results")}
+def _on(study: Study, tables: Receipt, step: str) -> Receipt:
+    claims = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.config.claims}
+    made_by = {"params": tables.get("params"), "code": _code(step), "results": tables.get("results")}
+    return made_by | {"claims": claims}
 
 
 @functools.cache

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("frozen_garbage")
 CLAIMS = {"G1", "G2", "G3", "C25", "C27", "C29", "C31", "C36", "C38"}
 """Those that the guide cites; judging all takes longer."""
 EXPERIMENTS = ("core", "slope_sweep", "data_size", "batch_norm")
-POLICIES = {row.id: row.step for row in guide_rows() if row.guide and row.type == "policy"}
+POLICIES = {row.id: row.step for row in guide_rows([ROOT / "claims.yaml"]) if row.guide and row.type == "policy"}
 SAMPLES = {"digits": 1_000, "mnist1d": 4_000, "fashion_mnist": 10_000}
 
 
@@ -93,7 +93,7 @@ def regret_of(tables) -> pd.DataFrame:
     return policy_regret(of_experiment(tables["runs"], tables["experiments"], "core"), tables["cost"])
 
 
-def said(ledger: pd.DataFrame, tables, files=()) -> list[Sentence]:
+def said(ledger: pd.DataFrame, tables, files=(ROOT / "claims.yaml",)) -> list[Sentence]:
     regret = regret_of(tables)
     return sentences(guide_rows(files), ledger, by_dataset(regret), regret)
 

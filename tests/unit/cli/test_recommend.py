@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from activation_study.__main__ import main
 from activation_study.cli import recommend
+from activation_study.study.config import ROOT
 from planted import planted
 
 
@@ -54,6 +57,35 @@ def test_faults_are_one_line(arguments, fault):
         main(["recommend", *arguments])
     assert str(ended.value).startswith(fault)  # a text as exit code: printed on stderr, and the code is 1
     assert "\n" not in str(ended.value)
+
+
+@pytest.mark.parametrize("broken", [b"claims: [", b"article: true\nclaims: 3", b"\xff"])
+def test_a_claims_file_that_the_ledger_does_not_judge_is_not_read(tables, monkeypatch, tmp_path, capsys, broken):
+    (tmp_path / "claims.yaml").write_bytes(broken)
+    monkeypatch.chdir(tmp_path)
+    asked = ["recommend", "--depth", "50", "--tables", str(tables)]
+    main(asked)
+    assert "Ledger: G2.1 (supported)" in capsys.readouterr().out  # as the checkout's own file cites it
+    monkeypatch.setattr(recommend, "candidates", lambda name: [tmp_path / name])
+    main(asked)
+    assert "Ledger: no row is cited, as the claims file that it judges is not here" in capsys.readouterr().out
+    monkeypatch.setattr(recommend, "checkout", lambda: tmp_path)
+    main(asked)
+    assert "Ledger: no row is cited" in capsys.readouterr().out
+
+
+def test_the_claims_file_that_the_ledger_judges_is_cited(tables, monkeypatch, tmp_path, capsys):
+    own = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))
+    own["claims"] = [claim | {"id": "Mine"} for claim in own["claims"] if claim["id"] == "G2"]
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    for name in ("runs", "experiments"):
+        (tmp_path / f"{name}.parquet").write_bytes((tables / f"{name}.parquet").read_bytes())
+    digest = hashlib.sha256((tmp_path / "claims.yaml").read_bytes()).hexdigest()
+    ledger = pd.read_parquet(tables / "ledger.parquet").assign(row="Mine.1", claims_sha256=digest)
+    ledger.to_parquet(tmp_path / "ledger.parquet")
+    monkeypatch.chdir(tmp_path)
+    main(["recommend", "--depth", "50", "--tables", str(tmp_path)])
+    assert "Ledger: Mine.1 (supported)" in capsys.readouterr().out
 
 
 def test_the_published_tables_stand_in(tables, monkeypatch, tmp_path):

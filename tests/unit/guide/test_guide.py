@@ -22,9 +22,10 @@ from activation_study.guide import chooser
 from activation_study.guide.chooser import Evidence, recommend
 from activation_study.guide.sentences import sentences
 from activation_study.guide.wording import budget_text, compared_text
+from activation_study.study.config import ROOT
 from planted import DATASETS, costs, planted
 
-ROWS = guide_rows()
+ROWS = guide_rows([ROOT / "claims.yaml"])
 RULES = [row for row in ROWS if row.guide and row.type != "policy"]
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")

@@ -10,7 +10,7 @@ import pytest
 import whole_study
 from activation_study.report import page as building
 from activation_study.report.page import build
-from synthetic import PROVENANCE
+from synthetic import CLAIMS, PROVENANCE
 
 FIGURES = (
     "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = whole_study.write(tmp_path_factory.mktemp("tables"))
     out = tmp_path_factory.mktemp("reports") / "default.html"
-    build("default", folder, out, PROVENANCE)
+    build("default", folder, out, PROVENANCE, claims=CLAIMS)
     return out
 
 

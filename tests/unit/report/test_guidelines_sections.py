@@ -11,7 +11,7 @@ from activation_study.report.blocks import Figure, Items, walk
 from activation_study.report.sections import chooser, guide, regret
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table
-from synthetic import PROVENANCE, SMALL, Shape, write_tables
+from synthetic import CLAIMS, PROVENANCE, SMALL, Shape, write_tables
 
 THREE = Shape(("relu", "leaky_relu", "elu", "prelu", "rrelu"), ("a", "b", "c"), (5, 20), 5, unavailable=())
 SECTIONS = (guide, chooser, regret)
@@ -19,7 +19,7 @@ SECTIONS = (guide, chooser, regret)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
-    return StudyData.read("three", write_tables(tmp_path_factory.mktemp("tables"), THREE), PROVENANCE)
+    return StudyData.read("three", write_tables(tmp_path_factory.mktemp("tables"), THREE), PROVENANCE, CLAIMS)
 
 
 @pytest.mark.slow
@@ -52,13 +52,25 @@ def test_regret_shows_every_dataset(data: StudyData):
 @pytest.mark.slow
 @pytest.mark.parametrize("absent", [("ledger",), ("cost",), ("experiments",), ("ledger", "cost", "experiments")])
 def test_without_a_table_the_sections_build(absent: tuple[str, ...], tmp_path: Path):
-    data = StudyData.read("small", write_tables(tmp_path, SMALL, leave_out=absent), PROVENANCE)
+    data = StudyData.read("small", write_tables(tmp_path, SMALL, leave_out=absent), PROVENANCE, CLAIMS)
     made = [module.section(data) for module in SECTIONS]
     assert made[0] is not None
     assert made[2] is not None
     assert any(getattr(block, "kind", "") == "gap" for block in walk([made[2]]))  # no PReLU, no RReLU
     if "ledger" in absent:
         assert "No verdicts" in made[0].blocks[1].text
+
+
+@pytest.mark.slow
+def test_without_the_articles_claims_nothing_is_said_of_them(data: StudyData):
+    """Nothing but the study's own files decides what the page says."""
+    made = guide.section(StudyData("own", data.tables, PROVENANCE))
+    lead, gap = (block.text for block in made.blocks[:2])
+    assert "Beside each" not in lead
+    assert gap.startswith("<strong>No verdicts:</strong> No claims file of this study says <code>article: true")
+    steps = next(block for block in walk([made]) if isinstance(block, Items)).items
+    assert len(steps) == 3
+    assert not any("evidence" in step for step in steps)
 
 
 def test_without_any_score_there_is_nothing_to_say(tmp_path: Path):

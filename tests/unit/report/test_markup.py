@@ -21,7 +21,7 @@ from activation_study.report.study_data import StudyData
 from activation_study.report.tables import csv_text, download
 from activation_study.study import receipts
 from activation_study.tables import parquet as stored
-from synthetic import PROVENANCE, SMALL, Shape, write_tables
+from synthetic import CLAIMS, PROVENANCE, SMALL, Shape, write_tables
 
 SOURCES = sorted(Path(building.__file__).parent.rglob("*.py"))
 MAKERS = {"markup.py": 0, "svg.py": 1, "page.py": 2}
@@ -149,7 +149,7 @@ def test_two_claims_files_share_no_id_and_the_guide_links_to_the_rows(tables: Pa
     assert len(set(ids.values())) == len(ids) == 2 * len(ledger.identifiers(rows))
     assert ids["mine", "C01.2"] == "claim-mine-c01-2"
     assert ledger.identifiers(rows)["claims", "C01.2"] == "claim-c01-2"
-    made = guide.section(StudyData("small", data.tables | {"ledger": both}, PROVENANCE))
+    made = guide.section(StudyData("small", data.tables | {"ledger": both}, PROVENANCE, CLAIMS))
     links = re.findall(
         r'href="#(claim-[^"]+)"', str([str(one) for block in made.blocks for one in getattr(block, "items", ())])
     )

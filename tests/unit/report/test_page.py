@@ -17,7 +17,7 @@ from activation_study.report import study_data
 from activation_study.report.page import build
 from activation_study.report.sections import provenance
 from activation_study.tables.parquet import arrow_table, write_parquet
-from synthetic import PROVENANCE, Shape, write_tables
+from synthetic import CLAIMS, PROVENANCE, Shape, write_tables
 
 TINY = Shape(("relu", "elu"), ("digits",), (2,), seeds=2, unavailable=())
 PARTIAL = ("curves", "layers", "timings", "cost", "activations", "portraits", "datasets", "experiments")
@@ -32,7 +32,7 @@ def _text(html: str) -> str:
 @pytest.mark.slow
 def test_two_builds_differ_in_the_time_alone_whatever_the_processes(report: Path, tables: Path, tmp_path: Path):
     now = datetime(2027, 8, 9, 10, 11, tzinfo=UTC)
-    build("small", tables, tmp_path / "again.html", PROVENANCE, processes=3, now=now)
+    build("small", tables, tmp_path / "again.html", PROVENANCE, claims=CLAIMS, processes=3, now=now)
     one, two = report.read_text(), (tmp_path / "again.html").read_text()
     assert one != two
     assert one.replace("<time>2026-01-02 03:04Z</time>", "<time>2027-08-09 10:11Z</time>") == two

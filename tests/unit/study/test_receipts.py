@@ -214,10 +214,10 @@ def _page(study, receipt):
 @pytest.mark.slow
 def test_a_page_on_other_tables_is_stale(results):
     study = _study()
-    right = receipts.of_report(receipts.found(study.table_file("runs")))
+    right = receipts.of_report(study, receipts.found(study.table_file("runs")))
     _page(study, right)
     assert receipts.stale(study) == {}
-    for key in ("params", "code", "results"):
+    for key in ("params", "code", "results", "claims"):
         _page(study, right | {key: "another"})
         assert set(receipts.stale(study)) == {study.page}
     Path(study.page).write_text("<title>An older page</title>", encoding="utf-8")

@@ -31,6 +31,11 @@ STEPS = {
     ),
 }
 
+BESIDE = Markup(
+    "Beside each stands what the evidence supports: sentences made from the verdicts of the ledger, which they name, "
+    'and from <a href="#regret">what following the step costs</a>. '
+)
+
 
 def section(data: StudyData) -> Section | None:
     """None where the study has neither scores nor verdicts."""
@@ -38,26 +43,29 @@ def section(data: StudyData) -> Section | None:
     if not len(data.overall) and ledger.empty:
         return None
     said = by_step(sentences(data.guide_rows, ledger, by_dataset(data.regret), data.regret))
-    lead = Markup(
-        'The <a href="{}">article that this study examines</a> ends on three steps. Beside each stands what the '
-        "evidence supports: sentences made from the verdicts of the ledger, which they name, and from <a "
-        'href="#regret">what following the step costs</a>. What to use instead is in <a href="#chooser">the '
-        "chooser</a>."
-    ).format(ARTICLE)
-    blocks: list[Block] = [Paragraph(lead)]
     rows, families = article_rows(ledger), ledger["family"].unique()
     ids = {row: name for (family, row), name in identifiers(ledger).items() if family in set(rows["family"])}
-    if ledger.empty:
-        missing = "<strong>No verdicts:</strong> this study has no ledger, so the sentences rest on regrets alone."
-        blocks.append(Paragraph(Markup(missing), "gap"))
-    elif rows.empty:
-        missing = Markup("<strong>No verdicts:</strong> {} The sentences rest on regrets alone.").format(NO_ARTICLE)
+    lead = Markup(
+        'The <a href="{}">article that this study examines</a> ends on three steps. {}What to use instead is '
+        'in <a href="#chooser">the chooser</a>.'
+    ).format(ARTICLE, BESIDE if data.guide_rows else "")
+    blocks: list[Block] = [Paragraph(lead)]
+    if not data.guide_rows:
+        missing = Markup(
+            "<strong>No verdicts:</strong> {} Nothing stands beside the steps, therefore; what following them costs is "
+            'under <a href="#regret">regret</a>.'
+        ).format(NO_ARTICLE)
         blocks.append(Paragraph(missing, "gap"))
+    elif rows.empty:
+        missing = (
+            "<strong>No verdicts:</strong> the ledger has none on these claims, so the sentences rest on regrets alone."
+        )
+        blocks.append(Paragraph(Markup(missing), "gap"))
     elif len(families) > 1:
         counts = Markup("Of this study’s claims files, {} is the one whose verdicts are cited here.")
         blocks.append(Paragraph(counts.format(code(f"{rows['family'].iloc[0]}.yaml")), "note"))
     steps = [
-        Markup("<strong>{}</strong> {} {}").format(step, why, _evidence(said[name], ids))
+        Markup("<strong>{}</strong> {}{}").format(step, why, _evidence(said[name], ids))
         for name, (step, why) in STEPS.items()
     ]
     blocks.append(Items(steps, numbered=True))
@@ -67,8 +75,10 @@ def section(data: StudyData) -> Section | None:
 
 
 def _evidence(said: Sequence[Sentence], ids: Mapping[str, str]) -> Markup:
+    if not said:
+        return Markup("")
     shown = Markup("<br>").join(Markup("• {}").format(_one(sentence, ids)) for sentence in said)
-    return Markup('<span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
+    return Markup(' <span class="evidence"><em>The evidence:</em><br>{}</span>').format(shown)
 
 
 def _one(sentence: Sentence, ids: Mapping[str, str]) -> Markup:
