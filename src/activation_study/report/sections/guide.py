@@ -57,10 +57,10 @@ def section(data: StudyData) -> Section | None:
         ).format(NO_ARTICLE)
         blocks.append(Paragraph(missing, "gap"))
     elif rows.empty:
-        missing = (
+        missing = Markup(
             "<strong>No verdicts:</strong> the ledger has none on these claims, so the sentences rest on regrets alone."
         )
-        blocks.append(Paragraph(Markup(missing), "gap"))
+        blocks.append(Paragraph(missing, "gap"))
     elif len(families) > 1:
         counts = Markup("Of this study’s claims files, {} is the one whose verdicts are cited here.")
         blocks.append(Paragraph(counts.format(code(f"{rows['family'].iloc[0]}.yaml")), "note"))
