@@ -23,23 +23,6 @@ DIFFERENCE = {
 GUIDE = {"step": "beyond", "about": "a"} | dict.fromkeys(("supported", "reversed", "negligible", "open"), "{size}")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(5)
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Write a claims file with these rows of one claim, C1, and return its path."""
-
-    def write(*rows, **claim):
-        path = tmp_path / "mine.yaml"
-        path.write_text(yaml.safe_dump({"claims": [{"id": "C1", "quote": "a is better", "rows": list(rows), **claim}]}))
-        return path
-
-    return write
-
-
 def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
     """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise is independent."""
     rows = [

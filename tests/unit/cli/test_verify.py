@@ -195,7 +195,7 @@ def test_a_run_without_evaluation_differs(study):
 
 
 def test_another_study_differs(study):
-    found = study(ELSEWHERE, runs=RUNS.assign(run=RUNS["run"].replace(NAMES[0], f"{NAMES[0]},width=32")))
+    found = study(ELSEWHERE, runs=RUNS.assign(run=RUNS["run"].replace(NAMES[0], f"{NAMES[0]},width=64")))
     assert _differing(found) == {"runs"}
     assert found["runs"].text == "another study: 1 of the reference's runs are missing, 1 are new"
 
