@@ -56,13 +56,14 @@ class StudyData:
         names = self.tables["experiments"]["experiment"].tolist()
         return "core" if "core" in names else (names[0] if names else "")
 
-    def _cut(self, table: str) -> pd.DataFrame:
+    def of_core(self, table: str) -> pd.DataFrame:
+        """The table's rows of the `experiment`."""
         rows = self.tables[table]
         return summaries.of_experiment(rows, self.tables["experiments"], self.experiment) if self.experiment else rows
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        return self._cut("runs")
+        return self.of_core("runs")
 
     @cached_property
     def evaluation(self) -> pd.DataFrame:
@@ -75,12 +76,12 @@ class StudyData:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        return summaries.learning_curves(self._cut("curves"), self.runs)
+        return summaries.learning_curves(self.of_core("curves"), self.runs)
 
     @cached_property
     def gradients(self) -> pd.DataFrame:
         """Hidden layers only: the output layer has no activation."""
-        flow = summaries.gradient_flow(self._cut("layers"), self.runs)
+        flow = summaries.gradient_flow(self.of_core("layers"), self.runs)
         return flow[flow["layer"] <= flow["depth"]]
 
     @cached_property
@@ -92,7 +93,7 @@ class StudyData:
 
     @cached_property
     def health(self) -> pd.DataFrame:
-        return summaries.unit_health(self._cut("layers"), self.runs)
+        return summaries.unit_health(self.of_core("layers"), self.runs)
 
     @cached_property
     def rates(self) -> pd.DataFrame:

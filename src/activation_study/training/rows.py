@@ -19,7 +19,7 @@ SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Trained:
     """What the rows of one run have in common.
 
     Attributes:
@@ -37,20 +37,20 @@ class Outcome:
     units: Sequence[int]
 
 
-def rows_of(outcome: Outcome, records: Sequence[Record]) -> Rows:
+def rows_of(trained: Trained, records: Sequence[Record]) -> Rows:
     """The rows of ``runs``, ``curves``, ``layers`` and ``measurements``."""
     rows: Rows = {"runs": [], "curves": [], "layers": [], "measurements": []}
     for record in records:
         replica = record.replica
         key = {
-            "run": outcome.run,
+            "run": trained.run,
             "role": replica.role,
             "replicate": replica.replicate,
             "learning_rate": replica.learning_rate,
         }
-        rows["runs"].append(key | _run_row(outcome, record))
+        rows["runs"].append(key | _run_row(trained, record))
         rows["curves"] += [key | dict(zip(CURVE, point, strict=True)) for point in record.curve]
-        rows["layers"] += [key | row for row in _layer_rows(outcome, record)]
+        rows["layers"] += [key | row for row in _layer_rows(trained, record)]
         rows["measurements"] += [key | dict(zip(MEASUREMENT, taken, strict=True)) for taken in record.measurements]
     return rows
 
@@ -88,27 +88,27 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
     return {"runs": [row], "curves": [], "layers": [], "measurements": [], "timings": []}
 
 
-def _run_row(outcome: Outcome, record: Record) -> dict[str, Any]:
-    replica, settings = record.replica, outcome.settings
+def _run_row(trained: Trained, record: Record) -> dict[str, Any]:
+    replica, settings = record.replica, trained.settings
     rates, target = settings.learning_rates, settings.dataset.target
     reached = record_time(record, target) if record.status != "pruned" else math.inf
     return {
-        **outcome.factors.model_dump(),
-        "selected": replica.learning_rate == outcome.selected,
-        "edge": len(rates) > 1 and outcome.selected in (rates[0], rates[-1]),
+        **trained.factors.model_dump(),
+        "selected": replica.learning_rate == trained.selected,
+        "edge": len(rates) > 1 and trained.selected in (rates[0], rates[-1]),
         "status": record.status,
         "steps_done": record.diverged_step if record.status == "diverged" else record.curve[-1][0],
         "diverged_step": record.diverged_step,
-        **_scores(record, outcome.classes),
+        **_scores(record, trained.classes),
         "time_to_target": reached if math.isfinite(reached) else None,
         "reached": None if record.status == "pruned" else math.isfinite(reached),
         "target": target,
-        "horizon": outcome.factors.steps,
+        "horizon": trained.factors.steps,
         "area_under_loss": None
         if record.status == "pruned"
-        else record_area(record, outcome.evaluations[replica.role], outcome.classes),
-        "parameters": outcome.parameters,
-        "classes": outcome.classes,
+        else record_area(record, trained.evaluations[replica.role], trained.classes),
+        "parameters": trained.parameters,
+        "classes": trained.classes,
         "train_samples": len(replica.split.train_y),
     }
 
@@ -125,10 +125,10 @@ def _scores(record: Record, classes: int) -> dict[str, float | None]:
     return scores
 
 
-def _layer_rows(outcome: Outcome, record: Record) -> Iterator[dict[str, Any]]:
+def _layer_rows(trained: Trained, record: Record) -> Iterator[dict[str, Any]]:
     for step, metrics in record.layers.items():
-        for number, units in enumerate(outcome.units, 1):
-            hidden = number < len(outcome.units)
+        for number, units in enumerate(trained.units, 1):
+            hidden = number < len(trained.units)
             # The output layer has weights, but neither an activation nor a pre-activation's gradient.
             row = {name: values[number - 1] if number <= len(values) else None for name, values in metrics.items()}
             row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None

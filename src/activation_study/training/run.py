@@ -18,7 +18,7 @@ from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.training.checkpoint import Checkpoint
 from activation_study.training.group import ReplicaGroup, joined
 from activation_study.training.records import Clock, Plan, Record, Replica
-from activation_study.training.rows import Outcome, Rows, rows_of, timing_rows
+from activation_study.training.rows import Rows, Trained, rows_of, timing_rows
 from activation_study.training.selection import ranked
 
 TUNING_LOOKS = 5
@@ -68,7 +68,7 @@ class RunTraining:
             if group.records:
                 group.score()
         evaluations = {role: self._plan(role).evaluations for role in ("tuning", "evaluation")}
-        outcome = Outcome(
+        trained = Trained(
             self.params["id"],
             self.factors,
             self.settings,
@@ -79,7 +79,7 @@ class RunTraining:
             self._units,
         )
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
-        return rows_of(outcome, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
+        return rows_of(trained, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
 
     def _replicas(self, role: str, rates: list[float]) -> list[Replica]:
         factors = self.factors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.analysis.experiments import noise_robustness
-from activation_study.analysis.replicas import of_experiment
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, short
@@ -19,10 +18,7 @@ CELL = ["dataset", "depth"]
 
 
 def section(data: StudyData) -> Section | None:
-    measured = data.tables["measurements"]
-    if data.experiment:
-        measured = of_experiment(measured, data.tables["experiments"], data.experiment)
-    noise = noise_robustness(measured, data.runs).dropna(subset=["accuracy"])
+    noise = noise_robustness(data.of_core("measurements"), data.runs).dropna(subset=["accuracy"])
     if noise.empty:
         return None
     lead = (

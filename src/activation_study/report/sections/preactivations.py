@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import preactivation_bands
-from activation_study.analysis.replicas import of_experiment
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
@@ -23,9 +22,7 @@ FAR = 10
 
 
 def section(data: StudyData) -> Section | None:
-    layers = data.tables["layers"]
-    layers = of_experiment(layers, data.tables["experiments"], data.experiment) if data.experiment else layers
-    bands = preactivation_bands(layers, data.runs)
+    bands = preactivation_bands(data.of_core("layers"), data.runs)
     if bands["q50"].notna().sum() == 0:
         return None
     depth = max(depth for _, depth, _ in data.common)

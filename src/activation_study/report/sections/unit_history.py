@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import bias_doses, scores, unit_balance
-from activation_study.analysis.replicas import of_experiment
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import Look, drawn, label_ends, panels, short
@@ -26,8 +25,7 @@ def section(data: StudyData) -> Section | None:
     layers, runs = data.tables["layers"], data.tables["runs"]
     if not len(layers):
         return None
-    core = of_experiment(layers, data.tables["experiments"], data.experiment) if data.experiment else layers
-    balance = unit_balance(core, data.runs)
+    balance = unit_balance(data.of_core("layers"), data.runs)
     blocks: list[Block] = []
     if len(balance):
         fates = _fates(balance)
