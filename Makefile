@@ -5,7 +5,7 @@
 #   make report CONFIG=my.yaml       its report alone
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
-#   make quick                       the tests that are neither slow nor need a browser: a minute on two older cores
+#   make quick                       the tests that are neither slow nor need a browser: 70 s on two older cores
 #   make coverage                    the same, with the branches of the code that they leave out: two or three minutes
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'

@@ -29,6 +29,7 @@ def test_no_file_is_too_long():
     assert [file for file in FILES if len(file.read_text(encoding="utf-8").splitlines()) > FILE] == []
 
 
+@pytest.mark.slow
 def test_no_function_is_too_long():
     found = {}
     for file in FILES:

@@ -59,6 +59,7 @@ def test_faults_are_one_line(arguments, fault):
     assert "\n" not in str(ended.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [b"claims: [", b"article: true\nclaims: 3", b"\xff"])
 def test_a_claims_file_that_the_ledger_does_not_judge_is_not_read(tables, monkeypatch, tmp_path, capsys, broken):
     (tmp_path / "claims.yaml").write_bytes(broken)
@@ -74,6 +75,7 @@ def test_a_claims_file_that_the_ledger_does_not_judge_is_not_read(tables, monkey
     assert "Ledger: no row is cited" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_claims_file_that_the_ledger_judges_is_cited(tables, monkeypatch, tmp_path, capsys):
     own = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))
     own["claims"] = [claim | {"id": "Mine"} for claim in own["claims"] if claim["id"] == "G2"]

@@ -47,6 +47,7 @@ def _gradients(network, inputs, labels):
     return loss, gradients, deltas
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @pytest.mark.parametrize("name", ["relu", "prelu_per_unit", "gelu", "quick_gelu", "own"])
