@@ -191,4 +191,4 @@ def test_hostile_names_in_figures_are_text(visit: Visit, tmp_path: Path, uncheck
 def test_a_claim_s_old_address_still_leads_to_it(visit: Visit, html: str):
     page = visit(html, hash="#claim-C01.2")
     assert page.evaluate("document.getElementById('claim-c01').open") is True
-    assert page.evaluate("scrollY") > 0
+    page.wait_for_function("scrollY > 0")  # the page scrolls smoothly: not at once
