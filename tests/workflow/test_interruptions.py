@@ -29,7 +29,7 @@ _keep = Checkpoint.keep
 def _keep_and_wait(self, name, chunk):
     _keep(self, name, chunk)
     if name.startswith("evaluation") and chunk.step >= 10 and not Path("go").exists():
-        self.path.with_name("waiting").touch()
+        self.path.with_suffix(".waiting").touch()
         time.sleep(600)
 
 
@@ -58,7 +58,7 @@ def test_a_killed_study_goes_on(finished, project):
             start_new_session=True,
         )
     try:
-        _until(lambda: len(list(runs.rglob("waiting"))) == 2)
+        _until(lambda: len(list(runs.rglob("*.waiting"))) == 2)
         family = psutil.Process(first.pid).children(recursive=True)
         assert len(family) >= 2
 
@@ -72,16 +72,16 @@ def test_a_killed_study_goes_on(finished, project):
         first.wait()
     psutil.wait_procs(family, timeout=30)
     assert not any(process.is_running() for process in family)
-    assert len(list(runs.rglob("checkpoint.pt"))) == 2
+    assert len(list(runs.rglob("*.checkpoint.pt"))) == 2
 
-    for file in runs.rglob("checkpoint.pt"):  # as a kill in the middle of writing leaves one
-        file.with_name(".checkpoint.pt.1").write_bytes(b"half")
+    for file in runs.rglob("*.checkpoint.pt"):  # as a kill in the middle of writing leaves one
+        file.with_name(f".{file.name}.1").write_bytes(b"half")
     (project / "go").touch()
     again = project.snakemake()
     assert again.code == 0, again.output
     assert again.jobs == {"train": 2, "tables": 1, "ledger": 1, "report": 1}
     assert project.timeless() == finished[0].timeless()
-    assert not list(runs.rglob("*checkpoint*"))
+    assert not list(runs.rglob("*checkpoint.pt*"))
     steps = [place.table("timings").query("phase == 'training'")["replica_steps"] for place in (finished[0], project)]
     assert 0 < steps[1].sum() < steps[0].sum() / 2  # what was done before was not done again
     assert project.planned() == {}

@@ -1,7 +1,8 @@
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     activation="[A-Za-z0-9_-]+",
-    condition="depth=[^/]+",
+    shape="[^/]+",
+    part="[0-9a-f]{12}",
 
 
 rule dataset:
@@ -12,6 +13,7 @@ rule dataset:
         manifest=f"{STUDY.results}/data/{{dataset}}.json",
     log:
         f"{STUDY.results}/logs/data/{{dataset}}.log",
+    priority: 101
     conda:
         "../../environment.yml"
     resources:
@@ -32,8 +34,8 @@ rule activation:
         f"{STUDY.results}/activations/{{activation}}.json",
     log:
         f"{STUDY.results}/logs/activations/{{activation}}.log",
-    # All are examined before anything trains.
-    priority: 100
+    # All are examined before anything trains, and all data are there.
+    priority: 101
     conda:
         "../../environment.yml"
     resources:

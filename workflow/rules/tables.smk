@@ -1,11 +1,11 @@
 rule tables:
     input:
-        runs=collect(f"{STUDY.results}/runs/{{run}}/runs.parquet", run=STUDY.runs),
-        curves=collect(f"{STUDY.results}/runs/{{run}}/curves.parquet", run=STUDY.runs),
-        layers=collect(f"{STUDY.results}/runs/{{run}}/layers.parquet", run=STUDY.runs),
-        measurements=collect(f"{STUDY.results}/runs/{{run}}/measurements.parquet", run=STUDY.runs),
-        timings=collect(f"{STUDY.results}/runs/{{run}}/timings.parquet", run=STUDY.runs),
-        jobs=collect(f"{STUDY.results}/runs/{{run}}/jobs.parquet", run=STUDY.runs),
+        runs=STUDY.job_files("runs"),
+        curves=STUDY.job_files("curves"),
+        layers=STUDY.job_files("layers"),
+        measurements=STUDY.job_files("measurements"),
+        timings=STUDY.job_files("timings"),
+        jobs=STUDY.job_files("jobs"),
         cost=collect(f"{STUDY.results}/cost/{{activation}}.parquet", activation=STUDY.costed()),
         activations=collect(
             f"{STUDY.results}/activations/{{activation}}.json", activation=STUDY.activations()

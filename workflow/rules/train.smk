@@ -1,27 +1,29 @@
 rule train:
     input:
-        arrays=rules.dataset.output.arrays,
-        manifest=rules.dataset.output.manifest,
-        constants=rules.activation.output[0],
-        own=STUDY.activation_sources,
+        arrays=STUDY.job_arrays,
+        manifests=STUDY.job_manifests,
+        constants=STUDY.job_constants,
+        own=STUDY.job_sources,
         again=again,
+    # Kept until the job has looked into them: what is not out of date in them stays.
     output:
-        runs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/runs.parquet",
-        curves=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/curves.parquet",
-        layers=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/layers.parquet",
-        measurements=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/measurements.parquet",
-        timings=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/timings.parquet",
-        jobs=f"{STUDY.results}/runs/{{dataset}}/{{activation}}/{{condition}}/jobs.parquet",
+        runs=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/runs.parquet"),
+        curves=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/curves.parquet"),
+        layers=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/layers.parquet"),
+        measurements=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/measurements.parquet"),
+        timings=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/timings.parquet"),
+        jobs=update(f"{STUDY.results}/runs/{{shape}}/{{part}}/jobs.parquet"),
     log:
-        f"{STUDY.results}/logs/runs/{{dataset}}/{{activation}}/{{condition}}.log",
+        f"{STUDY.results}/logs/runs/{{shape}}/{{part}}.log",
+    priority: STUDY.job_priority
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=STUDY.run_mem_mb,
+        mem_mb=STUDY.job_mem_mb,
         gpu=STUDY.gpus,
     params:
-        run=STUDY.run_params,
+        runs=STUDY.job_params,
         code=code.digest("train"),
     script:
         "../../scripts/train.py"

@@ -7,15 +7,16 @@ from typing import Any
 
 import pandera.errors
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from activation_study.core import descriptions, files
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.study import receipts
-from activation_study.study.study import Study
+from activation_study.study.study import RUN_TABLES, Study
 from activation_study.tables import columns, described, parquet
 
-CONCATENATED = ("runs", "curves", "layers", "measurements", "timings", "jobs", "cost")
+CONCATENATED = (*RUN_TABLES, "cost")
 
 
 def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
@@ -24,8 +25,8 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
     Args:
         study: the validated config.
         inputs: with the paths of the jobs' files: ``runs``, ``curves``, ``layers``, ``measurements``, ``timings``,
-            ``jobs`` (one each per run), ``cost`` (one per activation, or none), ``activations``, ``datasets`` (one
-            each).
+            ``jobs`` (one each per training job), ``cost`` (one per activation, or none), ``activations``,
+            ``datasets`` (one each).
         outputs: with a path per table and ``dictionary`` for the data dictionary.
 
     Raises:
@@ -34,6 +35,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
     """
     made_by = receipts.checked(study, inputs)
     collected = {name: parquet.concatenated(name, inputs[name]) for name in CONCATENATED}
+    collected |= {name: _in_order(study, collected[name]) for name in RUN_TABLES}
     collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
     collected["gaps"] = _gaps(study, inputs)
     experiments, runs = zip(*study.membership, strict=True)
@@ -51,6 +53,12 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
         parquet.write_parquet(table, outputs[name], made_by)
     with files.replacing(outputs.dictionary) as temporary:
         temporary.write_text(columns.data_dictionary(), encoding="utf-8")
+
+
+def _in_order(study: Study, table: pa.Table) -> pa.Table:
+    """The rows by run, in the config's order, however runs lay in jobs."""
+    places = pc.index_in(table["run"], pa.array(list(study.runs)))
+    return table.take(pc.array_sort_indices(places))  # which is stable
 
 
 def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:

@@ -6,15 +6,21 @@ import logging
 import re
 import shlex
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from activation_study.core.text import plain
 from activation_study.jobs.progress import Pace, duration
+from activation_study.study.runs import Run
 from activation_study.study.study import Study
 
+DONE, KEPT = "done: ", "kept: "
+"""Before a run's name, in the log of a training job: it has ended, or was there before."""
+FOLLOWED_EVERY = 0.5
+"""Seconds."""
 MOST_ERRORS = 5
 """With the last line, and the four that Snakemake adds where a plugin prints, ten lines."""
 LOG_END = 64_000
@@ -33,6 +39,7 @@ NOISE = (
     "Using shell:",
 )
 OWN_LAST_LINE = "At least one job did not complete successfully"
+_TIME = re.compile(r"^\[ *[\d.]+ s\] ")
 _REASON = re.compile(r"(?:^|; )([A-Z][a-z]+(?: [a-z]+)+)(?=:|;|$)")
 
 
@@ -43,12 +50,16 @@ class Console(logging.Formatter):
         super().__init__()
         self._study, self._workflow = study, workflow
         self._jobs: dict[int, str] = {}
-        self._done = 0
+        self._runs: dict[int, Sequence[Run]] = {}
+        self._total = 0
         self._pace: Pace | None = None
+        self._logs: dict[int, Follower] = {}
+        self._lock = threading.RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether there is anything to print; the text is kept with the record."""
-        vars(record)["printed"] = text = self._text(record)
+        with self._lock:
+            vars(record)["printed"] = text = self._text(record)
         return bool(text)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,10 +76,7 @@ class Console(logging.Formatter):
         if event == "job_finished":
             return self._finished(record.job_id)
         if event == "job_error":
-            if self._pace is not None:
-                self._pace.failed(record.jobid)
-            log = ", ".join(record.log)
-            return f"{self._count()} failed: {self._jobs.get(record.jobid, record.rule_name)}" + (log and f" ({log})")
+            return self._failed(record)
         text = record.getMessage() if record.msg else ""
         if event == "error" and (OWN_LAST_LINE in text or "CalledProcessError" in text):
             return None  # the job's own line says more, and the last lines say it again
@@ -81,33 +89,104 @@ class Console(logging.Formatter):
         first = self._pace is None
         if first:
             needed = {job.jobid: job for job in self._workflow.dag.needrun_jobs() if job.rule.name != "all"}
-            self._jobs = {number: name(job.rule.name, job.wildcards_dict) for number, job in needed.items()}
-            runs = self._study.runs
-            weights = {number: runs[text].cost if text in runs else 1.0 for number, text in self._jobs.items()}
-            self._pace = Pace({number: (job.rule.name, weights[number]) for number, job in needed.items()})
+            things: dict[tuple[int, str], tuple[str, float]] = {}
+            for number, job in needed.items():
+                called = name(job.rule.name, job.wildcards_dict)
+                self._runs[number] = runs = self._study.jobs[called].runs if job.rule.name == "train" else ()
+                self._jobs[number] = runs[0].id if len(runs) == 1 else called
+                weights = {run.id: run.cost for run in runs} or {called: 1.0}
+                things |= {(number, thing): (job.rule.name, weight) for thing, weight in weights.items()}
+            self._pace, self._total = Pace(things), len(things)
+            if not self._workflow.dryrun:
+                threading.Thread(target=self._follow, daemon=True).start()
         return None if first and self._workflow.dryrun else record.getMessage()
 
     def _begun(self, record: Any) -> str | None:
         if self._workflow.dryrun:
             why = "; ".join(_REASON.findall(record.reason)).lower()
-            return f"{self._jobs[record.jobid]}: {why}" if record.jobid in self._jobs else None
+            if record.jobid not in self._jobs:
+                return None
+            things = [run.id for run in self._runs[record.jobid]] or [self._jobs[record.jobid]]
+            return "\n".join(f"{thing}: {why}" for thing in things)
         if self._pace is not None:
             self._pace.began(record.jobid, record.threads, time.monotonic())
+            if self._runs.get(record.jobid) and record.log:
+                self._logs[record.jobid] = Follower(Path(record.log[0]))
         return None
+
+    def _follow(self) -> None:
+        """Say each run when its job's log says it: a job may take minutes."""
+        logger = logging.getLogger("snakemake.logging")
+        while True:
+            time.sleep(FOLLOWED_EVERY)
+            with self._lock:
+                lines = [line for number in [*self._logs] for line in self._ended(number)]
+            for line in lines:
+                logger.info(line)
+
+    def _ended(self, number: int) -> list[str]:
+        """A line for each run that has ended in a job since this was last asked."""
+        said: list[str] = []
+        if self._pace is None or number not in self._logs:
+            return said
+        for line in self._logs[number].lines():
+            if (run := line.removeprefix(KEPT)) != line:
+                self._pace.kept(number, run)
+            elif (run := line.removeprefix(DONE)) != line:
+                self._pace.ended(number, run, now := time.monotonic())
+                said.append(f"{self._count(self._pace.left(now))} {run}")
+        return said
 
     def _finished(self, number: int) -> str | None:
         if self._pace is None or number not in self._jobs:
             return None
-        self._done += 1
-        now = time.monotonic()
-        self._pace.ended(number, now)
-        left = self._pace.left(now)
-        return f"{self._count(left)} {self._jobs[number]}"
+        said = self._ended(number)
+        follower, before, now = self._logs.pop(number, None), self._pace.things_left, time.monotonic()
+        self._pace.finished(number, now)
+        if before > self._pace.things_left:  # no log told of them
+            said.append(f"{self._count(self._pace.left(now))} {self._jobs[number]}")
+        elif follower is not None and not follower.said(DONE):
+            said.append(f"{self._count(self._pace.left(now))} {self._jobs[number]}: was there already")
+        return "\n".join(said) or None
+
+    def _failed(self, record: Any) -> str:
+        said = self._ended(record.jobid)
+        self._logs.pop(record.jobid, None)
+        if self._pace is not None:
+            self._pace.failed(record.jobid)
+        log = ", ".join(record.log)
+        failed = f"{self._count()} failed: {self._jobs.get(record.jobid, record.rule_name)}" + (log and f" ({log})")
+        return "\n".join([*said, failed])
 
     def _count(self, left: float | None = None) -> str:
-        total = len(self._jobs)
-        time_left = f", about {duration(left)} left" if left and self._done < total else ""
-        return f"[{self._done:{len(str(total))}}/{total}{time_left}]"
+        done = self._total - (self._pace.things_left if self._pace is not None else 0)
+        time_left = f", about {duration(left)} left" if left and done < self._total else ""
+        return f"[{done:{len(str(self._total))}}/{self._total}{time_left}]"
+
+
+class Follower:
+    """Reads on in a log of this call, whole lines without their time; an older one of that name is not followed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._since, self._place, self._said = path, time.time(), 0, set[str]()
+
+    def lines(self) -> list[str]:
+        try:
+            if self._path.stat().st_mtime < self._since - 2:
+                return []
+            with self._path.open("rb") as file:
+                file.seek(self._place)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except OSError:
+            return []
+        self._place += len(whole) + len(newline)
+        found = [_TIME.sub("", line) for line in whole.decode(errors="replace").splitlines()]
+        self._said |= {line[: line.find(" ") + 1] for line in found}
+        return found
+
+    def said(self, first: str) -> bool:
+        """Whether a line that was read begins with that word."""
+        return first in self._said
 
 
 def attach(study: Study, workflow: Any) -> None:

@@ -56,14 +56,15 @@ def lock_results(study: Study) -> None:
 
 
 class Pace:
-    """How long the jobs of a call will take, from those that have ended.
+    """How long a call will take, from what has ended of it.
 
-    Work is seconds × threads. A job's weight says how its work compares with that of the others of its rule.
+    A job is about one thing or, training, about several runs, which end one by one; each has a weight, which says how
+    its work compares with that of the others of its rule. Work is seconds × threads.
     """
 
-    def __init__(self, jobs: Mapping[int, tuple[str, float]]) -> None:
-        """Takes the rule and the weight of every job of the call, by its number."""
-        self._left = dict(jobs)
+    def __init__(self, things: Mapping[tuple[int, str], tuple[str, float]]) -> None:
+        """Takes the rule and the weight of all that the call's jobs are about, by the job's number and a name."""
+        self._left = dict(things)
         self._running: dict[int, tuple[float, int]] = {}
         self._ended: dict[str, tuple[float, float]] = {}  # by rule: weight and work
         self._start: float | None = None
@@ -72,15 +73,32 @@ class Pace:
         self._start = now if self._start is None else self._start
         self._running[job] = now, threads
 
-    def ended(self, job: int, now: float) -> None:
-        began, threads = self._running.pop(job, (now, 1))
-        rule, weight = self._left.pop(job)
-        weights, work = self._ended.get(rule, (0.0, 0.0))
-        self._ended[rule] = weights + weight, work + (now - began) * threads
+    def ended(self, job: int, name: str, now: float) -> None:
+        """One of the things that the job is about."""
+        if (job, name) in self._left:
+            began, threads = self._running.get(job, (now, 1))
+            rule, weight = self._left.pop((job, name))
+            weights, work = self._ended.get(rule, (0.0, 0.0))
+            self._ended[rule] = weights + weight, work + (now - began) * threads
+            self._running[job] = now, threads
+
+    def kept(self, job: int, name: str) -> None:
+        """It was there before."""
+        self._left.pop((job, name), None)
+
+    def finished(self, job: int, now: float) -> None:
+        for other, name in [*self._left]:
+            if other == job:
+                self.ended(job, name, now)
+        self._running.pop(job, None)
 
     def failed(self, job: int) -> None:
         """It may begin once more."""
         self._running.pop(job, None)
+
+    @property
+    def things_left(self) -> int:
+        return len(self._left)
 
     def left(self, now: float) -> float | None:
         """Seconds until all are done, at the pace so far; None before a job of every costly kind has ended.

@@ -79,6 +79,16 @@ class Cost(Model):
     )
 
 
+class Jobs(Model):
+    """How runs are shared out among training jobs. It changes no result, and nothing is trained again for it."""
+
+    runs_per_job: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = Field(
+        default=None,
+        description="Runs of one shape that one process trains, at most. Missing means 16, or fewer where these take "
+        "more than about a minute; with device cuda, 512.",
+    )
+
+
 def _levels() -> dict[str, Any]:
     """Of each factor one or more values, of activations and datasets names, or all; and what is measured."""
     levels: dict[str, Any] = {}
@@ -133,6 +143,7 @@ class Config(entries.Activations, data_entries.Datasets):
         description="One grid of learning rates per optimiser, the same for every activation, in increasing order.",
     )
     training: Training = Field(default=Training(), description="What every run has in common.")
+    jobs: Jobs = Field(default=Jobs(), description="How runs are shared out among training jobs.")
     cost: Cost = Field(
         default=Cost(),
         description="What each activation costs, timed beside ReLU in the same process, on one CPU thread, with "

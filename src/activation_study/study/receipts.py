@@ -32,7 +32,8 @@ PAGE_HEAD = 4000
 """Bytes of the page that are searched for its receipt."""
 _IN_PAGE = re.compile(r'<meta name="activation-study-receipt" content="([^"]*)">')
 Receipt = dict[str, Any]
-"""``params`` (plain values) and digests: ``code``, ``constants``, ``data``, ``files``, ``claims``, ``results``."""
+"""``params`` (plain values) and digests: ``code``, ``constants``, ``data``, ``files``, ``claims``, ``results``; that of
+a training job's file has the ``runs``' receipts, by run."""
 
 
 def of_activation(params: Mapping[str, Any]) -> Receipt:
@@ -56,9 +57,15 @@ def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: 
     return made_by | {"constants": _constants(description), "data": manifest["sha256"]}
 
 
+def of_job(runs: Mapping[str, Receipt]) -> Receipt:
+    """For a training job's file with these runs."""
+    return {"runs": runs}
+
+
 def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
-    """For the tables that ``collect`` writes of runs and costs with these receipts, by their files."""
-    results = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+    """For the tables that ``collect`` writes of jobs and costs with these receipts, however runs lie in jobs."""
+    each = [(name, one) for path, receipt in made.items() for name, one in receipt.get("runs", {path: receipt}).items()]
+    results = hashlib.sha256(json.dumps(dict(each), sort_keys=True).encode()).hexdigest()
     return {"params": {"config": study.digest}, "code": _code("tables"), "results": results}
 
 
@@ -96,6 +103,21 @@ def found(path: str | Path) -> Receipt:
 def difference(path: str | Path, expected: Receipt) -> str | None:
     """None if the file was made by what is expected; else, in a few words, what made it instead."""
     receipt = found(path)
+    if "runs" in expected:
+        runs = runs_of(receipt)
+        changed = (difference_of(runs.get(run, {}), wanted) for run, wanted in expected["runs"].items())
+        return next((why for why in changed if why is not None), None)
+    return difference_of(receipt, expected)
+
+
+def runs_of(receipt: Receipt) -> dict[str, Receipt]:
+    """The runs' receipts in that of a training job's file; none, where it is no such receipt."""
+    runs = receipt.get("runs")
+    return runs if isinstance(runs, dict) and all(isinstance(one, dict) for one in runs.values()) else {}
+
+
+def difference_of(receipt: Receipt, expected: Receipt) -> str | None:
+    """As `difference`, of a receipt."""
     if all(receipt.get(key) == value for key, value in expected.items()):
         return None
     if not receipt:
@@ -136,9 +158,11 @@ def stale(study: Study) -> dict[str, str]:
         fingerprint = entries.fingerprint(study.config.datasets[name].model_dump())
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = _read(described_dataset, path, wrong)
-    made = _made(study, *({n: d for n, d in found.items() if d is not None} for found in (described, manifests)))
+    known = [{name: one for name, one in found.items() if one is not None} for found in (described, manifests)]
+    made = _made(study, *known)
     there = [path for path, expected in made.items() if fresh(path, expected)]
-    if len(there) == len(study.costed()) + len(study.runs):
+    whole = [*map(len, known)] == [len(study.activations()), len(study.datasets())]
+    if whole and len(there) == len(study.costed()) + len(study.jobs):
         tables = of_tables(study, made)
         fresh(study.table_file("runs"), tables)
         fresh(study.table_file("ledger"), of_ledger(study, tables))
@@ -203,7 +227,7 @@ def checked(study: Study, inputs: Any) -> Receipt:
     descriptions = {n: described_activation(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
     manifests = {n: described_dataset(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
     paths = dict(zip(map(study.cost_file, study.costed()), inputs.cost, strict=True))
-    paths |= dict(zip(map(study.run_file, study.runs.values()), inputs.jobs, strict=True))
+    paths |= dict(zip(map(study.job_file, study.jobs.values()), inputs.jobs, strict=True))
     made = _made(study, descriptions, manifests)
     wrong = {name: why for name, expected in made.items() if (why := difference(paths[name], expected))}
     if wrong:
@@ -216,16 +240,20 @@ def checked(study: Study, inputs: Any) -> Receipt:
 
 
 def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Receipt]:
-    """The receipts of the runs and costs whose activations are described and whose data are there, by their files."""
+    """The receipts of the jobs and costs whose activations are described and whose data are there, by their files."""
     made = {}
     for name in study.costed():
         if name in descriptions:
             params = study.cost_params(SimpleNamespace(activation=name))
             made[study.cost_file(name)] = of_cost(params, descriptions[name])
-    for run in study.runs.values():
-        activation, dataset = run.factors.activation, run.factors.dataset
-        if activation in descriptions and dataset in manifests:
-            made[study.run_file(run)] = of_run(run.params, descriptions[activation], manifests[dataset])
+    for job in study.jobs.values():
+        runs = {
+            run.id: of_run(run.params, descriptions[run.factors.activation], manifests[run.factors.dataset])
+            for run in job.runs
+            if run.factors.activation in descriptions and run.factors.dataset in manifests
+        }
+        if runs:
+            made[study.job_file(job)] = of_job(runs)
     return made
 
 

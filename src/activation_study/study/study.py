@@ -19,16 +19,17 @@ from activation_study.activations.entries import OwnModule
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Data, Factors, Settings
-from activation_study.core.text import plain, shown
+from activation_study.core.text import plain
 from activation_study.data import entries as data_entries
 from activation_study.study import code
-from activation_study.study.config import Config, Grid, check_distinct, merged, validated
+from activation_study.study.config import Config, Grid, merged, validated
+from activation_study.study.jobs import Job, jobs
 from activation_study.study.runs import BASE_MB, Run, plain_sorted
 
 MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
 MAX_NETWORKS = 10_000_000
-MAX_FOLDER = 200
-"""Bytes of a folder's name: most disks take 255, and a log's name is longer by its ending."""
+RUN_TABLES = ("runs", "curves", "layers", "measurements", "timings", "jobs")
+"""What a training job writes; the last one says what made the runs."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the validated config."""
-        return hashlib.sha256(json.dumps(plain_sorted(self.config.model_dump()), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the validated config, but for how runs are shared out among jobs."""
+        config = plain_sorted(self.config.model_dump(exclude={"jobs"}))
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     @property
     def gpus(self) -> int:
@@ -101,20 +103,46 @@ class Study:
         used = {run.factors.activation for run in self.runs.values()}
         return [name for name in self.config.activations if name in used]
 
-    def run(self, wildcards: Any) -> Run:
-        """The run of a Snakemake job, from its wildcards."""
-        return self.runs[f"{wildcards.dataset}/{wildcards.activation}/{wildcards.condition}"]
+    @functools.cached_property
+    def jobs(self) -> Mapping[str, Job]:
+        """The training jobs, by name."""
+        return jobs(self.runs, self.config.device, self.config.jobs.runs_per_job)
 
-    def run_params(self, wildcards: Any) -> dict[str, Any]:
-        return self.run(wildcards).params
+    def job(self, wildcards: Any) -> Job:
+        """The training job of Snakemake's wildcards."""
+        return self.jobs[f"{wildcards.shape}/{wildcards.part}"]
 
-    def run_mem_mb(self, wildcards: Any, input: Any) -> int:
-        """Raises FileNotFoundError until the dataset is prepared; Snakemake then asks again."""
-        try:
-            manifest = descriptions.dataset(input.manifest)
-        except StudyError:  # damaged, which the job itself says
-            return self.run(wildcards).mem_mb(0, 0)
-        return self.run(wildcards).mem_mb(manifest["samples"], manifest["features"], own_test=manifest["official_test"])
+    def job_params(self, wildcards: Any) -> list[dict[str, Any]]:
+        return [run.params for run in self.job(wildcards).runs]
+
+    def job_priority(self, wildcards: Any) -> int:
+        """The longest first, so that none is left over at the end when the other cores have nothing more to do."""
+        return math.ceil(100 * self.job(wildcards).cost / max(job.cost for job in self.jobs.values()))
+
+    def job_manifests(self, wildcards: Any) -> list[str]:
+        return [self.dataset_file(name) for name in self.job(wildcards).datasets]
+
+    def job_arrays(self, wildcards: Any) -> list[str]:
+        return [self.arrays_file(name) for name in self.job(wildcards).datasets]
+
+    def job_constants(self, wildcards: Any) -> list[str]:
+        return [self.activation_file(name) for name in self.job(wildcards).activations]
+
+    def job_sources(self, wildcards: Any) -> list[str]:
+        return [file for name in self.job(wildcards).activations for file in self._sources(name)]
+
+    def job_mem_mb(self, wildcards: Any, input: Any) -> int:
+        """That of the run that needs most. Raises FileNotFoundError until the datasets are prepared; Snakemake then
+        asks again."""
+        job = self.job(wildcards)
+        found: dict[str, dict[str, Any]] = {}
+        for name, path in zip(job.datasets, input.manifests, strict=True):
+            try:
+                found[name] = descriptions.dataset(path)
+            except StudyError:  # damaged, which the job itself says
+                found[name] = {"samples": 0, "features": 0, "official_test": False}
+        of = [(run, found[run.factors.dataset]) for run in job.runs]
+        return max(run.mem_mb(d["samples"], d["features"], own_test=d["official_test"]) for run, d in of)
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.
@@ -169,7 +197,10 @@ class Study:
 
     def activation_sources(self, wildcards: Any) -> list[str]:
         """The files of one's own activation, so that editing one reruns what depends on it."""
-        entry = self.config.activations[wildcards.activation]
+        return self._sources(wildcards.activation)
+
+    def _sources(self, name: str) -> list[str]:
+        entry = self.config.activations[name]
         return [code.relative(file) for file in _own_files(entry.target)] if isinstance(entry, OwnModule) else []
 
     def activation_file(self, name: str) -> str:
@@ -178,12 +209,18 @@ class Study:
     def dataset_file(self, name: str) -> str:
         return f"{self.results}/data/{name}.json"
 
+    def arrays_file(self, name: str) -> str:
+        return f"{self.results}/data/{name}.npz"
+
     def cost_file(self, name: str) -> str:
         return f"{self.results}/cost/{name}.parquet"
 
-    def run_file(self, run: Run) -> str:
-        """The one of a run's files that says what made them."""
-        return f"{self.results}/runs/{run.id}/jobs.parquet"
+    def job_file(self, job: Job, table: str = RUN_TABLES[-1]) -> str:
+        """Of a training job's files the one of this table."""
+        return f"{self.results}/runs/{job.id}/{table}.parquet"
+
+    def job_files(self, table: str) -> list[str]:
+        return [self.job_file(job, table) for job in self.jobs.values()]
 
     def table_file(self, name: str) -> str:
         return f"{self.results}/tables/{name}.parquet"
@@ -243,18 +280,10 @@ def _check_count(experiments: Mapping[str, tuple[Grid, ...]]) -> None:
 
 
 def _check_runs(runs: Mapping[str, Run]) -> None:
-    """The bounds of what the runs have together, and of the names that become folders and the workflow's wildcards."""
+    """The bounds of what the runs have together."""
     networks = sum(run.networks for run in runs.values())
     if networks > MAX_NETWORKS:
         raise StudyError(
             f"seeds: {len(runs)} runs would train {networks} networks; the limit is {MAX_NETWORKS}: fewer seeds, "
             "learning rates or runs are needed"
         )
-    conditions = {run.condition: None for run in runs.values()}
-    for condition in conditions:
-        if len(condition) > MAX_FOLDER:
-            raise StudyError(
-                f"experiments: the folder of a run would be called {shown(condition)}, {len(condition)} bytes; the "
-                f"limit is {MAX_FOLDER}: fewer factors that differ from their defaults, or shorter names, are needed"
-            )
-    check_distinct("experiments: the folders of two runs", conditions, "another seed_stream")

@@ -28,8 +28,8 @@ def _job(number, rule, log="", **wildcards):
 
 
 def _train(number=2, log=""):
-    dataset, activation, condition = RUN.split("/")
-    return _job(number, "train", log, dataset=dataset, activation=activation, condition=condition)
+    (job,) = STUDY.jobs.values()
+    return _job(number, "train", log, shape=job.shape, part=job.part)
 
 
 def _workflow(*jobs, **settings):
@@ -50,10 +50,63 @@ def test_a_call_from_its_plan_to_its_end():
     printer = console.Console(STUDY, _workflow(*JOBS))
     assert _say(printer, "Job stats: …", "run_info") == "Job stats: …"
     for number, line in ((1, "[1/3] activation relu"), (2, f"[2/3] {RUN}"), (3, "[3/3] report")):
-        assert _say(printer, "…", "job_info", jobid=number, threads=1, reason="Missing output files: a") is None
+        assert _say(printer, "…", "job_info", jobid=number, threads=1, reason="Missing output files: a", log=[]) is None
         assert _say(printer, "Finished", "job_finished", job_id=number) == line
         assert _say(printer, None, "progress", done=number, total=4) is None
     assert _say(printer, "Finished", "job_finished", job_id=0) is None
+
+
+MANY = Study.from_config(small.config(jobs={"runs_per_job": 8}, experiments={"core": {"depth": 2, "width": [8]}}))
+
+
+def _of_many(tmp_path):
+    """A call with one job of four runs, and that job's log."""
+    (job,), log = MANY.jobs.values(), tmp_path / "job.log"
+    assert len(job.runs) == 4
+    train = _job(7, "train", str(log), shape=job.shape, part=job.part)
+    printer = console.Console(MANY, _workflow(train, _job(8, "report")))
+    _say(printer, "Job stats: …", "run_info")
+    _say(printer, "…", "job_info", jobid=7, threads=1, reason="", log=[str(log)])
+    return printer, log, [run.id for run in job.runs]
+
+
+def test_each_run_of_a_job_is_said_when_its_log_says_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(console, "FOLLOWED_EVERY", 0.01)
+    caplog.set_level(logging.INFO, "snakemake.logging")
+    printer, log, runs = _of_many(tmp_path)
+    log.write_text(f"[ 1.0 s] kept: {runs[0]}\n[ 1.5 s] done: {runs[1]}\n[ 2.0 s] done: {runs[2]}", encoding="utf-8")
+    end = time.monotonic() + 20
+    while not caplog.messages and time.monotonic() < end:
+        time.sleep(0.01)
+    (line,) = caplog.messages
+    assert line.startswith("[2/5")
+    assert line.endswith(f"] {runs[1]}")  # the last line of the log is not whole
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"\n[ 3.0 s] done: {runs[3]}\n[ 3.0 s] done\n")
+    finished = _say(printer, "Finished", "job_finished", job_id=7)
+    said = [*caplog.messages[1:], *(finished or "").splitlines()]
+    assert [one[one.index("]") + 2 :] for one in said] == [runs[2], runs[3]]
+    assert said[-1].startswith("[4/5")
+
+
+def test_a_job_whose_log_tells_nothing_is_one_line(tmp_path):
+    printer, _, _ = _of_many(tmp_path)
+    line = _say(printer, "Finished", "job_finished", job_id=7)
+    (job,) = MANY.jobs
+    assert line == f"[4/5] {job}"
+
+
+def test_a_job_that_found_all_its_runs_says_so(tmp_path):
+    printer, log, runs = _of_many(tmp_path)
+    log.write_text("".join(f"[ 1.0 s] kept: {run}\n" for run in runs), encoding="utf-8")
+    assert _say(printer, "Finished", "job_finished", job_id=7).endswith(": was there already")
+
+
+def test_the_log_of_yesterday_tells_nothing(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("[ 1.0 s] done: a\n", encoding="utf-8")
+    os.utime(log, (time.time() - 3600,) * 2)
+    assert console.Follower(log).lines() == console.Follower(tmp_path / "none.log").lines() == []
 
 
 def test_of_a_failed_job_its_log_is_named():

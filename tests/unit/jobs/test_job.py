@@ -17,11 +17,10 @@ from activation_study.core.errors import StudyError
 from activation_study.data import arrays as prepared
 from activation_study.jobs import collect
 from activation_study.jobs import job as jobs
-from activation_study.study.study import Study
+from activation_study.jobs.train import CHECKPOINT, train
+from activation_study.study.study import RUN_TABLES, Study
 from activation_study.tables import columns, parquet
 from activation_study.training import checkpoint
-
-PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
 
 
 class Named(dict):
@@ -48,7 +47,7 @@ def _data(folder, status="available"):
     sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest, "official_test": False}
     arrays, manifest = folder / "data" / "blobs.npz", folder / "data" / "blobs.json"
     prepared.write_prepared(data, description | sizes, arrays, manifest)
-    return {"arrays": arrays, "manifest": manifest}
+    return {"arrays": [arrays], "manifests": [manifest]}
 
 
 def _train(study, folder, status="available"):
@@ -57,14 +56,14 @@ def _train(study, folder, status="available"):
     for name in study.activations():
         activations[name] = folder / "activations" / f"{name}.json"
         jobs.describe_activation(study.activation_params(SimpleNamespace(activation=name)), activations[name])
-    inputs = {part: [] for part in (*PARTS, "cost")}
-    for run in study.runs.values():
-        outputs = Named({part: folder / "runs" / run.id / f"{part}.parquet" for part in PARTS})
-        constants = activations[run.factors.activation]
-        jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
-        for part in PARTS:
+    inputs = {part: [] for part in (*RUN_TABLES, "cost")}
+    for job in study.jobs.values():
+        outputs = Named({part: folder / "runs" / job.id / f"{part}.parquet" for part in RUN_TABLES})
+        constants = [activations[name] for name in job.activations]
+        train([run.params for run in job.runs], Named(data, constants=constants), outputs, lambda line: None)
+        for part in RUN_TABLES:
             inputs[part].append(outputs[part])
-    return Named(inputs, activations=list(activations.values()), datasets=[data["manifest"]])
+    return Named(inputs, activations=list(activations.values()), datasets=data["manifests"])
 
 
 def _study():
@@ -92,7 +91,7 @@ def test_the_collected_tables_hold_every_run(trained, tmp_path):
     collect.collect_tables(study, inputs, _outputs(tmp_path))
     names = [name for name in columns.TABLES if not name.startswith("ledger")]
     found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in names}
-    for part in PARTS:
+    for part in RUN_TABLES:
         parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
         pd.testing.assert_frame_equal(found[part], parts)
         assert set(found[part]["run"]) == set(study.runs)
@@ -119,9 +118,10 @@ def test_collecting_twice_gives_the_same_bytes(trained, tmp_path):
 
 def test_a_finished_run_leaves_its_tables_and_nothing_else(trained):
     study, _, folder = trained
-    for run in study.runs:
-        names = sorted(file.name for file in (folder / "runs" / run).iterdir())
-        assert names == sorted(f"{part}.parquet" for part in PARTS)
+    for job in study.jobs:
+        names = sorted(file.name for file in (folder / "runs" / job).iterdir())
+        assert names == sorted(f"{part}.parquet" for part in RUN_TABLES)
+    assert not list(folder.rglob(".*"))
 
 
 @pytest.mark.slow
@@ -195,12 +195,13 @@ def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
 def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypatch, left):
     study, inputs, _ = trained
     run = next(iter(study.runs.values()))
-    folder, seen = tmp_path / "runs" / run.id, []
-    folder.mkdir(parents=True)
+    folder, seen = tmp_path / "runs" / "part", []
+    folder.parent.mkdir(parents=True)
+    path = _checkpoint(folder, run)
     if left == "a folder":
-        (folder / jobs.CHECKPOINT).mkdir()
+        path.mkdir()
     elif left == "junk":
-        (folder / jobs.CHECKPOINT).write_bytes(hashlib.sha256(b"junk").digest() + b"junk")
+        path.write_bytes(hashlib.sha256(b"junk").digest() + b"junk")
     else:
         real = checkpoint.Checkpoint.restore
 
@@ -211,12 +212,17 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
             real(self, name, chunk)
 
         monkeypatch.setattr(checkpoint.Checkpoint, "restore", restore)
-    again, said = Named({part: folder / f"{part}.parquet" for part in PARTS}), []
-    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
-    jobs.train(run.params, Named(_data(tmp_path), constants=constants), again, said.append)
+    again, said = Named({part: folder / f"{part}.parquet" for part in RUN_TABLES}), []
+    constants = [inputs["activations"][list(study.activations()).index(run.factors.activation)]]
+    train([run.params], Named(_data(tmp_path), constants=constants), again, said.append)
     for part in ("runs", "curves", "layers"):
         assert again[part].read_bytes() == inputs[part][0].read_bytes()
     assert any("the checkpoint cannot be used" in line for line in said) == bool(seen)
+
+
+def _checkpoint(folder, run):
+    """Where a job with that folder keeps one of the run."""
+    return folder.with_name(f".{hashlib.sha256(run.id.encode()).hexdigest()[:12]}.{CHECKPOINT}")
 
 
 class _KilledError(Exception):
@@ -263,9 +269,9 @@ def interrupted(trained, tmp_path_factory):
     study, inputs, _ = trained
     folder = tmp_path_factory.mktemp("interrupted")
     run = next(iter(study.runs.values()))
-    constants = inputs["activations"][list(study.activations()).index(run.factors.activation)]
-    outputs = Named({part: folder / f"{part}.parquet" for part in PARTS})
-    job = run.params, Named(_data(folder), constants=constants), outputs
+    constants = [inputs["activations"][list(study.activations()).index(run.factors.activation)]]
+    outputs = Named({part: folder / "runs" / f"{part}.parquet" for part in RUN_TABLES})
+    job = [run.params], Named(_data(folder), constants=constants), outputs
     real = checkpoint.Checkpoint.keep
 
     def keep(self, name, chunk):
@@ -277,9 +283,9 @@ def interrupted(trained, tmp_path_factory):
         patch.setattr(checkpoint, "INTERVAL", 0.0)
         patch.setattr(checkpoint.Checkpoint, "keep", keep)
         with pytest.raises(_KilledError):
-            jobs.train(*job, lambda line: None)
-    content = (folder / jobs.CHECKPOINT).read_bytes()[checkpoint.DIGEST :]
-    return job, folder / jobs.CHECKPOINT, content
+            train(*job, lambda line: None)
+    path = _checkpoint(folder / "runs", run)
+    return job, path, path.read_bytes()[checkpoint.DIGEST :]
 
 
 @pytest.mark.slow
@@ -291,8 +297,9 @@ def test_a_checkpoint_of_wrong_content_counts_as_none(trained, interrupted, evil
         EVIL[evil](next(state for name, state in saved["states"].items() if name.startswith("evaluation")))
     torch.save(saved, changed := io.BytesIO())
     path.write_bytes(hashlib.sha256(changed.getvalue()).digest() + changed.getvalue())
+    job[2].jobs.unlink(missing_ok=True)  # else the run would be there already
     said = []
-    jobs.train(*job, said.append)
+    train(*job, said.append)
     for part in ("runs", "curves", "layers"):
         assert job[2][part].read_bytes() == trained[1][part][0].read_bytes()
     assert any("the checkpoint cannot be used" in line for line in said) == (evil != "none")
@@ -302,6 +309,7 @@ def test_a_checkpoint_of_wrong_content_counts_as_none(trained, interrupted, evil
 def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatch):
     job, path, content = interrupted
     path.write_bytes(hashlib.sha256(content).digest() + content)
+    job[2].jobs.unlink(missing_ok=True)
     failed = []
 
     def score(self):
@@ -310,20 +318,20 @@ def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatc
 
     monkeypatch.setattr("activation_study.training.group.ReplicaGroup.score", score)
     with pytest.raises(KeyError, match="score"):
-        jobs.train(*job, lambda line: None)
+        train(*job, lambda line: None)
     assert len(failed) == 2
 
 
 def test_damaged_data_are_a_study_error(trained, tmp_path):
     study, _, _ = trained
     data = _data(tmp_path)
-    data["arrays"].write_bytes(b"damaged")
-    constants = tmp_path / "constants.json"
+    data["arrays"][0].write_bytes(b"damaged")
+    constants = tmp_path / "relu.json"
     jobs.describe_activation(study.activation_params(SimpleNamespace(activation="relu")), constants)
-    run = next(iter(study.runs.values()))
-    outputs = Named({part: tmp_path / "runs" / f"{part}.parquet" for part in PARTS})
+    run = study.runs["blobs/relu/depth=2,batch_size=16,steps=40,width=16"]
+    outputs = Named({part: tmp_path / "runs" / "part" / f"{part}.parquet" for part in RUN_TABLES})
     with pytest.raises(StudyError, match=r"blobs\.npz is damaged"):
-        jobs.train(run.params, Named(data, constants=constants), outputs, lambda line: None)
+        train([run.params], Named(data, constants=[constants]), outputs, lambda line: None)
     assert not outputs.runs.exists()
 
 

@@ -14,7 +14,8 @@ import small
 from activation_study.core import files
 from activation_study.core.errors import StudyError, lacks_memory
 from activation_study.jobs import job
-from activation_study.study.study import BASE_MB, Study
+from activation_study.jobs.train import train
+from activation_study.study.study import BASE_MB, RUN_TABLES, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,22 +86,23 @@ def test_large_data_count(tmp_path):
     """By hand: 60,000 colour images of 32 × 32 as float32 are 737 MB; the split takes as much."""
     study = Study.from_config(small.config())
     (run,) = study.runs.values()
-    wildcards = SimpleNamespace(dataset="blobs", activation="relu", condition=run.condition)
+    (one,) = study.jobs.values()
+    wildcards = SimpleNamespace(shape=one.shape, part=one.part)
     manifest = tmp_path / "blobs.json"
     with pytest.raises(FileNotFoundError):  # by which Snakemake knows that it must ask again
-        study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
+        study.job_mem_mb(wildcards, SimpleNamespace(manifests=[manifest]))
     whole = {"status": "available", "message": "", "source": "", "sha256": "", "samples": 60_000, "features": 3072}
     files.write_json(whole | {"classes": 10, "official_test": False}, manifest)
-    large = study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest))
+    large = study.job_mem_mb(wildcards, SimpleNamespace(manifests=[manifest]))
     assert large > BASE_MB + 2 * 737
     files.write_json(whole | {"classes": 10, "official_test": True}, manifest)
     replicates = run.settings.tuning_seeds + run.settings.evaluation_seeds
-    assert large - study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) == pytest.approx(
+    assert large - study.job_mem_mb(wildcards, SimpleNamespace(manifests=[manifest])) == pytest.approx(
         737 * (replicates - 1), abs=2
     )
     for text in ('{"status": "unavailable"}', "{", "[]", '{"samples": "x", "features": 1}'):
         manifest.write_text(text)
-        assert BASE_MB < study.run_mem_mb(wildcards, SimpleNamespace(manifest=manifest)) < BASE_MB + 100
+        assert BASE_MB < study.job_mem_mb(wildcards, SimpleNamespace(manifests=[manifest])) < BASE_MB + 100
 
 
 ALLOCATORS = [
@@ -133,7 +135,7 @@ class Short:
 sys.meta_path.insert(0, Short())
 files = {name: Path("tables/runs.parquet") for name in ("arrays", "manifest", "html", "constants")}
 files = type("Files", (list,), files)(files.values())
-params = SimpleNamespace(dataset={"name": "x", "entry": {}}, attempt=0, run={}, activation={}, cost={})
+params = SimpleNamespace(dataset={"name": "x", "entry": {}}, attempt=0, runs=[], activation={}, cost={})
 snakemake = SimpleNamespace(log=["job.log"], config={}, input=files, output=files, params=params, threads=1)
 runpy.run_path(sys.argv[2], {"snakemake": snakemake})
 """
@@ -188,16 +190,16 @@ def _train(folder, monkeypatch, rows):
 
     monkeypatch.setattr(training.RunTraining, "rows", rows)
     monkeypatch.setattr(devices, "prepare", lambda device: (small.torch.device("cpu"), "highest"))
-    data, named = small.blobs(), {"arrays": folder / "a.npz", "manifest": folder / "a.json"}
+    data, named = small.blobs(), {"arrays": folder / "blobs.npz", "manifest": folder / "blobs.json"}
     digest = arrays.content_sha256(data.x, data.y, None)
     sizes = {"samples": 300, "features": 12, "classes": 3, "official_test": False}
     described = sizes | {"status": "available", "message": "", "source": "blobs", "sha256": digest}
     arrays.write_prepared(data, described, *named.values())
     params = {"name": "relu", "entry": {"class": "ReLU"}, "allow_modules": True, "widths": []}
-    job.describe_activation(params, folder / "constants.json")
-    outputs = Named({part: folder / "run" / f"{part}.parquet" for part in ("runs", "curves")})
-    inputs = Named(named, constants=folder / "constants.json")
-    job.train(small.run().params, inputs, outputs, lambda line: None)
+    job.describe_activation(params, folder / "relu.json")
+    outputs = Named({part: folder / "run" / f"{part}.parquet" for part in RUN_TABLES})
+    inputs = Named(arrays=[named["arrays"]], manifests=[named["manifest"]], constants=[folder / "relu.json"])
+    train([small.run().params], inputs, outputs, lambda line: None)
 
 
 @pytest.mark.slow

@@ -8,9 +8,14 @@ from activation_study.core.errors import StudyError
 from activation_study.jobs.progress import Pace, check_place
 
 
+def _pace(jobs):
+    """Of jobs that are about one thing each."""
+    return Pace({(number, "it"): of for number, of in jobs.items()})
+
+
 def _run(jobs, workers):
     """Run jobs (rule, weight, seconds, threads) in their order; the guess and the truth after each."""
-    pace = Pace({number: (rule, weight) for number, (rule, weight, _, _) in enumerate(jobs)})
+    pace = _pace({number: (rule, weight) for number, (rule, weight, _, _) in enumerate(jobs)})
     waiting, running, free, now, guesses = list(enumerate(jobs)), [], workers, 0.0, []
     while waiting or running:
         while waiting and waiting[0][1][3] <= free:
@@ -20,7 +25,7 @@ def _run(jobs, workers):
             heapq.heappush(running, (now + seconds, number, threads))
         now, number, threads = heapq.heappop(running)
         free += threads
-        pace.ended(number, now)
+        pace.finished(number, now)
         guesses.append((pace.left(now), now))
     return [(guess, now, guesses[-1][1] - now) for guess, now in guesses]
 
@@ -42,22 +47,40 @@ def test_weights_and_threads_count():
 
 
 def test_nothing_is_said_before_a_run_has_ended():
-    pace = Pace({1: ("dataset", 1.0), 2: ("train", 7.0), 3: ("train", 7.0)})
+    pace = _pace({1: ("dataset", 1.0), 2: ("train", 7.0), 3: ("train", 7.0)})
     pace.began(1, 1, 0.0)
-    pace.ended(1, 5.0)
+    pace.finished(1, 5.0)
     assert pace.left(5.0) is None
     pace.began(2, 1, 5.0)
-    pace.ended(2, 15.0)
+    pace.finished(2, 15.0)
     assert pace.left(15.0) == pytest.approx(10.0)
 
 
 def test_a_job_that_fails_may_begin_again():
-    pace = Pace({1: ("train", 1.0), 2: ("train", 1.0)})
+    pace = _pace({1: ("train", 1.0), 2: ("train", 1.0)})
     pace.began(1, 1, 0.0)
     pace.failed(1)
     pace.began(1, 1, 10.0)
-    pace.ended(1, 20.0)
+    pace.finished(1, 20.0)
     assert pace.left(20.0) == pytest.approx(20.0)  # half of the time was lost, and may be again
+
+
+def test_runs_of_one_job_count_one_by_one():
+    """Two jobs at once, of four runs of 10 s each; one of them was there before."""
+    pace = Pace({(job, f"run {i}"): ("train", 1.0) for job in (1, 2) for i in range(4)})
+    pace.began(1, 1, 0.0)
+    pace.began(2, 1, 0.0)
+    pace.kept(1, "run 3")
+    assert pace.things_left == 7
+    for now, left in ((10.0, 30.0 - 5.0), (20.0, 20.0 - 5.0)):
+        for job in (1, 2):
+            pace.ended(job, f"run {int(now // 10) - 1}", now)
+        assert pace.left(now) == pytest.approx(left)
+    pace.finished(1, 30.0)  # of the last one no log told
+    pace.ended(2, "run 2", 30.0)
+    pace.ended(2, "run 2", 31.0)
+    assert pace.things_left == 1
+    assert pace.left(30.0) == pytest.approx(5.0)
 
 
 def test_a_folder_that_cannot_be_written_names_the_command(tmp_path, monkeypatch):

@@ -15,11 +15,10 @@ from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.data import entries, prepare
 from activation_study.jobs import collect, job
+from activation_study.jobs.train import train
 from activation_study.study import code, receipts
-from activation_study.study.study import Study
+from activation_study.study.study import RUN_TABLES, Study
 from activation_study.tables import columns, parquet
-
-PARTS = ("runs", "curves", "layers", "measurements", "timings", "jobs")
 
 
 class Named(dict):
@@ -35,7 +34,7 @@ def _study(**changes):
 
 
 def _inputs(study):
-    parts = {name: [study.run_file(run).replace("jobs", name) for run in study.runs.values()] for name in PARTS}
+    parts = {name: study.job_files(name) for name in RUN_TABLES}
     described = [study.activation_file(name) for name in study.activations()]
     return Named(parts, cost=[], activations=described, datasets=[study.dataset_file(n) for n in study.datasets()])
 
@@ -50,12 +49,14 @@ def _made(study):
         made_by = receipts.of_dataset(params, entries.fingerprint(study.config.datasets[name].model_dump()))
         arrays = study.dataset_file(name).replace("json", "npz")
         prepare.prepare(**params, arrays=arrays, manifest=study.dataset_file(name), made_by=made_by)
-    for run in study.runs.values():
-        outputs = Named({name: study.run_file(run).replace("jobs", name) for name in PARTS})
-        manifest = study.dataset_file(run.factors.dataset)
-        constants = study.activation_file(run.factors.activation)
-        inputs = Named(constants=constants, manifest=manifest, arrays=manifest.replace("json", "npz"))
-        job.train(run.params, inputs, outputs, lambda line: None)
+    for one in study.jobs.values():
+        outputs = Named({name: study.job_file(one, name) for name in RUN_TABLES})
+        inputs = Named(
+            constants=[study.activation_file(name) for name in one.activations],
+            manifests=[study.dataset_file(name) for name in one.datasets],
+            arrays=[study.arrays_file(name) for name in one.datasets],
+        )
+        train([run.params for run in one.runs], inputs, outputs, lambda line: None)
     _collected(study)
 
 
@@ -100,7 +101,7 @@ def test_what_this_config_made_is_fresh(results):
 def test_runs_of_another_config_are_named_and_never_collected(results, changes, said):
     study = _study(**changes)
     stale = receipts.stale(study)
-    assert [path for path in stale if "/runs/" in path] == [study.run_file(run) for run in study.runs.values()]
+    assert [path for path in stale if "/runs/" in path] == study.job_files("jobs")
     assert study.table_file("runs") not in stale  # it is made again because they are
     assert said in next(iter(stale.values()))
     assert said in receipts.summary(stale)
@@ -129,7 +130,7 @@ def test_other_code_makes_its_own_results_stale(results, monkeypatch, step):
     expected = {
         "activation": {study.activation_file(name) for name in study.activations()},
         "dataset": {study.dataset_file("blobs")},
-        "train": {study.run_file(run) for run in study.runs.values()},
+        "train": {*study.job_files("jobs")},
         "tables": {study.table_file("runs")},
     }
     stale = receipts.stale(study)
@@ -149,8 +150,8 @@ def test_constants_and_data_of_another_origin_make_runs_stale(results):
         whole = files.read_json(path)
         files.write_json(whole | {key: value}, path)
         stale = receipts.stale(study)
-        runs = [run for run in study.runs.values() if word == "data" or run.factors.activation == "relu"]
-        assert stale == {study.run_file(run): f"made with other {word}" for run in runs}
+        jobs = [one for one in study.jobs.values() if word == "data" or one.activations == ["relu"]]
+        assert stale == {study.job_file(one): f"made with other {word}" for one in jobs}
         with pytest.raises(StudyError, match=rf"made with other {word}"):
             _collected(study)
         files.write_json(whole, path)
@@ -159,23 +160,24 @@ def test_constants_and_data_of_another_origin_make_runs_stale(results):
 @pytest.mark.slow
 def test_files_without_a_receipt_are_stale(results):
     study = _study()
-    (run, _) = study.runs.values()
-    parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run))
-    assert receipts.stale(study) == {study.run_file(run): "nothing in it says what made it"}
+    (one, _) = study.jobs.values()
+    parquet.write_parquet(parquet.read("jobs", study.job_file(one)), study.job_file(one))
+    assert receipts.stale(study) == {study.job_file(one): "nothing in it says what made it"}
     for content in (b"", b"no table", b"\xff" * 100):
-        Path(study.run_file(run)).write_bytes(content)
-        assert set(receipts.stale(study)) == {study.run_file(run)}
+        Path(study.job_file(one)).write_bytes(content)
+        assert set(receipts.stale(study)) == {study.job_file(one)}
 
 
 @pytest.mark.slow
 def test_a_receipt_changes_no_table(results):
     study = _study()
-    (run, _) = study.runs.values()
-    table = parquet.read("jobs", study.run_file(run))
+    (one, _) = study.jobs.values()
+    table = parquet.read("jobs", study.job_file(one))
     assert files.MADE_BY.encode() not in table.schema.metadata
-    noted = json.loads(pq.read_schema(study.run_file(run)).metadata[files.MADE_BY.encode()])
-    assert noted["params"] == run.params
-    assert table["code"].to_pylist() == [noted["code"]]
+    noted = json.loads(pq.read_schema(study.job_file(one)).metadata[files.MADE_BY.encode()])
+    (run,) = one.runs
+    assert noted["runs"][run.id]["params"] == run.params
+    assert table["code"].to_pylist() == [noted["runs"][run.id]["code"]]
     assert isinstance(table, pa.Table)
 
 
@@ -230,9 +232,10 @@ def test_tables_of_runs_that_were_made_again_are_stale(results):
     study = _study()
     whole = files.read_json(study.dataset_file("blobs"))
     files.write_json(whole | {"sha256": "0" * 64}, study.dataset_file("blobs"))
-    for run in study.runs.values():
-        receipt = receipts.found(study.run_file(run)) | {"data": "0" * 64}
-        parquet.write_parquet(parquet.read("jobs", study.run_file(run)), study.run_file(run), receipt)
+    for one in study.jobs.values():
+        found = receipts.found(study.job_file(one))["runs"]
+        receipt = receipts.of_job({run: receipt | {"data": "0" * 64} for run, receipt in found.items()})
+        parquet.write_parquet(parquet.read("jobs", study.job_file(one)), study.job_file(one), receipt)
     assert receipts.stale(study) == {study.table_file("runs"): "made with other results"}
     _collected(study)
     assert receipts.stale(study) == {}

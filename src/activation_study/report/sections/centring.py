@@ -88,7 +88,7 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
             axis.set_ylim(np.exp(rows["log_time"].min()) / 1.3, np.exp(rows["log_time"].max()) * 1.3)
             plain_log(axis.xaxis)
             plain_log(axis.yaxis)
-            at = rows.set_index("activation").loc[named]
+            at = rows.drop_duplicates("activation").set_index("activation").loc[named]
             others = rows[~rows["activation"].isin(named)]
             label_points(
                 axis,
@@ -106,7 +106,7 @@ def _worth_naming(data: StudyData, rows: pd.DataFrame) -> list[str]:
     """The emphasised activations, and the five furthest from the middle of all."""
     place = np.log(rows.set_index("activation")[["of_units"]]).assign(time=rows["log_time"].to_numpy())
     apart = (((place - place.median()) / place.std()) ** 2).sum(axis=1).sort_values(ascending=False, kind="stable")
-    return [name for name in place.index if name in {*data.emphasised, *apart.index[:5]}]
+    return [name for name in dict.fromkeys(place.index) if name in {*data.emphasised, *apart.index[:5]}]
 
 
 def _arrows(pairs: pd.DataFrame) -> Figure:

@@ -1,0 +1,94 @@
+"""Runs that are done, kept by what made each of them: whoever needs one finds it, however runs lie in jobs.
+
+A *set* is a folder with a file of each of ``RUN_TABLES``; the one written last, ``jobs``, holds the receipts of its
+runs. The sets of a shape lie side by side: those that the workflow knows, and, with a dot before their name, what a job
+that has not ended has done so far.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from activation_study.core.errors import StudyError
+from activation_study.study import receipts
+from activation_study.study.study import RUN_TABLES
+from activation_study.tables import parquet
+
+INTERVAL = 2.0
+"""Seconds between two sets of a job that has not ended, at least: many runs may end at once."""
+JOBS = f"{RUN_TABLES[-1]}.parquet"
+Tables = dict[str, pa.Table]
+
+
+class KeptRuns:
+    """The runs of one job, those that are done and those that are missing.
+
+    Args:
+        folder: of the job's own set.
+        wanted: what must have made each of its runs, in their order.
+    """
+
+    def __init__(self, folder: Path, wanted: Mapping[str, receipts.Receipt]):
+        self.folder, self.wanted = folder, wanted
+        self._tables: dict[str, Tables] = {}
+        self._unwritten: list[str] = []
+        self._written = -INTERVAL
+        for file in sorted(folder.parent.glob(f"*/{JOBS}")):
+            if file.parent != folder:
+                self._take(file.parent)
+        # Its own set is replaced file by file in the end, so what only that holds is kept elsewhere before.
+        self._unwritten += self._take(folder)
+
+    def _take(self, folder: Path) -> list[str]:
+        """The runs that are needed and in that set; none of one that is damaged, or goes while it is read."""
+        there = receipts.runs_of(receipts.found(folder / JOBS))
+        found = [
+            run for run in self.missing if run in there and receipts.difference_of(there[run], self.wanted[run]) is None
+        ]
+        try:
+            tables = {name: parquet.read(name, folder / f"{name}.parquet") for name in RUN_TABLES if found}
+        except (OSError, StudyError):
+            return []
+        for run in found:
+            self._tables[run] = {name: table.filter(pc.field("run") == run) for name, table in tables.items()}
+        return found
+
+    @property
+    def missing(self) -> list[str]:
+        return [run for run in self.wanted if run not in self._tables]
+
+    def add(self, run: str, tables: Tables) -> None:
+        """One more is done."""
+        self._tables[run] = tables
+        self._unwritten.append(run)
+        if time.monotonic() - self._written >= INTERVAL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not on the disk yet."""
+        if self._unwritten:
+            names = (self.folder.with_name(f".{self.folder.name}.{number}") for number in itertools.count())
+            self._write(next(folder for folder in names if not folder.exists()), self._unwritten)
+            self._unwritten, self._written = [], time.monotonic()
+
+    def finish(self) -> None:
+        """The job's own set, with all its runs; what was written on the way to it goes."""
+        if (self.folder / JOBS).exists():
+            self.flush()
+            (self.folder / JOBS).unlink()
+        self._write(self.folder, list(self.wanted))
+        for part in self.folder.parent.glob(f".{self.folder.name}.*"):
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _write(self, folder: Path, runs: Sequence[str]) -> None:
+        made_by = receipts.of_job({run: self.wanted[run] for run in runs})
+        for name in RUN_TABLES:
+            table = pa.concat_tables([self._tables[run][name] for run in runs])
+            parquet.write_parquet(table, folder / f"{name}.parquet", made_by if name == RUN_TABLES[-1] else None)
