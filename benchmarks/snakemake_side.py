@@ -15,10 +15,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
+import study_side
+from activation_study.study.study import Study
+
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ("training", "validation", "probe", "measurement")
 CORES = 2
-SMALL = "benchmark_jobs"
+PART = "benchmark_jobs"
 
 
 def dry_run_seconds(activations: int, depths: int) -> list[float]:
@@ -41,33 +44,38 @@ def job_overhead(checkout: Path) -> dict[str, Any]:
     """Share of a study's time, on all its cores, in which nothing was trained, evaluated, probed or measured.
 
     That of the default study where the checkout holds one of which a single call trained a quarter of the runs or
-    more, without the time in which costs were measured, since that is work too; and of a small one, run now,
+    more, without the time in which costs were measured, since that is work too; and of a part of it, run now,
     elsewhere.
     """
-    return _of_the_default_study(checkout) or _of_a_small_study()
+    return _of_the_default_study(checkout) or _of_a_part()
 
 
 def _of_the_default_study(checkout: Path) -> dict[str, Any] | None:
-    table = checkout / "results/default/tables/timings.parquet"
-    if not table.exists():
+    folder = checkout / "results/default/tables"
+    if not (folder / "timings.parquet").exists():
         return None
-    timings = pd.read_parquet(table)
-    runs = timings["run"].nunique()
-    for log in map(Path.read_text, sorted((checkout / ".snakemake/log").glob("*.snakemake.log"), reverse=True)):
+    timings, jobs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("timings", "jobs"))
+    began = pd.to_datetime(jobs.set_index("run")["started"])
+    for file in sorted((checkout / ".snakemake/log").glob("*.snakemake.log"), reverse=True):
+        log = file.read_text()
         elapsed = re.search(r"Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)", log)
-        wildcards = re.findall(r"wildcards: dataset=(.+?), activation=(.+?), condition=(\S+)", log)
-        here = timings[timings["run"].isin({"/".join(names) for names in wildcards})]
-        trained = here["run"].nunique()
-        if elapsed and "results/default/tables/timings.parquet" in log and trained >= runs / 4:
-            days, hours, minutes, seconds = (float(part or 0) for part in elapsed.groups())
-            wall = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-            cores, jobs = int(re.search(r"Provided cores: (\d+)", log).group(1)), _job_seconds(log)
-            cost = sum(jobs.get("cost", []))
+        if not elapsed or "results/default/tables/timings.parquet" not in log:
+            continue
+        days, hours, minutes, seconds = (float(part or 0) for part in elapsed.groups())
+        length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        # The log is written to its call's end; a clock of whole seconds is a little behind.
+        end = pd.Timestamp(file.stat().st_mtime, unit="s", tz="UTC")
+        here = timings[timings["run"].isin(began.index[began.between(end - length - timedelta(seconds=2), end)])]
+        trained, runs = here["run"].nunique(), timings["run"].nunique()
+        if trained >= runs / 4:
+            cores, seconds_of = int(re.search(r"Provided cores: (\d+)", log).group(1)), _job_seconds(log)
+            wall, cost = length.total_seconds(), sum(seconds_of.get("cost", []))
             what = f"the default study, {trained} of its {runs} runs in one call on {cores} cores"
             return _shares(here, wall - cost, cores, what) | {
                 "cost_jobs_s": cost,
                 "with_cost_jobs": _shares(here, wall, cores, what)["value"],
-                "training_jobs_s": sum(jobs["train"]),
+                "training_jobs": len(seconds_of["train"]),
+                "training_jobs_s": sum(seconds_of["train"]),
             }
     return None
 
@@ -91,24 +99,21 @@ def _job_seconds(log: str) -> dict[str, list[float]]:
     return seconds
 
 
-def _of_a_small_study() -> dict[str, Any]:
-    names = ("relu", "tanh")
-    config = {
-        "study": SMALL,
-        "activations": {"relu": {"class": "ReLU"}, "tanh": {"class": "Tanh"}},
-        "datasets": {"mnist1d": {"source": "mnist1d", "target": 0.5}},
-        "experiments": {"core": {"depth": 20}},
-    }
-    folder = ROOT / "results" / SMALL
+def _of_a_part() -> dict[str, Any]:
+    """The default study's core on one dataset, 5 and 20 layers: a minute or two."""
+    config = study_side.DEFAULT.config.model_dump(mode="json") | {"study": PART, "claims": []}
+    grids = [{"dataset": "mnist1d", "depth": depth, "steps": study_side.core_steps(depth)} for depth in (5, 20)]
+    config["experiments"] = {"core": grids}
+    files, folder = Study.from_config(config).job_files("timings"), ROOT / "results" / PART
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        files = [f"results/{SMALL}/runs/mnist1d/{name}/depth=20/timings.parquet" for name in names]
         wall = _snakemake(config, *files, "--quiet", "all")
         timings = pd.concat(pd.read_parquet(ROOT / file) for file in files)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    what = f"a study of {len(names)} runs (mnist1d, depth 20) on {CORES} cores: the default one has not been run here"
-    return _shares(timings, wall, CORES, what)
+    runs = timings["run"].nunique()
+    what = f"the default study's core on mnist1d, {runs} runs on {CORES} cores: the whole has not been run here"
+    return _shares(timings, wall, CORES, what) | {"training_jobs": len(files)}
 
 
 def _shares(timings: pd.DataFrame, wall: float, cores: int, what: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Killed:
     def _is_there(self, stage: str) -> bool:
         results = self.project / "results" / "smoke"
         if stage == "checkpoint":  # half written
-            return any((results / "runs").rglob(".checkpoint.pt.*"))
+            return any((results / "runs").rglob(".*.checkpoint.pt.*"))
         if stage == "evaluation":
             logs = (results / "logs" / "runs").rglob("*.log")
             return any("selected learning rate" in text and "done" not in text for text in map(_text, logs))

@@ -21,9 +21,11 @@ import disks
 import pyarrow.parquet as pq
 from kills import ALWAYS, SCRIPTS, Killed
 
+from activation_study.study.study import Study
 from project import Project, shared
 
 TABLES = "results/smoke/tables"
+RELU = next(job.id for job in Study.from_config(shared()).jobs.values() if job.activations == ["relu"])
 
 
 class Session:
@@ -94,7 +96,7 @@ class Session:
                 if hit is None:
                     break
                 hits[hit] += 1
-                checkpoints = [*(killed.project / "results").rglob("checkpoint.pt")]
+                checkpoints = [*(killed.project / "results").rglob("*.checkpoint.pt")]
                 if checkpoints and self.source.random() < 0.2:
                     line += f"; its checkpoint: {disks.rot(self.source.choice(checkpoints), self.source)}"
                 self.say(line, None)
@@ -136,13 +138,13 @@ class Session:
 
     def rotten_files(self, each: int) -> None:
         """A file that rots, and one that must be made again from it. The line says what to delete, and it is."""
-        run = ["results/smoke/runs/digits/relu/*/runs.parquet", f"{TABLES}/runs.parquet"]  # and what is made from it
+        run = [f"results/smoke/runs/{RELU}/runs.parquet", f"{TABLES}/runs.parquet"]  # and what is made from it
         cases = {
             "results/smoke/data/digits.npz": run,
             "results/smoke/data/digits.json": run,
             "results/smoke/activations/relu.json": run,
-            "results/smoke/runs/digits/relu/*/runs.parquet": [f"{TABLES}/runs.parquet"],
-            "results/smoke/runs/digits/relu/*/layers.parquet": [f"{TABLES}/runs.parquet"],
+            f"results/smoke/runs/{RELU}/runs.parquet": [f"{TABLES}/runs.parquet"],
+            f"results/smoke/runs/{RELU}/layers.parquet": [f"{TABLES}/runs.parquet"],
             "results/smoke/cost/relu.parquet": [f"{TABLES}/runs.parquet"],
             f"{TABLES}/runs.parquet": ["reports/smoke.html"],
             f"{TABLES}/layers.parquet": ["reports/smoke.html"],

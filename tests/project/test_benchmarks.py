@@ -1,6 +1,7 @@
 """What the benchmarks compute besides seconds; and that each runs to its end, on networks of a few units."""
 
 import json
+import os
 from itertools import pairwise
 
 import pandas as pd
@@ -199,18 +200,24 @@ def test_job_overhead_is_that_of_the_last_whole_call_of_the_default_study(tmp_pa
         for phase, seconds in phases
     ]
     pd.DataFrame(rows).to_parquet(folder / "timings.parquet")
-    job = "[Mon Nov 23 08:00:{:02} 2026]\nlocalrule {}:\n    jobid: {}\n    wildcards: {}\n"
-    end = "[Mon Nov 23 08:01:{:02} 2026]\nFinished jobid: {} (Rule: x)\n"
-    whole = "Provided cores: 2\n" + "".join(
-        job.format(0, "train", i, f"dataset=digits, activation={name}, condition=depth=5") + end.format(0, i)
-        for i, name in enumerate(("relu", "tanh"))
-    )
-    whole += job.format(50, "cost", 7, "activation=relu") + end.format(10, 7)
+    end = pd.Timestamp("2026-11-23T08:01:50Z")
+    began = {
+        "relu": end - pd.Timedelta(90, "s"),
+        "tanh": end - pd.Timedelta(20, "s"),
+        "elu": end - pd.Timedelta(1, "D"),
+    }
+    rows = [{"run": f"digits/{name}/depth=5", "started": time.isoformat()} for name, time in began.items()]
+    pd.DataFrame(rows).to_parquet(folder / "jobs.parquet")
+    job = "[Mon Nov 23 08:00:{:02} 2026]\nlocalrule {}:\n    jobid: {}\n"
+    over = "[Mon Nov 23 08:01:{:02} 2026]\nFinished jobid: {} (Rule: x)\n"
+    whole = "Provided cores: 2\n" + "".join(job.format(0, "train", i) + over.format(0, i) for i in range(2))
+    whole += job.format(50, "cost", 7) + over.format(10, 7)
     whole += "results/default/tables/timings.parquet\nElapsed time: 0:01:40.000000\n"
     logs = tmp_path / ".snakemake/log"
     logs.mkdir(parents=True)
     (logs / "1.snakemake.log").write_text(whole)
     (logs / "2.snakemake.log").write_text("Provided cores: 2\nElapsed time: 0:00:01\n")
+    os.utime(logs / "1.snakemake.log", (end.timestamp(),) * 2)
     found = snakemake_side.job_overhead(tmp_path)
     assert found["study"] == "the default study, 2 of its 3 runs in one call on 2 cores"
     assert found["value"] == pytest.approx(1 - 120 / 160)
