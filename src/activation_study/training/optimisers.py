@@ -1,14 +1,14 @@
 """SGD, SGD with momentum and Adam for stacked parameters, with a learning rate for each replica.
 
-The rules are torch.optim's: SGD's written out, for Adam its fused kernel. They stand here since a layer is updated
-as soon as its gradient is there, while both are still in the processor's cache: no gradient is kept, and no pass
-over all parameters follows the backward one. With clipping, which needs all gradients first, they are kept in one
-tensor until the end of the step.
+The rules are torch.optim's: SGD's written out, for Adam its fused kernel. With SGD a parameter is updated as soon as
+its gradient is there, while both are still in the processor's cache. Adam's kernel computes longer than it reads, but
+takes one learning rate a call: it waits for all gradients, so that one call does a whole replica. Clipping waits too:
+it needs their norm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import torch
@@ -23,6 +23,8 @@ STATES = {"sgd": 0, "momentum": 1, "adam": 2}
 class Optimiser:
     """One rule over the stacked parameters [R, ...], each replica with its own learning rate.
 
+    A step is `begin_step`, an `update` for each of the parameters, `end_step`.
+
     Args:
         kind: ``sgd``, ``momentum`` (SGD with momentum 0.9) or ``adam`` (betas 0.9 and 0.999, eps 1e-8).
         parameters: the stacked tensors, updated in place.
@@ -33,20 +35,26 @@ class Optimiser:
 
     def __init__(self, kind: str, parameters: list[Tensor], learning_rates: Tensor, clip: float | None = None):
         self.kind, self.parameters, self.step = kind, parameters, 0
-        self._clipped = None if clip is None else ClippedGradients(parameters, clip)
         self.states = [[torch.zeros_like(p) for _ in range(STATES[kind])] for p in parameters]
         self._count = torch.zeros((), device=parameters[0].device)  # the step, as the fused kernel wants it
+        self._clipped = None if clip is None else ClippedGradients(parameters, clip)
+        self._gradients = {} if self._clipped is None else dict(enumerate(self._clipped.gradients))
         self.set_learning_rates(learning_rates)
 
     def set_learning_rates(self, learning_rates: Tensor) -> None:
         first = self.parameters[0]
         self.learning_rates = learning_rates.to(first.device, first.dtype)
         self._negative = {p.dim(): -self.learning_rates.view(-1, *[1] * (p.dim() - 1)) for p in self.parameters}
-        groups = list(_equal_neighbours(learning_rates.tolist()))
-        self._groups = [
-            [(replicas, rate, [tensor[replicas] for tensor in (parameter, *states)]) for replicas, rate in groups]
-            for parameter, states in zip(self.parameters, self.states, strict=True)
-        ]
+        rates = learning_rates.tolist()
+        # Neighbours of one rate are one part. Of gradients that are clipped only single rows are contiguous.
+        self._sizes = [len([*same]) for _, same in groupby(rates)] if self._clipped is None else [1] * len(rates)
+        self._rates = [float(part[0]) for part in learning_rates.split(self._sizes)]
+        stacks = [self.parameters, *zip(*self.states, strict=True)]
+        self._parts = list(zip(*[self._by_rate(stack) for stack in stacks], strict=True))
+
+    def _by_rate(self, tensors: Iterable[Tensor]) -> list[tuple[Tensor, ...]]:
+        """For each learning rate its replicas' rows of all the tensors."""
+        return list(zip(*[tensor.split(self._sizes) for tensor in tensors], strict=True))
 
     @property
     def state(self) -> list[Tensor]:
@@ -63,45 +71,51 @@ class Optimiser:
         self._count.fill_(self.step)
 
     def update(self, index: int, gradient: Tensor) -> None:
-        """Apply the gradient, of the same shape, to parameter ``index``; where gradients are clipped, in `end_step`."""
-        if self._clipped is None:
-            self._apply(index, gradient)
+        """Take the gradient, of the same shape, of parameter ``index``; Adam needs its memory until `end_step`."""
+        if self._clipped is not None:
+            self._gradients[index].copy_(gradient)
+        elif self.kind == "adam":
+            self._gradients[index] = gradient
         else:
-            self._clipped.gradients[index].copy_(gradient)
+            self._descend(index, gradient)
 
     def end_step(self) -> None:
-        """What is left to do when every parameter's gradient is there."""
+        """What can be done only when all gradients are there."""
         if self._clipped is not None:
             self._clipped.clip()
-            for index, gradient in enumerate(self._clipped.gradients):
-                self._apply(index, gradient)
+        if self.kind == "adam":
+            self._adam()
+        elif self._clipped is not None:
+            for index, gradient in self._gradients.items():
+                self._descend(index, gradient)
 
-    def _apply(self, index: int, gradient: Tensor) -> None:
-        parameter, states = self.parameters[index], self.states[index]
+    def _descend(self, index: int, gradient: Tensor) -> None:
+        parameter = self.parameters[index]
         negative = self._negative[parameter.dim()]
-        if self.kind == "sgd":
-            parameter.addcmul_(gradient, negative)
-        elif self.kind == "momentum":
-            velocity = states[0]
-            torch.add(gradient, velocity, alpha=MOMENTUM, out=velocity)
-            parameter.addcmul_(velocity, negative)
-        else:
-            for replicas, rate, rows in self._groups[index]:  # the kernel takes one learning rate
-                torch._fused_adam_(
-                    [rows[0]],
-                    [gradient[replicas].contiguous()],  # as it takes them to be
-                    [rows[1]],
-                    [rows[2]],
-                    [],
-                    [self._count],
-                    lr=rate,
-                    beta1=ADAM_BETAS[0],
-                    beta2=ADAM_BETAS[1],
-                    eps=ADAM_EPS,
-                    weight_decay=0.0,
-                    amsgrad=False,
-                    maximize=False,
-                )
+        if self.kind == "momentum":
+            velocity = self.states[index][0]
+            gradient = torch.add(gradient, velocity, alpha=MOMENTUM, out=velocity)
+        parameter.addcmul_(gradient, negative)
+
+    def _adam(self) -> None:
+        count = len(self.parameters)
+        gradients = self._by_rate(self._gradients[index] for index in range(count))
+        for rate, gradient, (parameter, mean, square) in zip(self._rates, gradients, self._parts, strict=True):
+            torch._fused_adam_(
+                parameter,
+                gradient,
+                mean,
+                square,
+                [],
+                [self._count] * count,
+                lr=rate,
+                beta1=ADAM_BETAS[0],
+                beta2=ADAM_BETAS[1],
+                eps=ADAM_EPS,
+                weight_decay=0.0,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 class ClippedGradients:
@@ -126,12 +140,3 @@ class ClippedGradients:
         norm = torch.linalg.vector_norm(self._rows, dim=1, keepdim=True)
         scale = (self._limit / (norm + CLIP_EPS)).clamp_(max=1)
         self._rows.mul_(scale.masked_fill_(~norm.isfinite(), torch.nan))
-
-
-def _equal_neighbours(rates: list[float]) -> Iterator[tuple[slice, float]]:
-    """The replicas that follow each other and share a learning rate, with it."""
-    start = 0
-    for rate, same in groupby(rates):
-        stop = start + len(list(same))
-        yield slice(start, stop), rate
-        start = stop

@@ -124,11 +124,11 @@ def _train_reference(network, kind, noisy_norms, noisy_slopes):
 def _assert_equal(name, normalisation, kind, width, replicas, clip=None):
     """Replica r of every stack is replica r of the reference, whatever stands beside it."""
     noise = normalisation == "noisy_batch", name in NOISY
-    start = _network(name, REPLICAS, width, normalisation=normalisation, clip=clip)
+    start = _network(name, REPLICAS, width, normalisation=normalisation, optimiser=kind, clip=clip)
     expected, models = _train_reference(start, kind, *noise)
     assert expected.isfinite().all()
     for count in replicas:
-        network = _network(name, count, width, normalisation=normalisation, clip=clip)
+        network = _network(name, count, width, normalisation=normalisation, optimiser=kind, clip=clip)
         losses = _train_stacked(network, kind)
         torch.testing.assert_close(losses, expected[:, :count], rtol=1e-9, atol=0)
         for replica in range(count):

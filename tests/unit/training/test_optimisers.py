@@ -54,10 +54,9 @@ def test_a_hundred_steps_equal_torch_optim(kind, dtype, rtol, clip):
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
-@pytest.mark.parametrize("rates", [RATES, [0.03] * 3])
-def test_a_limit_that_no_gradient_reaches_changes_no_bit(kind, rates):
+def test_a_limit_that_no_gradient_reaches_changes_no_bit(kind):
     stacks = [_start(torch.float32) for _ in range(2)]
-    rules = [Optimiser(kind, p, torch.tensor(rates), clip) for p, clip in zip(stacks, (None, 1e6), strict=True)]
+    rules = [Optimiser(kind, p, torch.tensor(RATES), clip) for p, clip in zip(stacks, (None, 1e6), strict=True)]
     for gradients in _gradients(10, torch.float32):
         for rule in rules:
             rule.begin_step()
@@ -102,5 +101,6 @@ def test_a_restored_optimiser_goes_on_as_if_nothing_had_happened(kind):
             rule.begin_step()
             for index, gradient in enumerate(gradients):
                 rule.update(index, gradient)
+            rule.end_step()
     for a, b in zip(straight, halves, strict=True):
         assert torch.equal(a, b)
