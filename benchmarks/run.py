@@ -48,12 +48,14 @@ TARGETS = {
         False,
         0.10,
     ),
+    "clip_overhead": ("a step with clipping, against one without: depth 20, the worse of the two widths", False, 0.08),
     "job_overhead": ("share of a study's time without training, evaluation or measurement", False, 0.06),
     "dag_1k_s": ("seconds of a dry run of 1,000 runs; the target is the ratio's", False, None),
     "dag_10k_s": ("seconds of a dry run of 10,000 runs; the target is that over 1,000", False, 11),
 }
 W128 = {"width": 128, "batch": 256, "optimiser": "adam"}
 W64 = {"width": 64, "batch": 128, "optimiser": "momentum"}
+SHAPES = {"w128": W128, "w64": W64}
 
 # From the usual loop to the study's, and that one otherwise, at depth 20, width 128, ReLU: name -> what is different
 GAINS = {
@@ -106,11 +108,12 @@ def measure(checkout: Path, log: Callable[[str], None]) -> tuple[dict[str, list[
             _throughputs(study, loops, root, samples, absolute)
             _other_ways(study, loops, root, absolute)
             _rooflines(study, samples, absolute)
+            _clipping(study, absolute)
             _probes(study, i, absolute)
     study.close()
     loops.close()
-    worst = max((f"probe_overhead_d{depth}" for depth in study_side.DEPTHS), key=lambda name: _median(absolute[name]))
-    samples["probe_overhead"] = absolute[worst]
+    for key, places in (("probe_overhead", [f"d{depth}" for depth in study_side.DEPTHS]), ("clip_overhead", SHAPES)):
+        samples[key] = max((absolute[f"{key}_{place}"] for place in places), key=_median)
     context = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(study.shares + loops.shares),
@@ -177,9 +180,17 @@ def _gains(absolute: Mapping[str, list[float]]) -> dict[str, Any]:
 def _rooflines(study: workers.Pair, samples: dict[str, list], absolute: dict[str, list]) -> None:
     absolute["training_flops_w64"].append(workers.training_flops(study.run("study_epoch", depth=20, **W64)))
     absolute["best_product_flops"].append(workers.best_product(study.run("products")))
-    for width in ("w128", "w64"):
+    for width in SHAPES:
         ratio = absolute[f"training_flops_{width}"][-1] / absolute["best_product_flops"][-1]
         samples[f"roofline_{width}"].append(ratio)
+
+
+def _clipping(study: workers.Pair, absolute: dict[str, list]) -> None:
+    for name, shape in SHAPES.items():
+        plain, clipped = (
+            workers.training_flops(study.run("study_epoch", depth=20, clip=limit, **shape)) for limit in (None, 5.0)
+        )
+        absolute[f"clip_overhead_{name}"].append(plain / clipped - 1)
 
 
 def _probes(study: workers.Pair, turn: int, absolute: dict[str, list]) -> None:

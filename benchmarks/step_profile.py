@@ -41,7 +41,8 @@ class Parts:
         for kernel in network.kernels:
             kernel.forward = self._timed("activation, forward", kernel.forward, in_steps=True)
             kernel.backward = self._timed("activation, backward", kernel.backward, in_steps=True)
-        optimiser.update = self._timed("optimiser", optimiser.update)
+        for name in ("update", "end_step"):
+            setattr(optimiser, name, self._timed("optimiser", getattr(optimiser, name)))
         pool.gather, pool.order = self._timed("batches", pool.gather), self._timed("batches", pool.order)
         network.loss_and_gradients = self._stepwise(network.loss_and_gradients)
 

@@ -37,13 +37,20 @@ def chunk(
     optimiser: str,
     activation: str = "ReLU",
     replicas: int = REPLICAS,
+    clip: float | None = None,
     evaluations: Sequence[int] = (),
     probes: Sequence[int] = (),
 ) -> ReplicaGroup:
     """Replicas with a seed and a learning rate each: rates of their own, as in tuning, are the slower case."""
     split = data.split()
     factors = Factors(
-        activation=activation, dataset="any", depth=depth, width=width, batch_size=batch, optimiser=optimiser
+        activation=activation,
+        dataset="any",
+        depth=depth,
+        width=width,
+        batch_size=batch,
+        optimiser=optimiser,
+        clip=clip,
     )
     chosen = from_entry(activation, {"class": activation})
     rates = torch.logspace(-4, -3, replicas).tolist()

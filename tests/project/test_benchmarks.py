@@ -268,6 +268,8 @@ def test_the_whole_benchmark_runs_and_is_written(monkeypatch, tmp_path):
     assert absolute["best_product_flops"]["value"] == 3e9
     worst = max(absolute[f"probe_overhead_d{depth}"]["value"] for depth in study_side.DEPTHS)
     assert summary["probe_overhead"]["value"] == worst
+    worst = max(absolute[f"clip_overhead_{shape}"]["value"] for shape in bench.SHAPES)
+    assert summary["clip_overhead"]["value"] == worst
     assert summary["gains"]["fair_d20"]["value"] == 1
     for section in document.SECTIONS["summary"].values():
         assert section(summary).startswith("| ")

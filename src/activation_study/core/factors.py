@@ -41,6 +41,9 @@ class Factors(Model):
     optimiser: Literal["momentum", "sgd", "adam"] = Field(
         default="momentum", description="momentum (SGD, 0.9), sgd or adam"
     )
+    clip: Annotated[float, Field(gt=0, le=1e6), NUMBER] | None = Field(
+        default=None, description="largest norm of a network's gradient, scaled down to it; missing means any"
+    )
     initialisation: Literal["gain", "torch_default", "edge_of_chaos"] = Field(
         default="gain",
         description="gain (second-moment gain, zero bias), torch_default, or edge_of_chaos (at q = 1)",

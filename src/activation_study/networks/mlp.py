@@ -232,8 +232,12 @@ class Workspace:
         self.deltas = [empty(batch, network.width) for _ in range(2)]
         self.logits = empty(batch, network.classes)
         self.minus_one = torch.full((network.replicas, batch, 1), -1.0, dtype=network.dtype, device=network.device)
-        # Layers of one shape share a gradient buffer: a gradient is used up before the next one is made.
-        shared = {weight.shape: torch.empty_like(weight) for weight in network.weights}
-        self.weight_gradients = [shared[weight.shape] for weight in network.weights]
-        shared = {bias.shape: torch.empty_like(bias) for bias in network.biases}
-        self.bias_gradients = [shared[bias.shape] for bias in network.biases]
+        kept = network.factors.optimiser == "adam"
+        self.weight_gradients = _gradients(network.weights, kept=kept)
+        self.bias_gradients = _gradients(network.biases, kept=kept)
+
+
+def _gradients(parameters: list[Tensor], *, kept: bool) -> list[Tensor]:
+    """Of one shape they share a buffer, where each is used up before the next one is made."""
+    shared = {p.shape: torch.empty_like(p) for p in parameters}
+    return [torch.empty_like(p) if kept else shared[p.shape] for p in parameters]

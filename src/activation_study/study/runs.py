@@ -85,7 +85,8 @@ class Run:
         activations = size.activations * (5 * f.batch_size + 6 * s.probe_samples)
         validation = 4 * size.widest * s.max_validation
         replicas = max(len(s.learning_rates) * s.tuning_seeds, s.evaluation_seeds)
-        networks = chunk * (activations + validation + 5 * size.parameters) + 3 * replicas * size.parameters
+        copies = 5 + 3 * (f.optimiser == "adam") + (f.clip is not None)  # both keep gradients, Adam the probe's too
+        networks = chunk * (activations + validation + copies * size.parameters) + 3 * replicas * size.parameters
         splits = 1 if own_test and f.train_size is None else s.tuning_seeds + s.evaluation_seeds
         caps = s.dataset.max_train, s.dataset.max_test, s.max_validation
         split = min(samples, sum(cap or samples for cap in caps))

@@ -63,7 +63,7 @@ def _of_factor(spec: Mapping[str, Any]) -> Column:
 
 FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()["properties"].items()}
 
-LATER_FACTORS = ("network",)
+LATER_FACTORS = ("network", "clip")
 """Those that tables of this version may lack, as they came after some were published."""
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)

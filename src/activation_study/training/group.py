@@ -52,7 +52,7 @@ class ReplicaGroup:
         self.network, self.records, self.factors, self.plan, self.clock = network, records, factors, plan, clock
         self.members = list(records)  # with those that diverge, which ``records`` loses
         self.rates = torch.tensor([record.replica.learning_rate for record in records], dtype=torch.float64)
-        self.optimiser = Optimiser(factors.optimiser, network.parameters, self.rates)
+        self.optimiser = Optimiser(factors.optimiser, network.parameters, self.rates, factors.clip)
         self.step = step
         batch = factors.batch_size
         self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
@@ -104,6 +104,7 @@ class ReplicaGroup:
             network.draw(self.step + offset)
             optimiser.begin_step()
             total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
+            optimiser.end_step()
             for recorder in self._recorders.values():
                 recorder.step(network.parameters)
         return total / steps

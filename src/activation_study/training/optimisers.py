@@ -1,13 +1,14 @@
 """SGD, SGD with momentum and Adam for stacked parameters, with a learning rate for each replica.
 
-The rules are torch.optim's: SGD's written out, for Adam its fused kernel. They stand here since a layer is updated
-as soon as its gradient is there, while both are still in the processor's cache: no gradient is kept, and no pass
-over all parameters follows the backward one.
+The rules are torch.optim's: SGD's written out, for Adam its fused kernel. With SGD a parameter is updated as soon as
+its gradient is there, while both are still in the processor's cache. Adam's kernel computes longer than it reads, but
+takes one learning rate a call: it waits for all gradients, so that one call does a whole replica. Clipping waits too:
+it needs their norm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import torch
@@ -15,33 +16,45 @@ from torch import Tensor
 
 MOMENTUM = 0.9
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
+CLIP_EPS = 1e-6
 STATES = {"sgd": 0, "momentum": 1, "adam": 2}
 
 
 class Optimiser:
     """One rule over the stacked parameters [R, ...], each replica with its own learning rate.
 
+    A step is `begin_step`, an `update` for each of the parameters, `end_step`.
+
     Args:
         kind: ``sgd``, ``momentum`` (SGD with momentum 0.9) or ``adam`` (betas 0.9 and 0.999, eps 1e-8).
         parameters: the stacked tensors, updated in place.
         learning_rates: [R].
+        clip: the largest norm of a replica's whole gradient; a longer one is scaled down to it, as
+            ``torch.nn.utils.clip_grad_norm_`` does. None leaves gradients as they are.
     """
 
-    def __init__(self, kind: str, parameters: list[Tensor], learning_rates: Tensor):
+    def __init__(self, kind: str, parameters: list[Tensor], learning_rates: Tensor, clip: float | None = None):
         self.kind, self.parameters, self.step = kind, parameters, 0
         self.states = [[torch.zeros_like(p) for _ in range(STATES[kind])] for p in parameters]
         self._count = torch.zeros((), device=parameters[0].device)  # the step, as the fused kernel wants it
+        self._clipped = None if clip is None else ClippedGradients(parameters, clip)
+        self._gradients = {} if self._clipped is None else dict(enumerate(self._clipped.gradients))
         self.set_learning_rates(learning_rates)
 
     def set_learning_rates(self, learning_rates: Tensor) -> None:
         first = self.parameters[0]
         self.learning_rates = learning_rates.to(first.device, first.dtype)
         self._negative = {p.dim(): -self.learning_rates.view(-1, *[1] * (p.dim() - 1)) for p in self.parameters}
-        groups = list(_equal_neighbours(learning_rates.tolist()))
-        self._groups = [
-            [(replicas, rate, [tensor[replicas] for tensor in (parameter, *states)]) for replicas, rate in groups]
-            for parameter, states in zip(self.parameters, self.states, strict=True)
-        ]
+        rates = learning_rates.tolist()
+        # Neighbours of one rate are one part. Of gradients that are clipped only single rows are contiguous.
+        self._sizes = [len([*same]) for _, same in groupby(rates)] if self._clipped is None else [1] * len(rates)
+        self._rates = [float(part[0]) for part in learning_rates.split(self._sizes)]
+        stacks = [self.parameters, *zip(*self.states, strict=True)]
+        self._parts = list(zip(*[self._by_rate(stack) for stack in stacks], strict=True))
+
+    def _by_rate(self, tensors: Iterable[Tensor]) -> list[tuple[Tensor, ...]]:
+        """For each learning rate its replicas' rows of all the tensors."""
+        return list(zip(*[tensor.split(self._sizes) for tensor in tensors], strict=True))
 
     @property
     def state(self) -> list[Tensor]:
@@ -58,38 +71,77 @@ class Optimiser:
         self._count.fill_(self.step)
 
     def update(self, index: int, gradient: Tensor) -> None:
-        """Apply the gradient, of the same shape, to parameter ``index``."""
-        parameter, states = self.parameters[index], self.states[index]
-        negative = self._negative[parameter.dim()]
-        if self.kind == "sgd":
-            parameter.addcmul_(gradient, negative)
-        elif self.kind == "momentum":
-            velocity = states[0]
-            torch.add(gradient, velocity, alpha=MOMENTUM, out=velocity)
-            parameter.addcmul_(velocity, negative)
+        """Take the gradient, of the same shape, of parameter ``index``; Adam needs its memory until `end_step`.
+
+        Where gradients share memory, `end_step` raises ValueError.
+        """
+        if self._clipped is not None:
+            self._gradients[index].copy_(gradient)
+        elif self.kind == "adam":
+            self._gradients[index] = gradient
         else:
-            for replicas, rate, rows in self._groups[index]:  # the kernel takes one learning rate
-                torch._fused_adam_(
-                    [rows[0]],
-                    [gradient[replicas]],
-                    [rows[1]],
-                    [rows[2]],
-                    [],
-                    [self._count],
-                    lr=rate,
-                    beta1=ADAM_BETAS[0],
-                    beta2=ADAM_BETAS[1],
-                    eps=ADAM_EPS,
-                    weight_decay=0.0,
-                    amsgrad=False,
-                    maximize=False,
-                )
+            self._descend(index, gradient)
+
+    def end_step(self) -> None:
+        """What can be done only when all gradients are there."""
+        if self._clipped is not None:
+            self._clipped.clip()
+        if self.kind == "adam":
+            self._adam()
+        elif self._clipped is not None:
+            for index, gradient in self._gradients.items():
+                self._descend(index, gradient)
+
+    def _descend(self, index: int, gradient: Tensor) -> None:
+        parameter = self.parameters[index]
+        negative = self._negative[parameter.dim()]
+        if self.kind == "momentum":
+            velocity = self.states[index][0]
+            gradient = torch.add(gradient, velocity, alpha=MOMENTUM, out=velocity)
+        parameter.addcmul_(gradient, negative)
+
+    def _adam(self) -> None:
+        count = len(self.parameters)
+        if self.step == 1 and len({gradient.data_ptr() for gradient in self._gradients.values()}) < count:
+            raise ValueError("Adam needs all gradients of a step, and some share their memory")
+        gradients = self._by_rate(self._gradients[index] for index in range(count))
+        for rate, gradient, (parameter, mean, square) in zip(self._rates, gradients, self._parts, strict=True):
+            torch._fused_adam_(
+                parameter,
+                gradient,
+                mean,
+                square,
+                [],
+                [self._count] * count,
+                lr=rate,
+                beta1=ADAM_BETAS[0],
+                beta2=ADAM_BETAS[1],
+                eps=ADAM_EPS,
+                weight_decay=0.0,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
-def _equal_neighbours(rates: list[float]) -> Iterator[tuple[slice, float]]:
-    """The replicas that follow each other and share a learning rate, with it."""
-    start = 0
-    for rate, same in groupby(rates):
-        stop = start + len(list(same))
-        yield slice(start, stop), rate
-        start = stop
+class ClippedGradients:
+    """The gradients of all parameters, in one tensor with a row for each replica: one norm, one scaling.
+
+    Args:
+        parameters: the stacked tensors [R, ...].
+        limit: what no replica's norm exceeds when they are clipped.
+    """
+
+    def __init__(self, parameters: list[Tensor], limit: float):
+        sizes = [p[0].numel() for p in parameters]
+        self._limit, self._rows = limit, parameters[0].new_empty(len(parameters[0]), sum(sizes))
+        parts = self._rows.split(sizes, 1)
+        self.gradients = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
+
+    def clip(self) -> None:
+        """Scale each replica's by min(1, limit / norm); by NaN where the norm is not finite.
+
+        There 0, as PyTorch has it, would hide a replica that diverges.
+        """
+        norm = torch.linalg.vector_norm(self._rows, dim=1, keepdim=True)
+        scale = (self._limit / (norm + CLIP_EPS)).clamp_(max=1)
+        self._rows.mul_(scale.masked_fill_(~norm.isfinite(), torch.nan))

@@ -69,6 +69,7 @@ def test_a_job_takes_what_was_declared_and_not_much_less(factors):
     [
         ({"width": 512}, {}),
         ({"depth": 3}, {}),
+        ({"clip": 5.0}, {}),
         ({"batch_size": 4096}, {}),
         ({}, {"training": {"replicas_per_chunk": {"cpu": 400}}}),
         ({}, {"training": {"probe_samples": 4096}}),

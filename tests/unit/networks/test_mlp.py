@@ -13,12 +13,16 @@ from stacks import CLASSES, ENTRIES, FEATURES, batches, stacked
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
-def train_stacked(network, kind, rates):
-    rule, losses = Optimiser(kind, network.parameters, torch.tensor(rates, dtype=torch.float64)), []
+def train_stacked(network, rates):
+    rule, losses = (
+        Optimiser(network.factors.optimiser, network.parameters, torch.tensor(rates, dtype=torch.float64)),
+        [],
+    )
     for step, (inputs, labels) in enumerate(batches(network.replicas)):
         network.draw(step)
         rule.begin_step()
         losses.append(network.loss_and_gradients(inputs, labels, rule.update).clone())
+        rule.end_step()
     return torch.stack(losses)
 
 
@@ -28,9 +32,9 @@ def train_stacked(network, kind, rates):
 @pytest.mark.parametrize("name", ENTRIES)
 def test_fifty_steps_equal_sequential_autograd(name, kind, normalisation):
     rates = [0.001, 0.003, 0.01]
-    network = stacked(name, normalisation=normalisation)
+    network = stacked(name, normalisation=normalisation, optimiser=kind)
     models = [sequential(network, replica) for replica in range(3)]
-    losses = train_stacked(network, kind, rates)
+    losses = train_stacked(network, rates)
     # Batch norm cancels the biases before it; Adam makes steps of their gradients' rounding, seen in running means.
     atol = 1e-8 if kind == "adam" and normalisation == "batch" else 1e-11
     for replica, (model, rate) in enumerate(zip(models, rates, strict=True)):
@@ -51,18 +55,19 @@ def test_fifty_steps_equal_sequential_autograd(name, kind, normalisation):
 @pytest.mark.parametrize("width", [7, 16])
 def test_a_replica_does_not_depend_on_the_others(replicas, width):
     together = stacked("elu", replicas, width=width)
-    losses = train_stacked(together, "momentum", [0.01] * replicas)
+    losses = train_stacked(together, [0.01] * replicas)
     last = stacked("elu", seeds=[replicas - 1], width=width)
     rule = Optimiser("momentum", last.parameters, torch.tensor([0.01], dtype=torch.float64))
     for step, (inputs, labels) in enumerate(batches(replicas)):
         rule.begin_step()
         loss = last.loss_and_gradients(inputs[-1:], labels[-1:], rule.update)
+        rule.end_step()
         torch.testing.assert_close(loss, losses[step, -1:], rtol=1e-9, atol=0)
 
 
 def test_evaluation_equals_sequential_in_evaluation_mode():
     network = stacked("gelu", normalisation="batch")
-    train_stacked(network, "momentum", [0.01] * 3)
+    train_stacked(network, [0.01] * 3)
     source = torch.Generator().manual_seed(1)
     inputs = [torch.randn(20, FEATURES, generator=source, dtype=torch.float64) for _ in range(3)]
     labels = [torch.randint(CLASSES, (20,), generator=source) for _ in range(3)]

@@ -72,12 +72,13 @@ def test_layers_in_turn_are_the_multilayer_perceptron(name, normalisation, centr
         torch.testing.assert_close(one[1:], other[1:], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
-def test_skips_train_as_plain_pytorch_does(optimiser):
+def test_skips_train_as_plain_pytorch_does(optimiser, clip):
     network = _of("tanh", _past)
     plain = [[p[r].clone().requires_grad_() for p in network.weights + network.biases] for r in range(len(SEEDS))]
     rates, depth = torch.tensor([0.01, 0.02, 0.05], dtype=torch.float64), network.depth
-    rule = Optimiser(optimiser, network.parameters, rates)
+    rule = Optimiser(optimiser, network.parameters, rates, clip)
     kinds = {
         "sgd": torch.optim.SGD,
         "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
@@ -87,6 +88,7 @@ def test_skips_train_as_plain_pytorch_does(optimiser):
     for inputs, labels in batches(len(SEEDS), steps=10):
         rule.begin_step()
         losses = network.loss_and_gradients(inputs, labels, rule.update)
+        rule.end_step()
         for replica, (parameters, step) in enumerate(zip(plain, theirs, strict=True)):
             weights, biases = parameters[: depth + 1], parameters[depth + 1 :]
             x = torch.tanh(inputs[replica] @ weights[0] + biases[0])
@@ -95,6 +97,8 @@ def test_skips_train_as_plain_pytorch_does(optimiser):
             loss = F.cross_entropy(x @ weights[-1] + biases[-1], labels[replica])
             step.zero_grad()
             loss.backward()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, clip)
             step.step()
             assert losses[replica].item() == pytest.approx(loss.item(), rel=1e-9)
     for replica, parameters in enumerate(plain):

@@ -53,6 +53,7 @@ def test_the_path_of_a_training(dtype, rtol):
     for step in range(12):
         rule.begin_step()
         network.loss_and_gradients(inputs, labels, rule.update)
+        rule.end_step()
         way.append(here())
         whole.step(network.parameters)
         path.step(network.parameters)

@@ -92,6 +92,9 @@ FAULTS = [
     ("experiments.core.input_shift", "1e999", ["experiments.core.input_shift.0", "at most 1000"]),
     ("experiments.core.centred", "no", ["experiments.core.centred.0", "no", "boolean"]),
     ("experiments.core.seed_stream", "a,b=c", ["experiments.core.seed_stream.0", "a,b=c", "letters"]),
+    ("experiments.core.clip", 0, ["experiments.core.clip.0", "0", "above 0"]),
+    ("experiments.core.clip", [5, -1], ["experiments.core.clip.1", "-1", "above 0"]),
+    ("experiments.core.clip", math.inf, ["experiments.core.clip", "inf", "finite"]),
     ("experiments.core.train_size", 1, ["experiments.core.train_size.0", "1", "at least 2"]),
     ("experiments.core.evaluation_seeds", 0, ["experiments.core.evaluation_seeds.0", "0", "at least 1"]),
 ]

@@ -144,6 +144,7 @@ def test_a_new_factor_renames_nothing():
         ("initial_bias", [1e6 / 3e3, 1e6 / 3e3 + 1e-9]),
         ("seed_stream", ["a", "b"]),
         ("train_size", [1234567, 1234568]),
+        ("clip", [None, 1.0, 0.1 + 0.2]),
         ("steps", [1000001, 1000002]),
     ],
 )

@@ -196,11 +196,11 @@ def test_json_round_trip_is_atomic_and_sorted(tmp_path):
 
 def test_a_factor_that_came_later_had_its_default(tmp_path):
     """So a new one leaves the tables of before as good as they were."""
-    whole = parquet.from_rows("runs", [_row("runs", network="mlp")])
-    old = whole.drop_columns(["network"])
+    whole = parquet.from_rows("runs", [_row("runs", network="mlp", clip=None)])
+    old = whole.drop_columns(["network", "clip"])
     parquet.write_parquet(old, tmp_path / "runs.parquet")
     (row,) = parquet.read("runs", tmp_path / "runs.parquet").to_pylist()
-    assert row == _row("runs", network="mlp")
+    assert row == _row("runs", network="mlp", clip=None)
     for lacking in ("depth", "optimiser"):
         parquet.write_parquet(whole.drop_columns([lacking]), tmp_path / "runs.parquet")
         with pytest.raises(StudyError, match=r"no runs table"):

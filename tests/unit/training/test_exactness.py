@@ -63,11 +63,12 @@ def _batches():
 def _train_stacked(network, kind):
     """Losses [steps, R]."""
     replicas, losses = network.replicas, []
-    rule = Optimiser(kind, network.parameters, RATES[:replicas])
+    rule = Optimiser(kind, network.parameters, RATES[:replicas], network.factors.clip)
     for step, (inputs, labels) in enumerate(_batches()):
         network.draw(step)
         rule.begin_step()
         losses.append(network.loss_and_gradients(inputs[:replicas].contiguous(), labels[:replicas], rule.update))
+        rule.end_step()
     return torch.stack(losses)
 
 
@@ -104,7 +105,7 @@ def _train_reference(network, kind, noisy_norms, noisy_slopes):
     references = [_reference(network, replica, noisy_norms, noisy_slopes) for replica in range(network.replicas)]
     models = [model.train() for model, *_ in references]
     rules = [optimiser(kind, model.parameters(), rate) for model, rate in zip(models, RATES.tolist(), strict=False)]
-    losses = torch.empty(STEPS, network.replicas, dtype=torch.float64)
+    losses, clip, norms = torch.empty(STEPS, network.replicas, dtype=torch.float64), network.factors.clip, []
     for step, (inputs, labels) in enumerate(_batches()):
         network.draw(step)
         _draw(network, references)
@@ -112,19 +113,22 @@ def _train_reference(network, kind, noisy_norms, noisy_slopes):
             rule.zero_grad()
             loss = nn.functional.cross_entropy(model(inputs[replica]), labels[replica])
             loss.backward()
+            if clip is not None:
+                norms.append(nn.utils.clip_grad_norm_(model.parameters(), clip))
             rule.step()
             losses[step, replica] = loss.item()
+    assert clip is None or STEPS < sum(norm > clip for norm in norms) < len(norms) - STEPS, "one of both is not tried"
     return losses, models
 
 
-def _assert_equal(name, normalisation, kind, width, replicas):
+def _assert_equal(name, normalisation, kind, width, replicas, clip=None):
     """Replica r of every stack is replica r of the reference, whatever stands beside it."""
     noise = normalisation == "noisy_batch", name in NOISY
-    start = _network(name, REPLICAS, width, normalisation=normalisation)
+    start = _network(name, REPLICAS, width, normalisation=normalisation, optimiser=kind, clip=clip)
     expected, models = _train_reference(start, kind, *noise)
     assert expected.isfinite().all()
     for count in replicas:
-        network = _network(name, count, width, normalisation=normalisation)
+        network = _network(name, count, width, normalisation=normalisation, optimiser=kind, clip=clip)
         losses = _train_stacked(network, kind)
         torch.testing.assert_close(losses, expected[:, :count], rtol=1e-9, atol=0)
         for replica in range(count):
@@ -141,6 +145,14 @@ def _assert_equal(name, normalisation, kind, width, replicas):
 @pytest.mark.parametrize("name", ALL)
 def test_fifty_steps_equal_autograd(name, kind, normalisation):
     _assert_equal(name, normalisation, kind, 7, (1, 3, REPLICAS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("name", ["prelu", "own"])
+def test_clipping_is_that_of_pytorch(name, kind, normalisation):
+    _assert_equal(name, normalisation, kind, 7, (1, 3, REPLICAS), clip=1.6)
 
 
 @pytest.mark.slow

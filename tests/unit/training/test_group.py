@@ -15,8 +15,9 @@ STEPS = 20
 PLAN = Plan([0, 1, 2, 5, 10, 15, STEPS], frozenset([0, 5, STEPS]), 16)
 
 
-def _chunk(seeds, rates=None, activation="prelu", optimiser="momentum", dtype=torch.float64):
-    run = small.run({"activation": activation, "optimiser": optimiser, "normalisation": "batch", "steps": STEPS})
+def _chunk(seeds, rates=None, activation="prelu", optimiser="momentum", dtype=torch.float64, clip=None):
+    kinds = {"activation": activation, "optimiser": optimiser, "normalisation": "batch"}
+    run = small.run(kinds | {"clip": clip, "steps": STEPS})
     trainer, entry = small.training(run), run.settings.dataset.model_dump()
     factors = trainer.factors
     replicas = [
@@ -50,14 +51,27 @@ def _assert_same(found, expected, rtol=1e-9):
         assert status == list(expected[seed][2:])
 
 
+def test_no_step_of_a_clipped_replica_is_longer_than_rate_times_clip():
+    moved = {}
+    for clip in (None, 0.5):
+        chunk = _chunk([1, 2], rates=[0.03, 0.1], optimiser="sgd", clip=clip)
+        before = [tensor.clone() for tensor in chunk.network.parameters]
+        chunk.train(1)
+        steps = [(new - old).flatten(1) for new, old in zip(chunk.network.parameters, before, strict=True)]
+        moved[clip] = torch.cat(steps, 1).norm(dim=1)
+    limits = torch.tensor([0.015, 0.05], dtype=torch.float64)
+    assert (moved[None] > limits).all()
+    torch.testing.assert_close(moved[0.5], limits, rtol=1e-5, atol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ["prelu", "rrelu"])
-@pytest.mark.parametrize("optimiser", ["momentum", "adam", "sgd"])
-def test_chunks_can_be_divided_and_joined_between_any_two_steps(optimiser, activation):
-    whole = _chunk([1, 2, 3, 4], activation=activation, optimiser=optimiser)
+@pytest.mark.parametrize(("optimiser", "clip"), [("momentum", None), ("adam", 0.5), ("sgd", None)])
+def test_chunks_can_be_divided_and_joined_between_any_two_steps(optimiser, activation, clip):
+    whole = _chunk([1, 2, 3, 4], activation=activation, optimiser=optimiser, clip=clip)
     whole.train(STEPS)
     expected = _results(whole.members)
-    first, second = (_chunk(s, activation=activation, optimiser=optimiser) for s in ([1, 2], [3, 4]))
+    first, second = (_chunk(s, activation=activation, optimiser=optimiser, clip=clip) for s in ([1, 2], [3, 4]))
     for chunk in (first, second):
         chunk.train(10)
     records = first.records + second.records

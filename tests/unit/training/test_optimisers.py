@@ -28,25 +28,61 @@ def _reference(kind, parameters, rate):
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-11), (torch.float32, 2e-4)])
-def test_a_hundred_steps_equal_torch_optim(kind, dtype, rtol):
+def test_a_hundred_steps_equal_torch_optim(kind, dtype, rtol, clip):
     stacked = _start(dtype)
-    mine = Optimiser(kind, stacked, torch.tensor(RATES, dtype=torch.float64))
+    mine = Optimiser(kind, stacked, torch.tensor(RATES, dtype=torch.float64), clip)
     alone = [[p[r].clone().requires_grad_() for p in _start(dtype)] for r in range(3)]
     theirs = [_reference(kind, alone[r], RATES[r]) for r in range(3)]
     for gradients in _gradients(100, dtype):
         mine.begin_step()
         for index in (2, 0, 1):  # the order must not matter
             mine.update(index, gradients[index].clone())
+        mine.end_step()
         for r, rule in enumerate(theirs):
             for parameter, gradient in zip(alone[r], gradients, strict=True):
                 parameter.grad = gradient[r].clone()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(alone[r], clip)
             rule.step()
     for index, parameter in enumerate(stacked):
         expected = torch.stack([alone[r][index].detach() for r in range(3)])
         torch.testing.assert_close(parameter, expected, rtol=rtol, atol=rtol)
         moved = (parameter - _start(dtype)[index]).abs().flatten(1).amax(1)
         assert (moved > 1e-4).all(), "frozen parameters would be equal too"
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+def test_a_limit_that_no_gradient_reaches_changes_no_bit(kind):
+    stacks = [_start(torch.float32) for _ in range(2)]
+    rules = [Optimiser(kind, p, torch.tensor(RATES), clip) for p, clip in zip(stacks, (None, 1e6), strict=True)]
+    for gradients in _gradients(10, torch.float32):
+        for rule in rules:
+            rule.begin_step()
+            for index, gradient in enumerate(gradients):
+                rule.update(index, gradient)
+            rule.end_step()
+    for plain, clipped in zip(*stacks, strict=True):
+        assert torch.equal(plain, clipped)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan, 1e30])
+def test_a_replica_whose_gradient_has_no_finite_norm_is_lost_and_no_other(kind, value):
+    """1e30 is finite, but the sum of squares is not."""
+    kept, stacked = _start(torch.float32), _start(torch.float32)
+    for parameters, replicas in ((kept, slice(0, 2)), (stacked, slice(None))):
+        rule = Optimiser(kind, [p[replicas] for p in parameters], torch.tensor(RATES[replicas]), 0.5)
+        (gradients,) = _gradients(1, torch.float32)
+        gradients[1][2, 0, 3] = value
+        rule.begin_step()
+        for index, gradient in enumerate(gradients):
+            rule.update(index, gradient[replicas])
+        rule.end_step()
+    for fine, all_of_them in zip(kept, stacked, strict=True):
+        assert torch.equal(fine[:2], all_of_them[:2])
+        assert all_of_them[2].isnan().all()
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
@@ -65,5 +101,6 @@ def test_a_restored_optimiser_goes_on_as_if_nothing_had_happened(kind):
             rule.begin_step()
             for index, gradient in enumerate(gradients):
                 rule.update(index, gradient)
+            rule.end_step()
     for a, b in zip(straight, halves, strict=True):
         assert torch.equal(a, b)

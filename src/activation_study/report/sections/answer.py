@@ -10,6 +10,7 @@ from activation_study.analysis.policies import article_rows
 from activation_study.analysis.standing import overall
 from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import decimals, percent
+from activation_study.core.runs import as_text
 from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
@@ -22,6 +23,7 @@ NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
     "width": "width {}",
     "optimiser": "optimiser {}",
+    "clip": "gradients clipped at a norm of {}",
     "initialisation": "initialisation {}",
     "normalisation": "normalisation {}",
     "batch_size": "batches of {}",
@@ -164,9 +166,8 @@ def _beyond(data: StudyData) -> str:
 
 def _scope(data: StudyData) -> list[tuple[str, str | Markup]]:
     runs, scored = data.runs, data.ranking
-    setting = [
-        text.format(", ".join(map(str, sorted(runs[factor].unique())))) for factor, text in FACTORS.items() if len(runs)
-    ]
+    used = {factor: sorted(runs[factor].dropna().unique()) for factor in FACTORS}
+    setting = [FACTORS[factor].format(", ".join(map(as_text, values))) for factor, values in used.items() if values]
     steps = runs.groupby("depth")["steps"].unique().map(sorted)
     setting += [f"{', '.join(map(str, count))} steps at {depth} layers" for depth, count in steps.items()]
     facts = [
