@@ -104,3 +104,13 @@ def test_a_restored_optimiser_goes_on_as_if_nothing_had_happened(kind):
             rule.end_step()
     for a, b in zip(straight, halves, strict=True):
         assert torch.equal(a, b)
+
+
+def test_gradients_that_share_their_memory_are_no_silent_error():
+    parameters = [torch.zeros(2, 3), torch.zeros(2, 3)]
+    optimiser, shared = Optimiser("adam", parameters, torch.tensor([0.1, 0.1])), torch.ones(2, 3)
+    optimiser.begin_step()
+    for index in range(2):
+        optimiser.update(index, shared)
+    with pytest.raises(ValueError, match="share their memory"):
+        optimiser.end_step()
