@@ -82,6 +82,7 @@ bench: env
 performance: bench
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/step_profile.py
+	$(BIN)/python benchmarks/probe_samples.py
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/rounding.py
 	$(BIN)/python benchmarks/document.py

@@ -190,10 +190,25 @@ def machines(found: Mapping[str, Any]) -> str:
     return f"{rounding(found)} {said}{f' ({changed})' if changed else ''}."
 
 
+def probe_samples(found: Mapping[str, Any]) -> str:
+    def shown(ratio: float | None) -> str:
+        return "∞" if ratio is None else f"{ratio:.2f}"
+
+    sizes = [str(size) for size in found["sizes"]]
+    heads = [*(f"{size} samples" for size in sizes), "float32", "the probe"]
+    rows = ["| metric | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    for metric, changes in found["metrics"].items():
+        cells = [f"{shown(changes[size]['median'])}, {shown(changes[size]['high'])}" for size in sizes]
+        cells += [shown(changes[way]["worst"]) if way in changes else "–" for way in ("float32", "probe")]
+        rows.append(f"| `{metric}` | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 SECTIONS = {
     "summary": {"bench": bench, "gains": gains, "overheads": overheads},
     "profile": {"profile": profile},
     "growth": {"growth": growth},
+    "probe_samples": {"probe_samples": probe_samples},
     "pruning": {"pruning": pruning},
     "rounding": {"rounding": rounding},
     "machines": {"machines": machines},

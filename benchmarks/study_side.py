@@ -40,6 +40,7 @@ def chunk(
     clip: float | None = None,
     evaluations: Sequence[int] = (),
     probes: Sequence[int] = (),
+    rate: float | None = None,
 ) -> ReplicaGroup:
     """Replicas with a seed and a learning rate each: rates of their own, as in tuning, are the slower case."""
     split = data.split()
@@ -53,7 +54,7 @@ def chunk(
         clip=clip,
     )
     chosen = from_entry(activation, {"class": activation})
-    rates = torch.logspace(-4, -3, replicas).tolist()
+    rates = [rate] * replicas if rate else torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
     network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
     plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS.probe_samples)

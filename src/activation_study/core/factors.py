@@ -126,7 +126,7 @@ class Training(Model):
         "steps 1 to 4 never.",
     )
     probe_samples: Annotated[int, Field(ge=2, le=10_000), WHOLE] = Field(
-        default=128, description="Training samples of the gradient probe, in float64."
+        default=128, description="Training samples of the gradient probe."
     )
     max_validation: Annotated[int, Field(ge=10), WHOLE] = Field(
         default=1000, description="At most this many validation samples are used."

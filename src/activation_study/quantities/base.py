@@ -37,7 +37,8 @@ class LayerMetric:
 
     Attributes:
         view: ``activations`` (`views.LayerView`: evaluation mode, validation samples) or ``gradients``
-            (`views.GradientView`: training mode with frozen noise, training samples); both in float64.
+            (`views.GradientView`: training mode with frozen noise, training samples).
+        exact: whether it is taken in float64 where float32 cannot tell the samples of a layer apart.
         claimed: whether a claim can be about it as it stands.
     """
 
@@ -50,6 +51,7 @@ class LayerMetric:
     high: float | None = None
     type: Literal["float", "bool"] = "float"
     claimed: bool = True
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Moment:
     Attributes:
         rates: their learning rates [R], float64.
         inputs, labels: the validation samples of each, [N, ...] and [N]; replicas may share theirs.
-        probe: at a probe's step, just used, so that its float64 copy of the network is up to date.
+        probe: at a probe's step.
         recorder: what ``Measurement.follow`` gave.
     """
 

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from activation_study.networks.base import Network
 from activation_study.quantities.base import PROBE_STEP, SAMPLES, layer_metrics
+from activation_study.quantities.exact import left_alone
 from activation_study.quantities.views import GradientView, LayerView
 
+EXACT = [name for name, metric in layer_metrics().items() if metric.exact]
 ACTIVATION_METRICS = {name: metric.of for name, metric in layer_metrics().items() if metric.view == "activations"}
 GRADIENT_METRICS = {name: metric.of for name, metric in layer_metrics().items() if metric.view == "gradients"}
+FAINT = 15
+"""Decades: a gradient further from 1 than this has a square that float32 may not hold."""
 
 
 class Probe:
@@ -25,8 +29,8 @@ class Probe:
     """
 
     def __init__(self, network: Network, slope_max: float, inputs: Tensor, labels: Tensor):
-        self.slope_max, self.inputs, self.labels = slope_max, inputs.double(), labels
-        self.exact = network.like(network.seeds, dtype=torch.float64)
+        self.slope_max, self.inputs, self.labels = slope_max, inputs, labels
+        self._exact: Network | None = None
         shapes = [(network.replicas, layer.units) for layer in network.layers[: network.depth]]
         self.born_dead = [torch.zeros(shape, dtype=torch.bool, device=network.device) for shape in shapes]
         self.dead_before = [mask.clone() for mask in self.born_dead]
@@ -47,26 +51,43 @@ class Probe:
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Loss [R], accuracy [R] and every activation metric [R, depth], in evaluation mode.
 
-        The metrics are of the first ``SAMPLES`` samples, in float64: twenty sigmoid layers up, samples differ by
-        less than float32 resolves, and its rounding would pass for a signal. ``first`` marks step 0, whose dead
-        units are born dead.
+        The metrics are of the first ``SAMPLES`` samples, seen on the evaluation's own way up. ``first`` marks step 0,
+        whose dead units are born dead.
         """
         values: dict[str, list[Tensor]] = {name: [] for name in ACTIVATION_METRICS}
-        exact = self._exact_copy(network)
+        blurred: list[Tensor] = []
 
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
-            view = LayerView(h, x, exact.slope(layer, h), self.slope_max)
+            h, x = h[:, :SAMPLES], x[:, :SAMPLES]
+            view = LayerView(h, x, network.slope(layer, h), self.slope_max)
             if first:
                 self.born_dead[layer - 1].copy_(view.dead_units)
             else:
                 view.born_dead, view.dead_before = self.born_dead[layer - 1], self.dead_before[layer - 1].clone()
             self.dead_before[layer - 1].copy_(view.dead_units)
             for name, metric in ACTIVATION_METRICS.items():
-                values[name].append(metric(view))
+                values[name].append(metric(view).double())
+            blurred.append(view.blurred)
 
-        exact.logits([self._double(x) for x in inputs], visit)
+        loss, accuracy = network.evaluate(inputs, labels, visit)
         metrics = {name: torch.stack(column, 1) for name, column in values.items()}
-        return *network.evaluate(inputs, labels), metrics
+        self._resolve(network, inputs, torch.stack(blurred, 1), metrics)
+        return loss, accuracy, metrics
+
+    def _resolve(self, network: Network, inputs: Sequence[Tensor], blurred: Tensor, metrics: dict[str, Tensor]) -> None:
+        """Take the exact metrics [R, depth] anew in float64 where layers are blurred.
+
+        Twenty sigmoid layers up, samples differ by less than float32 resolves, and its rounding passes for a signal.
+        """
+
+        def visit(layer: int, h: Tensor, x: Tensor) -> None:
+            if (these := blurred[:, layer - 1]).any():
+                view = LayerView(h[these], x[these], h[these], self.slope_max)
+                for name in EXACT:
+                    metrics[name][these, layer - 1] = ACTIVATION_METRICS[name](view)
+
+        if blurred.any():
+            self.exact(network).logits([self._double(x) for x in inputs], visit)
 
     def _double(self, x: Tensor) -> Tensor:
         """The first samples in float64, converted once: replicas share theirs, and they stay the same."""
@@ -74,19 +95,31 @@ class Probe:
             self._doubles[id(x)] = x, x[:SAMPLES].double()  # x stays alive, so that its id stays its own
         return self._doubles[id(x)][1]
 
-    def _exact_copy(self, network: Network) -> Network:
-        self.exact.load(network.state)
-        return self.exact
+    def exact(self, network: Network) -> Network:
+        """The network in float64, as it now stands."""
+        if self._exact is None:
+            self._exact = network.like(network.seeds, dtype=torch.float64)
+        self._exact.load(network.state)
+        return self._exact
 
     def gradients(self, network: Network) -> dict[str, Tensor]:
         """Every gradient metric [R, depth + 1], the output layer last, in training mode with frozen noise.
 
-        float64, since a gradient fifty sigmoid layers down is 1e-42: nothing in float32.
+        Replicas with a faint layer are taken anew in float64: fifty sigmoid layers down, a gradient is 1e-42.
         """
-        exact = self._exact_copy(network)
-        exact.draw(PROBE_STEP)
-        layer_of = {layer.weight: number for number, layer in enumerate(exact.layers)}
-        parameters = exact.parameters
+        with left_alone(network):  # batch normalisation remembers what it saw
+            metrics = self._gradients(network, self.inputs)
+        norms = torch.cat([metrics["gradient_norm_log10"][:, :-1], metrics["weight_gradient_norm_log10"]], 1)
+        faint = ~(norms.abs() < FAINT).all(1)  # as is a norm of zero, whose logarithm is missing
+        if faint.any():
+            exact = self._gradients(self.exact(network), self.inputs.double())
+            metrics = {name: torch.where(faint.unsqueeze(1), exact[name], metrics[name]) for name in metrics}
+        return metrics
+
+    def _gradients(self, network: Network, inputs: Tensor) -> dict[str, Tensor]:
+        network.draw(PROBE_STEP)
+        layer_of = {layer.weight: number for number, layer in enumerate(network.layers)}
+        parameters = network.parameters
         norms = [torch.full_like(parameters[weight][:, 0, 0], torch.nan) for weight in layer_of]
         values: list[dict[str, Tensor]] = [{} for _ in norms]
 
@@ -97,7 +130,7 @@ class Probe:
         def update(index: int, gradient: Tensor) -> None:
             if (number := layer_of.get(index)) is not None:
                 view = GradientView(norms[number], parameters[index], gradient)
-                values[number] = {name: metric(view) for name, metric in GRADIENT_METRICS.items()}
+                values[number] = {name: metric(view).double() for name, metric in GRADIENT_METRICS.items()}
 
-        exact.loss_and_gradients(self.inputs, self.labels, update, on_delta)
+        network.loss_and_gradients(inputs, self.labels, update, on_delta)
         return {name: torch.stack([layer[name] for layer in values], 1) for name in GRADIENT_METRICS}

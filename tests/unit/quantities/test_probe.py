@@ -9,6 +9,7 @@ from scipy import stats
 from torch import nn
 
 from activation_study.quantities import probe as probes
+from activation_study.quantities.exact import exact_copy
 from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRICS, Probe
 from activation_study.quantities.views import LayerView
 from activation_study.tables.columns import LAYER_METRICS
@@ -200,6 +201,39 @@ def test_units_are_born_dead_die_and_revive():
     other.load([mask[1:] for mask in probe.state])
     _, _, metrics = other.activations(rest, inputs[1:], labels[1:], first=False)
     assert [metrics[name][0, 0] for name in ("dead", "born_dead", "died", "revived")] == [0, 0, 0, 0.25]
+
+
+# By how much the probe of a float32 network may miss that of the same network in float64, relatively.
+FLOAT32 = dict.fromkeys(ACTIVATION_METRICS, 1e-3) | {"effective_rank": 1e-2}
+
+
+def _probed(network, replicas=slice(None)):
+    chosen = network.like(network.seeds[replicas])
+    chosen.load([tensor[replicas] for tensor in network.state])
+    source = torch.Generator().manual_seed(1)
+    x = torch.randn(200, FEATURES, generator=source).to(network.dtype)
+    inputs, labels = [x] * chosen.replicas, [torch.randint(CLASSES, (200,), generator=source)] * chosen.replicas
+    probe = Probe(chosen, float(chosen.constants["slope_max"]), torch.stack(inputs), torch.stack(labels))
+    return probe.activations(chosen, inputs, labels, first=True)[2]
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "elu", "softplus"])
+def test_float32_does_where_samples_are_not_blurred(name):
+    network = stacked(name, replicas=2, depth=20, width=64, dtype=torch.float32)
+    found, expected = _probed(network), _probed(exact_copy(network))
+    for metric, error in FLOAT32.items():
+        np.testing.assert_allclose(found[metric], expected[metric], rtol=error, atol=error, err_msg=metric)
+
+
+def test_blurred_layers_are_resolved_whatever_the_company(monkeypatch):
+    network = stacked("sigmoid", replicas=2, depth=20, width=64, dtype=torch.float32)
+    network.weights[1][0] *= 30  # samples differ more in this replica
+    together, alone = _probed(network), [_probed(network, slice(i, i + 1)) for i in range(2)]
+    for metric, values in together.items():
+        assert torch.equal(values, torch.cat([one[metric] for one in alone])), metric
+    monkeypatch.setattr(probes, "EXACT", [])
+    lie = _probed(network)["effective_rank"] / together["effective_rank"]
+    assert lie[1, -1] > 2, "float32 would have done: the test shows nothing"
 
 
 def test_the_probe_measures_evaluation_mode():

@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from torch import nn
 
 from activation_study.networks.mlp import StackedMLP
+from activation_study.quantities.exact import exact_copy
 from activation_study.quantities.probe import GRADIENT_METRICS, Probe
 from activation_study.quantities.views import GradientView
 from formulas import FUNCTIONS
@@ -68,7 +69,7 @@ def test_every_gradient_metric_has_a_reference():
 
 def _measured(network, inputs, labels, samples=40):
     """The probe's gradient metrics, and the reference's: two lists of mappings, [replica][layer]."""
-    found = Probe(network, 1.0, inputs, labels).gradients(network)
+    found = Probe(network, 1.0, inputs.to(network.dtype), labels).gradients(network)
     expected = []
     for replica in range(network.replicas):
         model, linears, taps = _tapped(sequential(network, replica).double().train())
@@ -96,7 +97,7 @@ def _probe_samples(replicas=3, samples=40, seed=3):
     "name", ["relu", "prelu", *(pytest.param(n, marks=pytest.mark.slow) for n in ("sigmoid", "quick_gelu"))]
 )
 def test_gradient_metric(name, normalisation, metric):
-    network = stacked(name, dtype=torch.float32, normalisation=normalisation)
+    network = stacked(name, normalisation=normalisation)
     for norm in network.norms:  # any state other than that of initialisation
         norm.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
         norm.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
@@ -112,7 +113,7 @@ def test_gradient_metric(name, normalisation, metric):
 
 
 def test_gradients_that_are_exactly_zero():
-    network = stacked("relu", dtype=torch.float32)
+    network = stacked("relu")
     network.biases[1][0] -= 100.0  # replica 0: layer 2 is dead, so nothing reaches layers 1 and 2
     network.biases[2][0] += 1.0  # but layer 3 is alive
     found, expected = _measured(network, *_probe_samples())
@@ -151,6 +152,23 @@ def test_frozen_noise_is_the_same_at_every_probe():
     plain = stacked("relu", dtype=torch.float32, normalisation="batch")
     other = Probe(plain, 1.0, *_probe_samples()).gradients(plain)
     assert (first["gradient_norm_log10"] - other["gradient_norm_log10"])[:, :3].abs().min() > 1e-3
+
+
+# By how much the probe of a float32 network may miss that of the same network in float64.
+FLOAT32_GRADIENTS = {"gradient_norm_log10": 2e-3, "gradient_zero": 0, "weight_gradient_norm_log10": 2e-3,
+                     "weight_norm_log10": 1e-6, "sign_agreement": 1e-2}  # fmt: skip
+
+
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "elu", "prelu"])
+def test_float32_does_for_gradients_that_are_not_faint(name, normalisation):
+    network = stacked(name, depth=20, width=64, dtype=torch.float32, normalisation=normalisation)
+    inputs, labels = _probe_samples()
+    found, exact = Probe(network, 1.0, inputs, labels).gradients(network), exact_copy(network)
+    expected = Probe(exact, 1.0, inputs.double(), labels).gradients(exact)
+    assert not torch.equal(found["weight_gradient_norm_log10"], expected["weight_gradient_norm_log10"])
+    for metric, error in FLOAT32_GRADIENTS.items():
+        np.testing.assert_allclose(found[metric], expected[metric], rtol=0, atol=error, err_msg=metric)
 
 
 @pytest.mark.slow

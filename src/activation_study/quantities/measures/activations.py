@@ -21,7 +21,7 @@ def _share(mask: Tensor) -> Tensor:
 
 def _effective_rank(view: LayerView) -> Tensor:
     """exp of the entropy of the normalised singular values of the centred activations (Roy & Vetterli 2007)."""
-    finite = view.covariance.isfinite().all(2).all(1)  # a replica that has just diverged must not stop the others
+    finite = view.covariance.sum((1, 2)).isfinite()  # a replica that has just diverged must not stop the others
     covariance = torch.where(finite[:, None, None], view.covariance, 0.0)
     singular = torch.linalg.eigvalsh(covariance).clamp_min(0).sqrt()
     total = singular.sum(1, keepdim=True)
@@ -54,17 +54,17 @@ def _unusable(threshold: float, view: LayerView) -> Tensor:
 def _kurtosis(view: LayerView) -> Tensor:
     """Excess kurtosis of the activations over samples and units; NaN for a constant layer."""
     centred = view.x - view.unit_mean.mean(1)[:, None, None]
-    return centred.div_(view.sd[:, None, None]).square_().square_().flatten(1).mean(1) - 3
+    return centred.div_(view.sd.to(centred.dtype)[:, None, None]).square_().square_().flatten(1).mean(1) - 3
 
 
 def _centredness(view: LayerView) -> Tensor:
     """Median over units of |mean x| over the layer's standard deviation; NaN for a constant layer."""
-    return torch.where(view.sd > 0, torch.quantile(view.unit_mean.abs(), 0.5, dim=1) / view.sd, torch.nan)
+    return torch.where(view.sd > 0, view.median_offset / view.sd, torch.nan)
 
 
 def _preactivation_sd(view: LayerView) -> Tensor:
-    h = view.h.flatten(1)
-    return (h - h.mean(1, keepdim=True)).square_().mean(1).sqrt()
+    centred = view.h.flatten(1) - view.preactivation_mean.unsqueeze(1)
+    return centred.square_().mean(1).sqrt()
 
 
 def _quantile(which: int, view: LayerView) -> Tensor:
@@ -83,7 +83,7 @@ _fraction = partial(_activation, unit="fraction", low=0, high=1)
 
 DECLARED = (
     _of_h("preactivation_mean", meaning="mean pre-activation h over samples and units",
-          of=lambda view: view.h.flatten(1).mean(1)),
+          of=lambda view: view.preactivation_mean),
     _of_h("preactivation_sd", meaning="standard deviation of h over samples and units", of=_preactivation_sd, low=0),
     _of_h("preactivation_q05", meaning="5% quantile of h (first 32 samples)", of=partial(_quantile, 0)),
     _of_h("preactivation_q50", meaning="median of h (first 32 samples)", of=partial(_quantile, 1)),
@@ -116,6 +116,7 @@ DECLARED = (
     _fraction("dormant_1", meaning="units whose mean |activation| is at most 0.1 of the layer's",
               of=partial(_dormant, 0.1)),
     _activation("effective_rank", "dimensions", "exp of the entropy of the centred activations' singular values",
-                _effective_rank, low=0),
-    _activation("correlation", "|correlation|", "mean |correlation| of two units that vary", _correlation, low=0),
+                _effective_rank, low=0, exact=True),
+    _activation("correlation", "|correlation|", "mean |correlation| of two units that vary", _correlation, low=0,
+                exact=True),
 )  # fmt: skip

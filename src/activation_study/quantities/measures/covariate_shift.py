@@ -49,7 +49,8 @@ def _take(moment: Moment) -> Iterator[Taken]:
     probe, depth = moment.probe, moment.network.depth
     assert probe is not None
     layers = sorted({min(2, depth), (depth + 2) // 2, depth})
-    shifts = covariate_shift(probe.exact, probe.inputs, probe.labels, moment.rates, layers)
+    exact = probe.exact(moment.network)
+    shifts = covariate_shift(exact, probe.inputs.double(), probe.labels, moment.rates, layers)
     for layer, values in shifts.items():
         yield "covariate_shift", layer, None, values
 

@@ -23,8 +23,9 @@ def sign_agreement(gradient: Tensor) -> Tensor:
         gradient: [R, fan-in, fan-out].
     """
     sign = gradient.sign()
-    count = sign.abs().sum(1)
-    return torch.nanmean(torch.where(count > 0, sign.sum(1).abs() / count, torch.nan), 1)
+    agreed = sign.sum(1).abs_()
+    count = sign.abs_().sum(1)
+    return torch.nanmean(torch.where(count > 0, agreed / count, torch.nan), 1)
 
 
 # The logarithms cannot be claimed as they stand: a norm of exactly zero, which matters most, has none.

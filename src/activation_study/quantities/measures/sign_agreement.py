@@ -48,7 +48,9 @@ def sign_agreements(
 def _take(moment: Moment) -> Iterator[Taken]:
     probe = moment.probe
     assert probe is not None
-    for batch, (neurons, whole) in sign_agreements(probe.exact, probe.inputs, probe.labels).items():
+    for batch, (neurons, whole) in sign_agreements(
+        probe.exact(moment.network), probe.inputs.double(), probe.labels
+    ).items():
         for layer in range(1, moment.network.depth + 1):
             yield "sign_agreement", layer, float(batch), neurons[:, layer - 1]
             yield "sign_agreement_layer", layer, float(batch), whole[:, layer - 1]
