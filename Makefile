@@ -10,6 +10,7 @@
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
+#   make gpu                         what a GPU does with it: tests, figures, the demo; eight minutes at most
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 
 CONFIG ?= config.yaml
@@ -33,7 +34,7 @@ SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/pyt
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test quick coverage lint faults fuzz bench performance lock browser
+.PHONY: env config demo study report verify test quick coverage lint faults fuzz bench gpu performance lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -77,6 +78,10 @@ fuzz: env
 
 bench: env
 	$(BIN)/python benchmarks/run.py
+
+# On a machine that has PyTorch for its GPU already: beside that, not in .venv.
+gpu:
+	@"$$PYTHON" .ci/gpu.py
 
 # Half an hour, on a machine that does nothing else.
 performance: bench
