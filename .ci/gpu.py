@@ -1,8 +1,8 @@
 """What a GPU does with the study: `make gpu`, at most eight minutes.
 
 For a machine with an NVIDIA GPU, Python and PyTorch; what else is missing is installed beside these, from `wheels/` if
-that folder is there (`pip download` fills it), else from the index. Steps, each of which goes on whatever became of the
-ones before: the tests marked `gpu`, the figures of benchmarks/gpu.py, the demo study on the GPU, from nothing to its page.
+that folder is there (`pip download` fills it), else from the index. Then, each whatever became of the one before: the
+tests marked `gpu`, the figures of benchmarks/gpu.py, the demo study on the GPU, from nothing to its page.
 What they found stands in results/gpu/summary.json, what they said in results/gpu/log.txt.
 """
 
@@ -23,16 +23,13 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 HERE = {"torch", "torchvision", "triton"}  # PyTorch stays the machine's own, with all that it brings
 CARD = "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda, torch.cuda.is_available() and "
 CARD += "[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]]))"
+DEMO = "-m snakemake --profile profiles/gpu --cores 8 --configfile config/demo.yaml --config study=gpu_demo device=cuda"
 STEPS = {
-    "environment": (["-m", "pip", "--version"], 10),
     "tests": (["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", "tests/gpu"], 150),
     "figures": (["benchmarks/gpu.py"], 150),
-    "demo": (
-        ["-m", "snakemake", "--profile", "profiles/gpu", "--cores", "8", "--configfile", "config/demo.yaml"]
-        + ["--config", "study=gpu_demo", "device=cuda"],
-        150,
-    ),
+    "demo": (DEMO.split(), 150),
 }
+"""Python's arguments, and the most seconds."""
 
 
 def main() -> int:
