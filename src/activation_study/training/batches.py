@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,9 +21,15 @@ def batch_order(seed: int, samples: int, batch: int, first: int, steps: int) -> 
     """
     start, stop = first * batch, (first + steps) * batch
     epochs = range(start // samples, (stop - 1) // samples + 1)
-    order = torch.cat([torch.randperm(samples, generator=generator(seed, "epoch", epoch)) for epoch in epochs])
+    order = torch.cat([_epoch(seed, samples, epoch) for epoch in epochs])
     offset = start - epochs[0] * samples
     return order[offset : offset + stop - start].view(steps, batch)
+
+
+@lru_cache(maxsize=128)
+def _epoch(seed: int, samples: int, epoch: int) -> Tensor:
+    """One permutation; groups of one seed ask for the same, and each stretch of steps for the last one's once more."""
+    return torch.randperm(samples, generator=generator(seed, "epoch", epoch))
 
 
 class TrainingPool:
