@@ -111,7 +111,7 @@ class ReplicaGroup:
         self.step = self.optimiser.step = stop
         self._drop(alive)
         if self.records:
-            self._look(loss[torch.tensor(alive, device=loss.device)])
+            self._look(loss[[i for i, fine in enumerate(alive) if fine]])
             on_evaluation(self)
 
     @property
