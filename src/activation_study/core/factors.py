@@ -24,6 +24,7 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "tf32"]
 
 
 class Factors(Model):
@@ -146,6 +147,7 @@ class Settings(Training):
     allow_modules: bool
     dataset: Data
     device: Device
+    precision: Precision = "float32"
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
     measure: Annotated[tuple[str, ...], LISTED]

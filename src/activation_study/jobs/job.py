@@ -147,7 +147,7 @@ def _trained(
     from activation_study.training.run import RunTraining
 
     settings, factors = params["settings"], params["factors"]
-    device, product = devices.prepare(settings["device"])
+    device, product = devices.prepare(settings["device"], settings["precision"])
     where = f"{device.type} {product}"
     log(f"device {device.type}, float32 products {product}")
     arrays = prepared.read_prepared(Path(inputs.arrays), Path(inputs.manifest))
