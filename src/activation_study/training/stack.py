@@ -133,9 +133,9 @@ class Stack:
 
     def _arrive(self, lane: _Lane, stop: int, finite: list[bool], on_evaluation: OnEvaluation) -> None:
         group, slots = lane.group, lane.slots
-        inside = [slot - lane.part.start for slot in slots]
+        inside = torch.tensor([slot - lane.part.start for slot in slots], device=self.rates.device)
         for mine, theirs in self._pairs(lane):
-            theirs.copy_(mine if mine.shape == theirs.shape else mine[inside])
+            theirs.copy_(mine if mine.shape == theirs.shape else mine.index_select(0, inside))
         loss = self.total[slots] / (stop - group.step)
         self.total[slots] = 0
         group.arrive(stop, loss, [finite[slot] for slot in slots], on_evaluation)
