@@ -9,7 +9,6 @@ import torch
 
 import mixed
 import small
-from activation_study.core.errors import StudyError
 from activation_study.jobs.job import job
 from activation_study.training import device as devices
 from activation_study.training import stack as stacks
@@ -120,7 +119,9 @@ def test_runs_on_a_gpu_have_the_rows_of_a_cpu():
     found = {run.params["id"]: rows for run, rows in train_together(on_gpu)}
     for run, expected in train_together(runs()):
         for one, other in zip(found[run.params["id"]]["runs"], expected["runs"], strict=True):
-            assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-6)
+            assert one["status"] == other["status"]
+            if one["status"] == "finished":
+                assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-6)
 
 
 def test_without_memory_there_is_one_line(tmp_path):
@@ -135,9 +136,6 @@ def test_tf32_errs_by_its_rounding_alone():
     a, b = (torch.randn(4, 64, 64, generator=source) for _ in range(2))
     error = (torch.bmm(a.to(device), b.to(device)).cpu().double() - a.double() @ b.double()).abs().max()
     assert error < (2**-10 * (a.abs() @ b.abs()).max() if product == "high" else 1e-4)
-    with pytest.raises(StudyError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        devices.prepare("cuda", "tf32")
 
 
 SHARES = """
