@@ -62,7 +62,7 @@ class RunTraining:
         self.device, self.dtype, self.log, self.clock = device, dtype, log, Clock()
         self.rates = list(self.settings.learning_rates)
         self.steps = self.factors.steps
-        self._splits: dict[int, Split] = {}
+        self.splits: dict[int, Split] = {}
         self.checkpoint = checkpoint or Checkpoint(None, {}, device)
         self._parameters, self._units = 0, [0]
 
@@ -115,9 +115,9 @@ class RunTraining:
 
     def _split(self, seed: int) -> Split:
         key = seed if varies_by_replicate(self.arrays, self.factors.train_size) else 0
-        if key not in self._splits:
+        if key not in self.splits:
             since = time.perf_counter()
-            self._splits[key] = make_split(
+            self.splits[key] = make_split(
                 self.arrays,
                 name=self.factors.dataset,
                 dataset_entry=self.settings.dataset.model_dump(),
@@ -128,7 +128,14 @@ class RunTraining:
                 max_validation=self.settings.max_validation,
             )
             self.clock.charge("data", since)
-        return self._splits[key]
+        return self.splits[key]
+
+    @property
+    def splits_of(self) -> tuple[object, ...]:
+        """What its ``splits`` depend on but for the seed: runs of one study that agree in it may share them."""
+        factors, settings = self.factors, self.settings
+        made_of = factors.dataset, factors.train_size, factors.input_transform, factors.input_shift
+        return *made_of, settings.dataset.model_dump_json(), settings.max_validation
 
     @property
     def group_size(self) -> int:

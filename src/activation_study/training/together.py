@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from activation_study.data.split import Split
 from activation_study.training.group import ReplicaGroup
 from activation_study.training.rows import Rows
 from activation_study.training.run import RunTraining
@@ -24,6 +25,9 @@ def train_together(runs: Sequence[RunTraining]) -> Iterator[tuple[RunTraining, R
     Args:
         runs: on one device.
     """
+    splits: dict[tuple[object, ...], dict[int, Split]] = {}
+    for run in runs:
+        run.splits = splits.setdefault(run.splits_of, {})
     if all(run.device.type == "cpu" for run in runs):
         for run in runs:
             yield run, run.rows()

@@ -243,3 +243,13 @@ def test_runs_that_were_killed_go_on_together(tmp_path, monkeypatch):
     for one, other in zip(found, expected, strict=True):
         for name in ("runs", "curves", "layers"):
             assert repr(one[name]) == repr(other[name]), name
+
+
+@pytest.mark.slow
+def test_runs_of_one_dataset_share_its_samples():
+    runs = _runs()[:2]
+    (first, _), (second, _) = train_together(runs)
+    assert first.splits is second.splits
+    assert runs[0].splits_of != small.training(small.run({"train_size": 100})).splits_of
+    one, other = (mixed.group(name).pool for name in ("relu", "tanh"))
+    assert one.x is other.x is not mixed.group("relu", 7).pool.x

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_flatten
 import mixed
 from activation_study.networks import kernels
 from activation_study.networks.closed_forms import forget_scratch
+from activation_study.training import batches
 from activation_study.training import stack as stacks
 from activation_study.training.stack import Stack
 
@@ -128,6 +129,7 @@ def _own_buffers():
     yield
     forget_scratch()
     kernels._pool.cache_clear()
+    batches._ON_DEVICE.clear()
 
 
 @pytest.mark.slow
