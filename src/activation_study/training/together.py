@@ -57,7 +57,7 @@ def _train(tasks: Sequence[_Task]) -> None:
     for task in tasks:
         task.run.checkpoint.restore(task.name, task.group)
         task.group.start()
-        key = shape(task.group)
+        key = shape(task.group) if task.group.stops(task.until) else None
         alike.setdefault(key and (*key, task.until, task.run.group_size), []).append(task)
     for key, same in alike.items():
         by_group = {id(task.group): task for task in same}
