@@ -46,8 +46,8 @@ class Lockstep(StackedMLP):
     """The training step of several stacked networks as one, in a fixed number of slots.
 
     Products and normalisation of the hidden layers run over all slots, an activation over the neighbours that share
-    it, the first layer's products and all sums within an activation over one part. So each product and sum has one shape
-    whatever else is trained, and a network's bytes do not depend on its company.
+    it, the first layer's products and all sums within an activation over one part. So each product and sum has one
+    shape whatever else is trained, and a network's bytes do not depend on its company.
 
     Args:
         parts: of one depth, width, normalisation and number of classes; neighbours share a kernel where they can.
