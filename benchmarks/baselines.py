@@ -80,8 +80,8 @@ class FairLoop:
     def epoch(self) -> tuple[float, float]:
         """Mean training loss and validation accuracy."""
         self.model.train()
-        total = torch.zeros(())
-        for indices in torch.randperm(self.samples).split(self.batch):
+        total = torch.zeros((), device=self.x.device)
+        for indices in torch.randperm(self.samples, device=self.x.device).split(self.batch):
             self.optimizer.zero_grad(set_to_none=True)
             loss = self.criterion(self.model(self.x[indices]), self.y[indices])
             loss.backward()

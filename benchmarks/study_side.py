@@ -41,6 +41,7 @@ def chunk(
     evaluations: Sequence[int] = (),
     probes: Sequence[int] = (),
     rate: float | None = None,
+    device: str = "cpu",
 ) -> ReplicaGroup:
     """Replicas with a seed and a learning rate each: rates of their own, as in tuning, are the slower case."""
     split = data.split()
@@ -56,7 +57,8 @@ def chunk(
     chosen = from_entry(activation, {"class": activation})
     rates = [rate] * replicas if rate else torch.logspace(-4, -3, replicas).tolist()
     records = [Record(Replica("tuning", i, rate, i, split)) for i, rate in enumerate(rates)]
-    network = StackedMLP(chosen, factors, constants(chosen), split.train_x.shape[1], split.classes, [*range(replicas)])
+    shape = chosen, factors, constants(chosen), split.train_x.shape[1], split.classes
+    network = StackedMLP(*shape, [*range(replicas)], device=device)
     plan = Plan(sorted({*evaluations, *probes}), frozenset(probes), SETTINGS.probe_samples)
     return ReplicaGroup(network, records, factors, plan, Clock())
 

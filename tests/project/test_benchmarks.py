@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import baselines
 import data
 import document
+import gpu
 import growth
 import machines
 import pruning
@@ -362,3 +363,15 @@ def test_rounding_trains_the_pilots_runs_pruned_on_all_seeds():
     for run in pilot.runs.values():
         assert run.settings.evaluation_seeds == study_side.DEFAULT.config.seeds.evaluation
         assert run.settings.pruning == study_side.DEFAULT.config.training.pruning
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_measured_by_runs_in_small_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "FIGURES", tmp_path / "summary.json")
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--device", "cpu"])
+    gpu.main()
+    found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    rates = found["replica_steps_per_second"]
+    assert set(rates) == {"fair", "graphed", "stack"}
+    assert found["card"] == "none"
+    assert min(found["h100_vs_fair"], found["h100_vs_graphed"], *rates.values()) > 0

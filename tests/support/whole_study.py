@@ -79,7 +79,7 @@ def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
         "layers": _layers(run, keys, random),
         "measurements": _measurements(run, keys, quality[keys.index]),
         "timings": pd.DataFrame({"run": run.id, "phase": ["training", "probe"], "seconds": [20.0, 4.0]}),
-        "jobs": pd.DataFrame({"run": [run.id], "seconds": 25.0}),
+        "jobs": pd.DataFrame({"run": [run.id], "seconds": 25.0, "precision": "float32"}),
     }
 
 

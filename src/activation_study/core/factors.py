@@ -24,6 +24,7 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "tf32"]
 
 
 class Factors(Model):
@@ -91,7 +92,7 @@ class ReplicasPerChunk(Model):
     """How many networks are trained at once as one batched network."""
 
     cpu: Replicas = Field(default=11, description="On a CPU.")
-    cuda: Replicas = Field(default=64, description="On a GPU.")
+    cuda: Replicas = Field(default=512, description="On a GPU, with those of other runs.")
 
 
 class Pruning(Model):
@@ -149,6 +150,7 @@ class Settings(Training):
     allow_modules: bool
     dataset: Data
     device: Device
+    precision: Precision = "float32"
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
     measure: Annotated[tuple[str, ...], LISTED]

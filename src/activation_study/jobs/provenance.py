@@ -52,6 +52,7 @@ def of_job(receipt: Mapping[str, Any], since: float, device: str) -> dict[str, A
         "started": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
         "seconds": time.time() - since,
         "device": device,
+        "precision": "tf32" if device == "cuda high" else "float32",
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "processor": torch.cuda.get_device_name() if gpu else _processor(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from activation_study.core import descriptions
 from activation_study.core.errors import StudyError, lacks_memory
@@ -16,7 +16,10 @@ from activation_study.jobs.console import DONE, KEPT
 from activation_study.jobs.kept import KeptRuns
 from activation_study.study import receipts
 from activation_study.tables import described, parquet
-from activation_study.training import rows as outcomes
+from activation_study.training.rows import Rows, no_data_rows
+
+if TYPE_CHECKING:
+    from activation_study.training.run import RunTraining
 
 CHECKPOINT = "checkpoint.pt"
 Log = Callable[[str], None]
@@ -26,7 +29,7 @@ Params = Mapping[str, Any]
 def train(runs: Sequence[Params], inputs: Any, outputs: Any, log: Log) -> None:
     """Train what is not there yet, and write the tables of all; a run without data or activation writes that.
 
-    A run that fails keeps the others from nothing: they are trained, and kept for the next call.
+    A run that fails keeps no other from its end: what is done is kept for the next call.
 
     Args:
         runs: ``Run.params`` of each.
@@ -39,97 +42,137 @@ def train(runs: Sequence[Params], inputs: Any, outputs: Any, log: Log) -> None:
     """
     constants = {Path(path).stem: described.activation(path) for path in inputs.constants}
     manifests = {Path(path).stem: descriptions.dataset(path) for path in inputs.manifests}
-    wanted = {
-        run["id"]: receipts.of_run(run, constants[run["factors"]["activation"]], manifests[run["factors"]["dataset"]])
-        for run in runs
-    }
+
+    def about(run: Params) -> tuple[dict[str, Any], dict[str, Any]]:
+        return constants[run["factors"]["activation"]], manifests[run["factors"]["dataset"]]
+
+    wanted = {run["id"]: receipts.of_run(run, *about(run)) for run in runs}
     kept = KeptRuns(Path(outputs.jobs).parent, wanted)
-    missing = set(kept.missing)
+    missing, since, failures = set(kept.missing), time.time(), list[Exception]()
     for run in wanted:
         if run not in missing:
             log(f"{KEPT}{run}")
-    trainer = _Trainer({Path(path).stem: Path(path) for path in inputs.arrays}, log)
-    failures: list[Exception] = []
-    for run in (run for run in runs if run["id"] in missing):
-        name, began, where = run["id"], time.time(), "none"
-        activation, manifest = constants[run["factors"]["activation"]], manifests[run["factors"]["dataset"]]
-        # Beside the sets of its shape: another grouping finds it too.
-        checkpoint = kept.folder.with_name(f".{hashlib.sha256(name.encode()).hexdigest()[:12]}.{CHECKPOINT}")
-        try:
+
+    def outcomes() -> Iterator[tuple[str, Rows | Exception, str]]:
+        available = []
+        for run in (run for run in runs if run["id"] in missing):
+            activation, manifest = about(run)
             if activation["status"] == manifest["status"] == "available":
-                rows, where = trainer.rows(run, activation["constants"], wanted[name], checkpoint)
+                available.append(run)
             else:
                 log(f"activation {activation['status']}, dataset {manifest['status']}: nothing to train")
-                rows = outcomes.no_data_rows(run)
-        except OSError:
-            raise
-        except Exception as error:  # there is no end to what one's own activation may do
-            log(f"failed: {name}: {plain(error)}")
-            failures.append(error)
-            continue
-        rows["jobs"] = [provenance.of_job(wanted[name], began, where)]
-        kept.add(name, {table: parquet.from_rows(table, part) for table, part in rows.items()})
-        log(f"{DONE}{name}")
-        for file in checkpoint.parent.glob(f"*{checkpoint.name}*"):  # a kill may have left half of one
-            if not file.is_dir():  # which no job makes
-                file.unlink()
+                yield run["id"], no_data_rows(run), "none"
+        if available:
+            arrays = {Path(path).stem: Path(path) for path in inputs.arrays}
+            yield from _Trainer(constants, wanted, arrays, kept.folder.parent, log).outcomes(available)
+
+    for run, outcome, where in outcomes():
+        if isinstance(outcome, Exception):
+            log(f"failed: {run}: {plain(outcome)}")
+            failures.append(outcome)
+        else:
+            rows = outcome | {"jobs": [provenance.of_job(wanted[run], since, where)]}
+            kept.add(run, {table: parquet.from_rows(table, part) for table, part in rows.items()})
+            for file in kept.folder.parent.glob(f"*{_checkpoint(run)}*"):  # a kill may have left half of one
+                if not file.is_dir():  # which no job makes
+                    file.unlink()
+            log(f"{DONE}{run}")
+        since = time.time()
     if failures:
         kept.flush()
         raise failures[0]
     kept.finish()
 
 
+def _checkpoint(run: str) -> str:
+    """The name of its file, which lies beside the sets of its shape: another grouping finds it too."""
+    return f".{hashlib.sha256(run.encode()).hexdigest()[:12]}.{CHECKPOINT}"
+
+
 class _Trainer:
     """Trains runs on one device, with every dataset read once.
 
     Args:
-        arrays: the files, by dataset; the manifest lies beside each.
+        constants: the activations' descriptions. wanted: the runs' receipts. arrays: the datasets' files, each with its
+            manifest beside it.
+        folder: of the checkpoints.
     """
 
-    def __init__(self, arrays: Mapping[str, Path], log: Log):
-        self._files, self._log = arrays, log
+    def __init__(
+        self,
+        constants: Mapping[str, Mapping[str, Any]],
+        wanted: Mapping[str, receipts.Receipt],
+        arrays: Mapping[str, Path],
+        folder: Path,
+        log: Log,
+    ):
+        self._constants, self._wanted, self._files, self._folder, self._log = constants, wanted, arrays, folder, log
         self._read: dict[str, Any] = {}
-        self._prepared: tuple[Any, str] | None = None
 
-    def rows(
-        self, run: Params, constants: Mapping[str, Any], receipt: receipts.Receipt, checkpoint: Path
-    ) -> tuple[outcomes.Rows, str]:
-        """The rows of a run's tables but ``jobs``, and the device and arithmetic that they come from."""
-        from activation_study.activations import activation as activations
+    def outcomes(self, runs: Sequence[Params]) -> Iterator[tuple[str, Rows | Exception, str]]:
+        """Of each run the rows of its tables but ``jobs``, or why there are none, and the device and its arithmetic.
+
+        What fails together is tried alone, so that no run suffers from another.
+        """
         from activation_study.training import device as devices
+        from activation_study.training.together import train_together
+
+        settings = runs[0]["settings"]
+        self._device, product = devices.prepare(settings["device"], settings["precision"])
+        self._where = f"{self._device.type} {product}"
+        self._log(f"device {self._device.type}, float32 products {product}")
+        left = {run["id"]: run for run in runs}
+        if self._device.type != "cpu" and len(runs) > 1:
+            try:
+                for training, rows in train_together([self._training(run) for run in runs]):
+                    del left[training.params["id"]]
+                    yield training.params["id"], rows, self._where
+            except Exception as error:  # there is no end to what one's own activation may do
+                if isinstance(error, OSError):
+                    raise
+                self._log(f"together the rest cannot be trained ({plain(error)}): it is run by run")
+        for run in left.values():
+            try:
+                outcome: Rows | Exception = self._alone(run)
+            except Exception as error:
+                if isinstance(error, OSError):
+                    raise
+                outcome = error
+            yield run["id"], outcome, self._where
+
+    def _alone(self, run: Params) -> Rows:
+        settings, training = run["settings"], self._training(run)
+        try:
+            try:
+                return training.rows()
+            except Exception as error:  # there is no end to what a wrong state makes of training
+                if not training.checkpoint.used or isinstance(error, StudyError | OSError) or lacks_memory(error):
+                    raise
+                self._log(f"the checkpoint cannot be used ({plain(error)}): the run starts again")
+                training = self._training(run)
+                training.checkpoint.forget()
+                return training.rows()
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            kind = self._device.type
+            raise StudyError(
+                f"training.replicas_per_chunk.{kind}: {settings['replicas_per_chunk'][kind]} networks at once need "
+                f"more memory than there is for {run['id']}; a smaller number needs less"
+            ) from None
+
+    def _training(self, run: Params) -> RunTraining:
+        from activation_study.activations import activation as activations
         from activation_study.training.checkpoint import Checkpoint
         from activation_study.training.run import RunTraining
 
         settings, factors = run["settings"], run["factors"]
-        if self._prepared is None:
-            self._prepared = devices.prepare(settings["device"])
-            self._log("device {.type}, float32 products {}".format(*self._prepared))
-        device, product = self._prepared
-        where = f"{device.type} {product}"
-        entry, allowed = settings["activation"], settings["allow_modules"]
-        activation = activations.from_entry(factors["activation"], entry, allowed, [factors["width"]])
-        kept = Checkpoint(checkpoint, receipt | {"arithmetic": where}, device)
-        arrays = self._arrays(factors["dataset"])
-
-        def training() -> outcomes.Rows:
-            return RunTraining(run, activation, constants, arrays, device, self._log, checkpoint=kept).rows()
-
-        try:
-            try:
-                return training(), where
-            except Exception as error:  # there is no end to what a wrong state makes of training
-                if not kept.used or isinstance(error, StudyError | OSError) or lacks_memory(error):
-                    raise
-                self._log(f"the checkpoint cannot be used ({plain(error)}): the run starts again")
-                kept.forget()
-                return training(), where
-        except (MemoryError, RuntimeError) as error:
-            if not lacks_memory(error):
-                raise
-            raise StudyError(
-                f"training.replicas_per_chunk.{device.type}: {settings['replicas_per_chunk'][device.type]} networks at "
-                f"once need more memory than there is for {run['id']}; a smaller number needs less"
-            ) from None
+        name, entry, allowed = factors["activation"], settings["activation"], settings["allow_modules"]
+        activation = activations.from_entry(name, entry, allowed, [factors["width"]])
+        identity = self._wanted[run["id"]] | {"arithmetic": self._where}
+        checkpoint = Checkpoint(self._folder / _checkpoint(run["id"]), identity, self._device)
+        constants, arrays = self._constants[name]["constants"], self._arrays(factors["dataset"])
+        return RunTraining(run, activation, constants, arrays, self._device, self._log, checkpoint=checkpoint)
 
     def _arrays(self, dataset: str) -> Any:
         from activation_study.data import arrays as prepared

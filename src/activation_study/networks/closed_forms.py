@@ -95,6 +95,11 @@ def scratch(h: Tensor, count: int) -> tuple[Tensor, ...]:
     return _allocated(h.shape, h.dtype, h.device, count)
 
 
+def forget_scratch() -> None:
+    """Let the next buffers be new ones: a CUDA graph must own those that it writes to."""
+    _allocated.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _allocated(shape: torch.Size, dtype: torch.dtype, device: torch.device, count: int) -> tuple[Tensor, ...]:
     return tuple(torch.empty(shape, dtype=dtype, device=device) for _ in range(count))

@@ -67,7 +67,9 @@ def layer_kernel(
     if activation.learnable or activation.stochastic or activation.drawn:
         return Autograd([build(seed) for seed in seeds], seeds, layer, activation.stochastic)
     formulas = closed_form(module) if type(module).__module__.startswith("torch.nn.") else None
-    return Elementwise(*formulas, in_place=overwrites(module)) if formulas else AutogradElementwise(module)
+    if formulas is not None:
+        return Elementwise(*formulas, in_place=overwrites(module))
+    return AutogradElementwise(module, capturable=activation.kind != "module")
 
 
 class LayerKernel:
@@ -77,9 +79,11 @@ class LayerKernel:
         parameters: name -> [R, ...], one instance per replica.
         gradients: name -> [R, ...], filled by `backward`, summed over samples.
         in_place: whether `forward` may write over h: `backward`, given x in its place, does the same.
+        capturable: whether a CUDA graph can hold its training mode: all of it happens on the device, by one program.
     """
 
     in_place = False
+    capturable = True
 
     def __init__(self) -> None:
         self.parameters: dict[str, Tensor] = {}
@@ -194,16 +198,27 @@ class RandomSlope(LayerKernel):
         self._seeds = tuple(seeds)
         self._layer = layer
         self._evaluation = torch.tensor(distribution.evaluation - 1, dtype=dtype, device=device)
+        self._window: tuple[Tensor, Tensor] | None = None
         self.draw(0)
 
     def draw(self, step: int) -> None:
-        self._place = seed_of("activation noise", self._layer, step)
+        self._step = step
+
+    def follow(self, start: Tensor, used: int) -> None:
+        """From now on take windows of ``used`` slopes a replica, that begin where ``start`` [1] on the device says.
+
+        A CUDA graph finds the window of each step so; the pool lives as long as this kernel then.
+        """
+        pool = _pool(self._distribution, self._seeds, _pool_size(used), self._evaluation.dtype, start.device)
+        self._window = pool, start
 
     def _excess(self, h: Tensor) -> Tensor:
         used = h[0].numel()
-        size = max(POOL_SIZE, POOL_WINDOWS * used)
-        pool = _pool(self._distribution, self._seeds, size, h.dtype, h.device)
-        start = self._place % (size - used + 1)
+        if self._window is not None:
+            pool, place = self._window
+            return pool.index_select(1, torch.arange(used, device=h.device) + place).view(h.shape)
+        pool = _pool(self._distribution, self._seeds, _pool_size(used), h.dtype, h.device)
+        start = window_start(self._layer, self._step, used)
         return pool[:, start : start + used].view(h.shape)
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
@@ -215,6 +230,15 @@ class RandomSlope(LayerKernel):
     def derivative(self, h: Tensor) -> Tensor:
         out = torch.ones_like(h)
         return slope_backward(h, self._evaluation, out, out)
+
+
+def window_start(layer: int, step: int, used: int) -> int:
+    """Where the window of ``used`` slopes a replica begins in the pool, for a layer (from 1) at a step."""
+    return seed_of("activation noise", layer, step) % (_pool_size(used) - used + 1)
+
+
+def _pool_size(used: int) -> int:
+    return max(POOL_SIZE, POOL_WINDOWS * used)
 
 
 @lru_cache(maxsize=4)
@@ -232,11 +256,12 @@ def _pool(
 
 
 class AutogradElementwise(LayerKernel):
-    """Any other fixed function."""
+    """Any other fixed function; code of one's own may do on the way what a CUDA graph cannot hold."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, capturable: bool = True) -> None:
         super().__init__()
         self._module = module
+        self.capturable = capturable
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
         with torch.no_grad():
@@ -267,6 +292,8 @@ class Autograd(LayerKernel):
     Args:
         modules: one per replica.
     """
+
+    capturable = False
 
     def __init__(self, modules: Sequence[nn.Module], seeds: Sequence[int], layer: int, stochastic: bool) -> None:
         super().__init__()

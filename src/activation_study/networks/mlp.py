@@ -50,7 +50,8 @@ class StackedMLP:
         self.features, self.classes, self.seeds = features, classes, list(seeds)
         self.dtype, self.device = dtype, torch.device(device)
         self.replicas, self.depth, self.width = len(self.seeds), factors.depth, factors.width
-        self.shift = float(constants["mean"]) if factors.centred else 0.0
+        self.shift: float | Tensor = float(constants["mean"]) if factors.centred else 0.0
+        self.centred = self.shift != 0
         self._workspaces: dict[int, Workspace] = {}
 
         like: dict[str, Any] = {"dtype": dtype, "device": self.device}
@@ -140,28 +141,27 @@ class StackedMLP:
         on_delta: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """See ``base.Network``."""
-        work = self.workspace(inputs.shape[1])
-        x = inputs
+        batch = labels.shape[1]
+        work = self.workspace(batch)
+        x: Any = inputs
         for i in range(self.depth):
-            x = self._layer(i, x, work.h[i], work.x[i], training=True)
+            x = self._activate(i, self._product(i, x, work.h[i]), work.x[i], training=True)
         logits = torch.baddbmm(self.biases[-1], x, self.weights[-1], out=work.logits)
         log_p = torch.log_softmax(logits, 2, dtype=self.dtype)
         loss = -log_p.gather(2, labels.unsqueeze(2)).squeeze(2).mean(1)
         delta = torch.exp(log_p, out=log_p)
-        delta.scatter_add_(2, labels.unsqueeze(2), work.minus_one)
-        delta.div_(inputs.shape[1])
+        delta.sub_(torch.eq(labels.unsqueeze(2), work.classes, out=work.target)).div_(batch)
 
         count, norms_at = self.depth + 1, 2 * (self.depth + 1)
         kernels_at = norms_at + 2 * len(self.norms)
         for i in range(self.depth, -1, -1):
-            below = work.x[i - 1] if i else inputs
-            weight_gradient = torch.bmm(below.transpose(1, 2), delta, out=work.weight_gradients[i])
+            weight_gradient = self._weight_gradient(i, work.x[i - 1] if i else inputs, delta, work.weight_gradients[i])
             bias_gradient = torch.sum(delta, 1, keepdim=True, out=work.bias_gradients[i])
             if i:
                 lower = torch.bmm(delta, self.weights[i].transpose(1, 2), out=work.deltas[i % 2])
                 kernel = self.kernels[i - 1]
                 # A kernel's backward may use its output φ(h), so the constant shift is added back around it.
-                output = work.x[i - 1].add_(self.shift) if self.shift else work.x[i - 1]
+                output = work.x[i - 1].add_(self.shift) if self.centred else work.x[i - 1]
                 kernel.backward(work.h[i - 1], output, lower, lower)
                 if on_delta is not None:
                     on_delta(i, lower)
@@ -207,15 +207,26 @@ class StackedMLP:
         """φ′(h) of a hidden layer in evaluation mode, of the shape of h [R, N, W]."""
         return self.kernels[layer - 1].derivative(h)
 
-    def _layer(self, i: int, below: Tensor, h: Tensor, x: Tensor, *, training: bool) -> Tensor:
-        torch.baddbmm(self.biases[i], below, self.weights[i], out=h)
-        return self._activate(i, h, x, training=training)
+    def _product(self, i: int, below: Any, out: Tensor) -> Tensor:
+        """The pre-activations of layer i + 1 in training."""
+        return torch.baddbmm(self.biases[i], below, self.weights[i], out=out)
+
+    def _weight_gradient(self, i: int, below: Any, delta: Tensor, out: Tensor) -> Tensor:
+        return torch.bmm(below.transpose(1, 2), delta, out=out)
+
+    def gradient_memory(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Where the gradients of ``weights`` and ``biases`` go. Those of one shape share a buffer, where each is used up
+        before the next one is made; Adam keeps all."""
+        if self.factors.optimiser == "adam":
+            return [torch.empty_like(w) for w in self.weights], [torch.empty_like(b) for b in self.biases]
+        weights, biases = ({p.shape: torch.empty_like(p) for p in same} for same in (self.weights, self.biases))
+        return [weights[weight.shape] for weight in self.weights], [biases[bias.shape] for bias in self.biases]
 
     def _activate(self, i: int, h: Tensor, x: Tensor, *, training: bool) -> Tensor:
         if self.norms:
             self.norms[i].forward(h, training=training)
         self.kernels[i].forward(h, x, training=training)
-        return x.sub_(self.shift) if self.shift else x
+        return x.sub_(self.shift) if self.centred else x
 
 
 class Workspace:
@@ -227,17 +238,10 @@ class Workspace:
 
         self.h = [empty(batch, network.width) for _ in range(network.depth)]
         # Half the memory is half the traffic, where the activation allows it and no shift blurs φ(h).
-        over = [kernel.in_place and not network.shift for kernel in network.kernels]
+        over = [kernel.in_place and not network.centred for kernel in network.kernels]
         self.x = [h if same else torch.empty_like(h) for h, same in zip(self.h, over, strict=True)]
         self.deltas = [empty(batch, network.width) for _ in range(2)]
         self.logits = empty(batch, network.classes)
-        self.minus_one = torch.full((network.replicas, batch, 1), -1.0, dtype=network.dtype, device=network.device)
-        kept = network.factors.optimiser == "adam"
-        self.weight_gradients = _gradients(network.weights, kept=kept)
-        self.bias_gradients = _gradients(network.biases, kept=kept)
-
-
-def _gradients(parameters: list[Tensor], *, kept: bool) -> list[Tensor]:
-    """Of one shape they share a buffer, where each is used up before the next one is made."""
-    shared = {p.shape: torch.empty_like(p) for p in parameters}
-    return [torch.empty_like(p) if kept else shared[p.shape] for p in parameters]
+        self.target = torch.empty_like(self.logits)
+        self.classes = torch.arange(network.classes, device=network.device)
+        self.weight_gradients, self.bias_gradients = network.gradient_memory()

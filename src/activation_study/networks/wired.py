@@ -86,7 +86,7 @@ class _Activated(torch.autograd.Function):
         (h, x), (network, number, on_delta) = ctx.saved_tensors, ctx.layer
         kernel, delta = network.kernels[number - 1], gradients[0].clone()
         # A kernel's backward may use its output φ(h), so the constant shift is added back.
-        kernel.backward(h, x + network.shift if network.shift else x, delta, delta)
+        kernel.backward(h, x + network.shift if network.centred else x, delta, delta)
         if on_delta is not None:
             on_delta(number, delta)
         norm = network.norms[number - 1].backward(delta) if network.norms else ()

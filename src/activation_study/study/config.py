@@ -15,7 +15,7 @@ from pydantic import Field, create_model, model_validator
 from activation_study.activations import entries
 from activation_study.core import models
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import Device, Factors, Rates, Seeds, Training
+from activation_study.core.factors import Device, Factors, Precision, Rates, Seeds, Training
 from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model
 from activation_study.core.names import NAME, Name
 from activation_study.core.text import listed, shown
@@ -124,6 +124,11 @@ class Config(entries.Activations, data_entries.Datasets):
         "reports/<study>.html."
     )
     device: Device = Field(default="auto", description="Where training runs. auto takes a GPU where there is one.")
+    precision: Precision = Field(
+        default="float32",
+        description="Products of training on a GPU: float32, or the faster tf32, which cuts their factors to 10 bits. "
+        "A CPU always has float32.",
+    )
     allow_modules: Annotated[bool, TRUTH] = Field(
         default=True,
         description='Whether an activation may be {module "package.module:Class"}, which runs that code.',

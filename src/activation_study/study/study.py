@@ -255,6 +255,7 @@ def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
                 allow_modules=config.allow_modules,
                 dataset=Data(**{name: getattr(entry, name) for name in Data.model_fields}),
                 device=config.device,
+                precision=config.precision,
                 evaluation_seeds=run.evaluation_seeds or config.seeds.evaluation,
                 measure=measured,
                 learning_rates=rates if run.rates == "all" else rates[1::2] or rates,

@@ -65,6 +65,11 @@ FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()[
 
 LATER_FACTORS = ("network", "clip")
 """Those that tables of this version may lack, as they came after some were published."""
+LATER: dict[str, dict[str, Any]] = {
+    "runs": {factor: Factors.defaults()[factor] for factor in LATER_FACTORS},
+    "jobs": {"precision": "float32"},
+}
+"""All columns that tables of this version may lack, with the value that every row had then."""
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)
 """A run's id, with its dataset, activation and depth."""
@@ -167,9 +172,12 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "jobs": {
         "run": REPLICA["run"],
-        "started": Column("str", "when the job that finished the run began, UTC"),
-        "seconds": Column("float", "wall-clock seconds of that job", low=0),
+        "started": Column("str", "when its job began, or the run before it there had ended, UTC"),
+        "seconds": Column(
+            "float", "wall-clock seconds from then until it had ended; runs that train together end together", low=0
+        ),
         "device": Column("str", "device and float32 product in use; none without data"),
+        "precision": _one_of("of the products: float32, or tf32, which rounds their factors", "float32", "tf32"),
         "threads": Column("int", "CPU threads of the arithmetic", low=1),
         "deterministic": Column("bool", "whether PyTorch was held to deterministic algorithms; a CPU needs no flag"),
         "processor": Column("str", "CPU, or GPU where one was used"),

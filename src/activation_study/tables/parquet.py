@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from activation_study.core.errors import StudyError
-from activation_study.core.factors import Factors
 from activation_study.core.files import MADE_BY, replacing
 from activation_study.core.text import one_line, plain
-from activation_study.tables.columns import LATER_FACTORS, REPLICA, SCHEMA_VERSION, TABLES
+from activation_study.tables.columns import LATER, SCHEMA_VERSION, TABLES
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""
@@ -109,7 +108,7 @@ def read(name: str, path: str | Path) -> pa.Table:
     """
     schema = _schema(name)
     with _readable(path):
-        table = _with_newer_factors(name, _read(path))
+        table = _with_later_columns(name, _read(path))
     noted = schema.with_metadata({**schema.metadata, ROWS: str(table.num_rows)})
     metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != MADE_BY.encode()}
     table = table.replace_schema_metadata(metadata)
@@ -121,14 +120,15 @@ def read(name: str, path: str | Path) -> pa.Table:
     return table
 
 
-def _with_newer_factors(name: str, table: pa.Table) -> pa.Table:
-    """With the factors that came after it was written: each then had the value that is its default now."""
-    if name != "runs" or not set(TABLES[name]) - set(LATER_FACTORS) <= set(table.column_names):
+def _with_later_columns(name: str, table: pa.Table) -> pa.Table:
+    """With the columns that came after it was written."""
+    later = LATER.get(name, {})
+    if not set(TABLES[name]) - set(later) <= set(table.column_names):
         return table
-    for place, (factor, default) in enumerate(Factors.defaults().items(), len(REPLICA)):
-        if factor in LATER_FACTORS and factor not in table.column_names:
-            field = _schema(name).field(factor)
-            table = table.add_column(place, field, [pa.array([default] * len(table), field.type)])
+    for place, column in enumerate(TABLES[name]):
+        if column not in table.column_names:
+            field = _schema(name).field(column)
+            table = table.add_column(place, field, [pa.array([later[column]] * len(table), field.type)])
     return table
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -20,9 +23,27 @@ def batch_order(seed: int, samples: int, batch: int, first: int, steps: int) -> 
     """
     start, stop = first * batch, (first + steps) * batch
     epochs = range(start // samples, (stop - 1) // samples + 1)
-    order = torch.cat([torch.randperm(samples, generator=generator(seed, "epoch", epoch)) for epoch in epochs])
+    order = torch.cat([_epoch(seed, samples, epoch) for epoch in epochs])
     offset = start - epochs[0] * samples
     return order[offset : offset + stop - start].view(steps, batch)
+
+
+@lru_cache(maxsize=128)
+def _epoch(seed: int, samples: int, epoch: int) -> Tensor:
+    """One permutation; groups of one seed ask for the same, and each stretch of steps for the last one's once more."""
+    return torch.randperm(samples, generator=generator(seed, "epoch", epoch))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """All training samples of some splits [N, features], and their labels [N]."""
+
+    x: Tensor
+    y: Tensor
+
+
+_ON_DEVICE: WeakValueDictionary[tuple[object, ...], Samples] = WeakValueDictionary()
+"""Groups of one dataset share its samples for as long as one of them needs them."""
 
 
 class TrainingPool:
@@ -46,8 +67,13 @@ class TrainingPool:
         for split in distinct:
             starts[id(split)] = start
             start += len(split.train_y)
-        self.x = _joined([split.train_x for split in distinct]).to(device, dtype)
-        self.y = _joined([split.train_y for split in distinct]).to(device)
+        self._splits = distinct  # they stay alive, so that their ids stay their own
+        key = *map(id, distinct), device, dtype
+        if key not in _ON_DEVICE:
+            x, y = ([getattr(split, part) for split in distinct] for part in ("train_x", "train_y"))
+            self.samples = _ON_DEVICE[key] = Samples(_joined(x).to(device, dtype), _joined(y).to(device))
+        self.samples = _ON_DEVICE[key]
+        self.x, self.y = self.samples.x, self.samples.y
         self.replicas = [
             (seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)
         ]

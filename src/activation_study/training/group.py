@@ -14,6 +14,7 @@ from torch import Tensor
 from activation_study.core.factors import Factors
 from activation_study.data.split import Split
 from activation_study.networks.base import Network
+from activation_study.networks.lockstep import can_hold
 from activation_study.quantities.base import Moment, Recorder, measurements
 from activation_study.quantities.probe import Probe
 from activation_study.training.batches import TrainingPool
@@ -21,6 +22,9 @@ from activation_study.training.optimisers import Optimiser
 from activation_study.training.records import Clock, Plan, Record
 
 KEPT = ("curve", "layers", "measurements", "status", "diverged_step")  # of a record, in a checkpoint
+
+
+OnEvaluation = Callable[["ReplicaGroup"], None]
 
 
 class Stateful(Protocol):
@@ -77,23 +81,43 @@ class ReplicaGroup:
         pairs = [moved[id(split)] for split in self._splits]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
-    def train(self, until: int, on_evaluation: Callable[[ReplicaGroup], None] = lambda group: None) -> None:
+    def train(self, until: int, on_evaluation: OnEvaluation = lambda group: None) -> None:
         """Train to step ``until``, looking at the plan's steps. A replica that diverges is recorded and dropped."""
-        if self.step == 0 and self.records and not self.records[0].curve:
-            self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
-        stops = [step for step in self.plan.evaluations if self.step < step <= until]
-        for stop in stops:
+        self.start()
+        for stop in self.stops(until):
             if not self.records:
                 return
             since = time.perf_counter()
             loss = self._advance(stop - self.step)
             alive = torch.isfinite(loss).tolist()  # waits for the device, so the time is the training's
             self.clock.charge("training", since, len(self.records) * (stop - self.step))
-            self.step = stop
-            self._drop(alive)
-            if self.records:
-                self._look(loss[torch.tensor(alive, device=loss.device)])
-                on_evaluation(self)
+            self.arrive(stop, loss, alive, on_evaluation)
+
+    def start(self) -> None:
+        """The first look, if there was none yet."""
+        if self.step == 0 and self.records and not self.records[0].curve:
+            self._look(torch.full((self.network.replicas,), torch.nan, device=self.network.device))
+
+    def stops(self, until: int) -> list[int]:
+        """The steps up to ``until`` at which there is something to look at."""
+        return [step for step in self.plan.evaluations if self.step < step <= until]
+
+    def arrive(self, stop: int, loss: Tensor, alive: list[bool], on_evaluation: OnEvaluation) -> None:
+        """Look at what the training up to a stop has made of the network and the optimiser.
+
+        Args:
+            loss: the mean loss since the stop before [R]. alive: whether it is finite.
+        """
+        self.step = self.optimiser.step = stop
+        self._drop(alive)
+        if self.records:
+            self._look(loss[[i for i, fine in enumerate(alive) if fine]])
+            on_evaluation(self)
+
+    @property
+    def stacks(self) -> bool:
+        """Whether a ``Stack`` can train it: nothing that happens in a step needs more than its networks."""
+        return can_hold(self.network) and not self._recorders
 
     def _advance(self, steps: int) -> Tensor:
         """Train that many steps; the mean loss over them [R]."""

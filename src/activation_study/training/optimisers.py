@@ -138,10 +138,14 @@ class ClippedGradients:
         self.gradients = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
 
     def clip(self) -> None:
-        """Scale each replica's by min(1, limit / norm); by NaN where the norm is not finite.
-
-        There 0, as PyTorch has it, would hide a replica that diverges.
-        """
         norm = torch.linalg.vector_norm(self._rows, dim=1, keepdim=True)
-        scale = (self._limit / (norm + CLIP_EPS)).clamp_(max=1)
-        self._rows.mul_(scale.masked_fill_(~norm.isfinite(), torch.nan))
+        self._rows.mul_(clip_scale(norm, self._limit))
+
+
+def clip_scale(norm: Tensor, limit: float) -> Tensor:
+    """What gradients of that norm are scaled by: min(1, limit / norm), and NaN where the norm is not finite.
+
+    There 0, as PyTorch has it, would hide a replica that diverges.
+    """
+    scale = (limit / (norm + CLIP_EPS)).clamp_(max=1)
+    return scale.masked_fill_(~norm.isfinite(), torch.nan)

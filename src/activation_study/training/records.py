@@ -46,9 +46,13 @@ class Clock:
     def charge(self, phase: str, since: float, replica_steps: int = 0) -> float:
         """Add the time since ``since`` to the phase; returns the time now."""
         now = time.perf_counter()
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - since
-        self.replica_steps[phase] = self.replica_steps.get(phase, 0) + replica_steps
+        self.add(phase, now - since, replica_steps)
         return now
+
+    def add(self, phase: str, seconds: float, replica_steps: int) -> None:
+        """Add seconds that the phase took."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+        self.replica_steps[phase] = self.replica_steps.get(phase, 0) + replica_steps
 
 
 @dataclass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -23,6 +24,13 @@ from activation_study.training.selection import ranked
 
 TUNING_LOOKS = 5
 """Evaluations per decade, at most, of tuning replicas whose last accuracy alone decides: they show divergence."""
+
+
+class Phase(NamedTuple):
+    """Groups that train to step ``until``, by their names in the checkpoint."""
+
+    groups: dict[str, ReplicaGroup]
+    until: int
 
 
 class RunTraining:
@@ -54,16 +62,32 @@ class RunTraining:
         self.device, self.dtype, self.log, self.clock = device, dtype, log, Clock()
         self.rates = list(self.settings.learning_rates)
         self.steps = self.factors.steps
-        self._splits: dict[int, Split] = {}
+        self.splits: dict[int, Split] = {}
         self.checkpoint = checkpoint or Checkpoint(None, {}, device)
         self._parameters, self._units = 0, [0]
 
     def rows(self) -> Rows:
         """Train everything; the rows of ``runs``, ``curves``, ``layers``, ``measurements`` and ``timings``."""
-        tuning, kept = self._tune()
+        phases = self.phases()
+        while True:
+            try:
+                phase = next(phases)
+            except StopIteration as end:
+                return cast(Rows, end.value)
+            for name, group in phase.groups.items():
+                self.checkpoint.restore(name, group)
+                group.train(phase.until, partial(self.checkpoint.keep, name))
+                self.note(name, group)
+
+    def phases(self) -> Generator[Phase, None, Rows]:
+        """What ``rows`` does, for another who trains: the groups of each phase have to be at its end before the next.
+
+        That one restores a group from the checkpoint before, keeps it there at evaluations and notes its end.
+        """
+        tuning, kept = yield from self._tune()
         selected = self._ranked(tuning, kept, self.steps)[0]
         self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
-        evaluation, groups = self._train(self._replicas("evaluation", [selected]), self.steps)
+        evaluation, groups = yield from self._train(self._replicas("evaluation", [selected]), self.steps)
         for group in groups:
             if group.records:
                 group.score()
@@ -91,9 +115,9 @@ class RunTraining:
 
     def _split(self, seed: int) -> Split:
         key = seed if varies_by_replicate(self.arrays, self.factors.train_size) else 0
-        if key not in self._splits:
+        if key not in self.splits:
             since = time.perf_counter()
-            self._splits[key] = make_split(
+            self.splits[key] = make_split(
                 self.arrays,
                 name=self.factors.dataset,
                 dataset_entry=self.settings.dataset.model_dump(),
@@ -104,9 +128,18 @@ class RunTraining:
                 max_validation=self.settings.max_validation,
             )
             self.clock.charge("data", since)
-        return self._splits[key]
+        return self.splits[key]
 
-    def _group_size(self) -> int:
+    @property
+    def splits_of(self) -> tuple[object, ...]:
+        """What its ``splits`` depend on but for the seed: runs of one study that agree in it may share them."""
+        factors, settings = self.factors, self.settings
+        made_of = factors.dataset, factors.train_size, factors.input_transform, factors.input_shift
+        return *made_of, settings.dataset.model_dump_json(), settings.max_validation
+
+    @property
+    def group_size(self) -> int:
+        """How many replicas train as one batched network; on a GPU, together with those of other runs."""
         return getattr(self.settings.replicas_per_chunk, self.device.type)
 
     def _plan(self, role: str) -> Plan:
@@ -123,10 +156,12 @@ class RunTraining:
     def _pruning_step(self) -> int:
         return max(1, round(self.steps * self.settings.pruning.after))
 
-    def _train(self, replicas: list[Replica], until: int) -> tuple[list[Record], list[ReplicaGroup]]:
+    def _train(
+        self, replicas: list[Replica], until: int
+    ) -> Generator[Phase, None, tuple[list[Record], list[ReplicaGroup]]]:
         """The records of replicas of one role, and the groups that hold them, trained to step ``until``."""
-        plan, size = self._plan(replicas[0].role), self._group_size()
-        everyone, groups = [Record(replica) for replica in replicas], []
+        plan, size = self._plan(replicas[0].role), self.group_size
+        everyone, groups = [Record(replica) for replica in replicas], {}
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
             network = architectures()[self.factors.network].build(
@@ -141,15 +176,14 @@ class RunTraining:
             )
             if network.depth != self.factors.depth:  # the tables cut hidden layers at the factor
                 raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
-            groups.append(ReplicaGroup(network, list(records), self.factors, plan, self.clock))
+            name = f"{replicas[0].role} {start}"
+            groups[name] = ReplicaGroup(network, list(records), self.factors, plan, self.clock)
             self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
-            self._go_on(f"{replicas[0].role} {start}", groups[-1], until)
-        return everyone, groups
+        yield Phase(groups, until)
+        return everyone, list(groups.values())
 
-    def _go_on(self, name: str, group: ReplicaGroup, until: int) -> None:
-        """Train to step ``until``, from the checkpoint's state of that name if it has one."""
-        self.checkpoint.restore(name, group)
-        group.train(until, lambda group: self.checkpoint.keep(name, group))
+    def note(self, name: str, group: ReplicaGroup) -> None:
+        """Keep and log that a group has come to the end of a phase."""
         self.checkpoint.keep(name, group)
         losses = [record.curve[-1][2] for record in group.records]
         shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
@@ -160,13 +194,13 @@ class RunTraining:
         evaluations = [look for look in self._plan("tuning").evaluations if look <= step]
         return ranked(records, rates, self.factors.select, self.arrays.classes, target, evaluations)
 
-    def _tune(self) -> tuple[list[Record], list[float]]:
+    def _tune(self) -> Generator[Phase, None, tuple[list[Record], list[float]]]:
         """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
         replicas = self._replicas("tuning", self.rates)
         keep = self.settings.pruning.keep
         if keep >= len(self.rates):
-            return self._train(replicas, self.steps)[0], self.rates
-        records, groups = self._train(replicas, self._pruning_step)
+            return (yield from self._train(replicas, self.steps))[0], self.rates
+        records, groups = yield from self._train(replicas, self._pruning_step)
         kept = sorted(self._ranked(records, self.rates, self._pruning_step)[:keep])
         self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
         for record in records:
@@ -178,9 +212,11 @@ class RunTraining:
             for i, record in enumerate(group.records)
             if record.replica.learning_rate in kept
         ]
-        for start in range(0, len(survivors), self._group_size()):
+        rest = {}
+        for start in range(0, len(survivors), self.group_size):
             chosen: dict[int, tuple[ReplicaGroup, list[int]]] = {}
-            for group, i in survivors[start : start + self._group_size()]:
+            for group, i in survivors[start : start + self.group_size]:
                 chosen.setdefault(id(group), (group, []))[1].append(i)
-            self._go_on(f"tuning survivors {start}", joined(list(chosen.values())), self.steps)
+            rest[f"tuning survivors {start}"] = joined(list(chosen.values()))
+        yield Phase(rest, self.steps)
         return records, kept

@@ -190,7 +190,7 @@ def _train(folder, monkeypatch, rows):
     from activation_study.training import run as training
 
     monkeypatch.setattr(training.RunTraining, "rows", rows)
-    monkeypatch.setattr(devices, "prepare", lambda device: (small.torch.device("cpu"), "highest"))
+    monkeypatch.setattr(devices, "prepare", lambda *asked: (small.torch.device("cpu"), "highest"))
     data, named = small.blobs(), {"arrays": folder / "blobs.npz", "manifest": folder / "blobs.json"}
     digest = arrays.content_sha256(data.x, data.y, None)
     sizes = {"samples": 300, "features": 12, "classes": 3, "official_test": False}

@@ -5,9 +5,10 @@ import re
 import shutil
 import subprocess
 
+import pytest
 import torch
 
-from activation_study.jobs.provenance import code_digest, provenance
+from activation_study.jobs.provenance import code_digest, of_job, provenance
 from activation_study.study.code import PACKAGE
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
@@ -43,3 +44,13 @@ def test_the_commit_is_gits_own():
     else:  # a tag of this very commit
         target = [git, "rev-parse", f"{named}^{{commit}}"]
         assert subprocess.run(target, cwd=ROOT, capture_output=True, text=True, check=True).stdout == head.stdout
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("cuda high", "tf32"), ("cuda highest", "float32"), ("cpu medium", "float32"), ("none", "float32")],
+)
+def test_a_job_says_what_its_products_were(device, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    row = of_job({"params": {"id": "digits/relu/depth=2"}, "code": "c"}, 0.0, device)
+    assert (row["device"], row["precision"]) == (device, precision)

@@ -24,6 +24,7 @@ FAULTS = [
     ("study", "a" * 65, ["study", "64"]),
     ("study", 5, ["study", "5", "string"]),
     ("device", "gpu", ["device", "gpu", "auto, cpu, cuda"]),
+    ("precision", "bf16", ["precision", "bf16", "float32, tf32"]),
     ("allow_modules", "yes", ["allow_modules", "yes", "boolean"]),
     ("seed", 3, ["config", "seed", "unknown", "seeds"]),
     ("seeds.tuning", 0, ["seeds.tuning", "0", "at least 1"]),

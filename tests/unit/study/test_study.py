@@ -190,6 +190,7 @@ def test_settings_hold_what_the_result_depends_on_and_no_more():
         "activation": small.changed("activations.relu", {"expression": "relu(x)"}),
         "max_train": small.changed("datasets.blobs.max_train", 100),
         "device": small.changed("device", "auto"),
+        "precision": small.changed("precision", "tf32"),
     }
     for name, config in others.items():
         (run,) = Study.from_config(config).runs.values()

@@ -84,7 +84,10 @@ TEXTS = [("ledger", "quote"), ("ledger", "test"), ("datasets", "target_reason"),
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tables(tmp_path_factory.mktemp("whole"), SHAPE)
     run = {"run": "digits/relu/depth=2", "role": "evaluation", "replicate": 0, "learning_rate": 0.01, "threads": 1}
-    for name, row in (("jobs", run), ("measurements", run | {"measurement": "tortuosity"})):  # it has none of them
+    for name, row in (
+        ("jobs", run | {"precision": "float32"}),
+        ("measurements", run | {"measurement": "tortuosity"}),
+    ):  # it has none of them
         parquet.write_parquet(parquet.from_rows(name, [_whole(name, row)]), folder / f"{name}.parquet")
     return folder
 

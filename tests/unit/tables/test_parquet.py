@@ -207,6 +207,14 @@ def test_a_factor_that_came_later_had_its_default(tmp_path):
             parquet.read("runs", tmp_path / "runs.parquet")
 
 
+def test_before_there_was_a_choice_products_were_of_float32(tmp_path):
+    texts = {name: "any" for name, spec in schemas.TABLES["jobs"].items() if spec.type == "str"}
+    row = texts | {"seconds": 1.0, "threads": 1, "deterministic": True, "precision": "float32"}
+    old = parquet.from_rows("jobs", [row]).drop_columns(["precision"])
+    parquet.write_parquet(old, tmp_path / "jobs.parquet")
+    assert parquet.read("jobs", tmp_path / "jobs.parquet").to_pylist() == [row]
+
+
 def test_the_data_dictionary_names_every_column_once():
     text = schemas.data_dictionary()
     for name, columns in TABLES.items():

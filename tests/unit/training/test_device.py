@@ -1,6 +1,9 @@
 """The arithmetic is what it is said to be."""
 
 import os
+import subprocess
+import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -77,7 +80,84 @@ def test_with_a_gpu_auto_takes_it_and_no_product_is_rounded(monkeypatch):
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **more: asked.append(mode))
     assert devices.prepare("cpu")[0].type == "cpu"
     assert not asked
+    monkeypatch.setattr(devices, "tf32_serves", lambda device: serves[0])
+    serves = [True]
+    assert devices.prepare("auto", "tf32") == (torch.device("cuda"), "high")
+    serves[0] = False
+    assert devices.prepare("auto", "tf32") == (torch.device("cuda"), "highest")
     assert devices.prepare("auto") == devices.prepare("cuda") == (torch.device("cuda"), "highest")
     assert torch.get_float32_matmul_precision() == "highest"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own choice stays"
     assert all(asked)
+
+
+@pytest.mark.parametrize(("rounded", "serves"), [(None, True), ("tf32", True), (torch.bfloat16, False)])
+def test_tf32_is_held_to_its_own_error(monkeypatch, rounded, serves):
+    real, before = torch.bmm, torch.get_float32_matmul_precision()
+
+    def bmm(a, b):
+        if rounded == "tf32":
+            a, b = (((m.view(torch.int32) + (1 << 12)) & -(1 << 13)).view(torch.float32) for m in (a, b))
+        elif rounded is not None:
+            a, b = a.to(rounded).float(), b.to(rounded).float()
+        return real(a, b)
+
+    monkeypatch.setattr(torch, "bmm", bmm)
+    assert devices.tf32_serves(torch.device("cpu")) is serves
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_cpu_has_no_tf32():
+    assert devices.prepare("cpu", "tf32") == devices.prepare("cpu")
+
+
+TAKES = """
+import os, sys, pathlib, torch
+from activation_study.training import device
+torch.cuda.device_count = lambda: int(sys.argv[2])
+device.tempfile.gettempdir = lambda: sys.argv[1]
+device.share_gpus()
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def takers():
+    """Processes that take a GPU each and keep it until they are told to end."""
+    started = []
+
+    def start(folder, count, visible):
+        environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        if visible is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = visible
+        command = [sys.executable, "-c", TAKES, str(folder), str(count)]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True))
+        return started[-1], started[-1].stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.communicate("")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("visible", "gpus"), [(None, ["0", "1"]), ("GPU-5ad,MIG-7/1/0,GPU-x", ["GPU-5ad", "MIG-7/1/0"])]
+)
+def test_jobs_spread_evenly_over_the_gpus(tmp_path, takers, visible, gpus):
+    """Of those that one may see, CUDA finds two here."""
+    jobs = [takers(tmp_path, 2, visible) for _ in range(4)]
+    assert Counter(gpu for _, gpu in jobs) == dict.fromkeys(gpus, 2)
+    first, gpu = jobs[0]
+    first.kill()
+    first.wait()
+    assert takers(tmp_path, 2, visible)[1] == gpu, "what a job had is free when it has ended, however it ended"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "visible"), [(1, None), (0, None), (1, "GPU-5ad"), (0, "")])
+def test_where_there_is_no_choice_nothing_is_chosen(tmp_path, takers, count, visible):
+    assert takers(tmp_path, count, visible)[1] == str(visible)
+    assert list(tmp_path.iterdir()) == []
