@@ -215,8 +215,8 @@ class StackedMLP:
         return torch.bmm(below.transpose(1, 2), delta, out=out)
 
     def gradient_memory(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Where the gradients of ``weights`` and ``biases`` go. Those of one shape share a buffer, where each is used up
-        before the next one is made; Adam keeps all."""
+        """Where the gradients of ``weights`` and ``biases`` go. Those of one shape share a buffer, where each is used
+        up before the next one is made; Adam keeps all."""
         if self.factors.optimiser == "adam":
             return [torch.empty_like(w) for w in self.weights], [torch.empty_like(b) for b in self.biases]
         weights, biases = ({p.shape: torch.empty_like(p) for p in same} for same in (self.weights, self.biases))
