@@ -17,6 +17,7 @@ import torch
 import small
 from activation_study.training import checkpoint as checkpoints
 from activation_study.training.checkpoint import Checkpoint, UnusableError
+from project import shared
 
 # Appended to the copied checkpoints.py: a job that has written a checkpoint in the middle of its evaluation seeds
 # waits there, until there is a file "go".
@@ -77,14 +78,27 @@ def test_a_killed_study_goes_on(finished, project):
     for file in runs.rglob("*.checkpoint.pt"):  # as a kill in the middle of writing leaves one
         file.with_name(f".{file.name}.1").write_bytes(b"half")
     (project / "go").touch()
+    project.configure(shared(jobs={"runs_per_job": 2}))  # the runs go on in another job than they began in
     again = project.snakemake()
     assert again.code == 0, again.output
-    assert again.jobs == {"train": 2, "tables": 1, "ledger": 1, "report": 1}
+    assert again.jobs == {"train": 1, "tables": 1, "ledger": 1, "report": 1}
     assert project.timeless() == finished[0].timeless()
     assert not list(runs.rglob("*checkpoint.pt*"))
     steps = [place.table("timings").query("phase == 'training'")["replica_steps"] for place in (finished[0], project)]
     assert 0 < steps[1].sum() < steps[0].sum() / 2  # what was done before was not done again
     assert project.planned() == {}
+
+
+@pytest.mark.slow
+def test_another_grouping_trains_nothing_and_changes_no_byte(finished, project):
+    tables = sorted((project / "results/smoke/tables").glob("*.parquet"))
+    before = {file: file.read_bytes() for file in tables}
+    for most in (2, 1):
+        project.configure(shared(jobs={"runs_per_job": most}))
+        call = project.snakemake()
+        assert call.code == 0, call.output
+        assert "was there already" in call.output or most == 1
+        assert {file: file.read_bytes() for file in tables} == before
 
 
 RUN = small.run({"activation": "prelu", "steps": 60, "normalisation": "batch"})
