@@ -20,6 +20,11 @@ FAINT = 15
 """Decades: a gradient further from 1 than this has a square that float32 may not hold."""
 
 
+def some(mask: Tensor) -> bool:
+    """Whether any is true: what a probe may ask of the device, and a training step must not."""
+    return bool(mask.any())
+
+
 class Probe:
     """Measures R replicas and remembers their dead units from one probe to the next.
 
@@ -81,12 +86,13 @@ class Probe:
         """
 
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
-            if (these := blurred[:, layer - 1]).any():
-                view = LayerView(h[these], x[these], h[these], self.slope_max)
+            if some(these := blurred[:, layer - 1]):
+                view = LayerView(h, x, h, self.slope_max)
                 for name in EXACT:
-                    metrics[name][these, layer - 1] = ACTIVATION_METRICS[name](view)
+                    column = metrics[name][:, layer - 1]
+                    column.copy_(torch.where(these, ACTIVATION_METRICS[name](view), column))
 
-        if blurred.any():
+        if some(blurred):
             self.exact(network).logits([self._double(x) for x in inputs], visit)
 
     def _double(self, x: Tensor) -> Tensor:
@@ -111,7 +117,7 @@ class Probe:
             metrics = self._gradients(network, self.inputs)
         norms = torch.cat([metrics["gradient_norm_log10"][:, :-1], metrics["weight_gradient_norm_log10"]], 1)
         faint = ~(norms.abs() < FAINT).all(1)  # as is a norm of zero, whose logarithm is missing
-        if faint.any():
+        if some(faint):
             exact = self._gradients(self.exact(network), self.inputs.double())
             metrics = {name: torch.where(faint.unsqueeze(1), exact[name], metrics[name]) for name in metrics}
         return metrics

@@ -47,8 +47,9 @@ class Optimiser:
         self._negative = {p.dim(): -self.learning_rates.view(-1, *[1] * (p.dim() - 1)) for p in self.parameters}
         rates = learning_rates.tolist()
         # Neighbours of one rate are one part. Of gradients that are clipped only single rows are contiguous.
-        self._sizes = [len([*same]) for _, same in groupby(rates)] if self._clipped is None else [1] * len(rates)
-        self._rates = [float(part[0]) for part in learning_rates.split(self._sizes)]
+        apart = groupby(rates) if self._clipped is None else ((rate, [rate]) for rate in rates)
+        neighbours = [(rate, len([*same])) for rate, same in apart]
+        self._rates, self._sizes = ([*column] for column in zip(*neighbours, strict=True))
         stacks = [self.parameters, *zip(*self.states, strict=True)]
         self._parts = list(zip(*[self._by_rate(stack) for stack in stacks], strict=True))
 
@@ -102,7 +103,7 @@ class Optimiser:
 
     def _adam(self) -> None:
         count = len(self.parameters)
-        if self.step == 1 and len({gradient.data_ptr() for gradient in self._gradients.values()}) < count:
+        if self.step == 1 and len({id(gradient) for gradient in self._gradients.values()}) < count:
             raise ValueError("Adam needs all gradients of a step, and some share their memory")
         gradients = self._by_rate(self._gradients[index] for index in range(count))
         for rate, gradient, (parameter, mean, square) in zip(self._rates, gradients, self._parts, strict=True):

@@ -12,7 +12,7 @@ from activation_study.tables import parquet
 from activation_study.training.rows import no_data_rows
 
 RECEIPTS = {f"run {i}": {"params": {"id": f"run {i}"}, "code": "1", "constants": "2", "data": "3"} for i in range(6)}
-JOB = {"started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "device": "none", "threads": 1, "deterministic": False}
+JOB = {"started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "device": "none", "precision": "float32", "threads": 1, "deterministic": False}
 JOB |= {"processor": "", "python": "", "torch": "", "numpy": "", "code": "1", "params": "2"}
 
 
