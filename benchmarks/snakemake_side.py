@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -102,8 +103,10 @@ def _job_seconds(log: str) -> dict[str, list[float]]:
 def _of_a_part() -> dict[str, Any]:
     """The default study's core on one dataset, 5 and 20 layers: a minute or two."""
     config = study_side.DEFAULT.config.model_dump(mode="json") | {"study": PART, "claims": []}
-    grids = [{"dataset": "mnist1d", "depth": depth, "steps": study_side.core_steps(depth)} for depth in (5, 20)]
-    config["experiments"] = {"core": grids}
+    core = {"dataset": "mnist1d", "activation": study_side.core_activations()}
+    config["experiments"] = {"core": [core | {"depth": n, "steps": study_side.core_steps(n)} for n in (5, 20)]}
+    default = study_side.DEFAULT
+    config["jobs"]["runs_per_job"] = math.ceil(len(default.runs) / len(default.jobs))  # as many as there on average
     files, folder = Study.from_config(config).job_files("timings"), ROOT / "results" / PART
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -130,7 +133,7 @@ def _shares(timings: pd.DataFrame, wall: float, cores: int, what: str) -> dict[s
 def _snakemake(config: dict[str, Any], *options: str) -> float:
     file = ROOT / "results" / f"{config['study']}.yaml"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(config))
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
     # --configfile takes every word that follows it, so it comes last.
     command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), *options, "--configfile", str(file)]
     start = time.perf_counter()

@@ -29,6 +29,12 @@ def core_steps(depth: int) -> int:
     return next(factors.steps for factors in core if factors.depth == depth)
 
 
+def core_activations() -> list[str]:
+    """Those that it trains at every depth of ``DEPTHS``."""
+    core = (DEFAULT.runs[run].factors for experiment, run in DEFAULT.membership if experiment == "core")
+    return list(dict.fromkeys(factors.activation for factors in core if factors.depth in DEPTHS))
+
+
 def chunk(
     *,
     depth: int,

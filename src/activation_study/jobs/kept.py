@@ -84,8 +84,12 @@ class KeptRuns:
             self.flush()
             (self.folder / JOBS).unlink()
         self._write(self.folder, list(self.wanted))
-        for part in self.folder.parent.glob(f".{self.folder.name}.*"):
-            shutil.rmtree(part, ignore_errors=True)
+        for part in self.folder.parent.glob(".*"):
+            own = part.name.startswith(f".{self.folder.name}.")
+            # A run is in one job of a call, so another's part with ours alone is of a call that was killed.
+            there = receipts.runs_of(receipts.found(part / JOBS)).keys()
+            if part.is_dir() and (own or (there and there <= self.wanted.keys())):
+                shutil.rmtree(part, ignore_errors=True)
 
     def _write(self, folder: Path, runs: Sequence[str]) -> None:
         made_by = receipts.of_job({run: self.wanted[run] for run in runs})

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from activation_study.study.code import PACKAGE
+from activation_study.study.code import files_digest
 from activation_study.study.places import checkout
 from activation_study.study.study import Study
 
@@ -26,7 +26,7 @@ def provenance(study: Study) -> dict[str, Any]:
     """Plain values for the report: code version and hash, config hash, package versions, hardware."""
     return {
         "code": _commit(),
-        "code_sha256": code_digest(),
+        "code_sha256": files_digest(),
         "config_sha256": study.digest,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
@@ -62,15 +62,6 @@ def of_job(receipt: Mapping[str, Any], since: float, device: str) -> dict[str, A
         "code": receipt["code"],
         "params": hashlib.sha256(json.dumps(receipt["params"], sort_keys=True).encode()).hexdigest(),
     }
-
-
-def code_digest() -> str:
-    """SHA-256 over the package's Python files, names and contents."""
-    digest = hashlib.sha256()
-    for file in sorted(PACKAGE.rglob("*.py")):
-        digest.update(str(file.relative_to(PACKAGE)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _commit() -> str:

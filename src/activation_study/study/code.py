@@ -9,16 +9,22 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import re
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import grimp
-
+from activation_study.core.errors import StudyError
+from activation_study.core.files import read_regular, replacing
 from activation_study.tables.columns import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    from grimp import ImportGraph
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DECLARATIONS = ("networks.architectures", "quantities.measures")
 """Packages whose modules are found by their place, which no import shows."""
+NOTES = Path(".snakemake") / "code"
 COLUMNS, DOWNLOADS = "tables.columns", "data.downloads"
 """Of the first, a step that takes long knows the form of its tables alone; what the second fetches has a checksum."""
 
@@ -50,7 +56,37 @@ STEPS = {
 
 @functools.cache
 def digest(step: str) -> str:
-    """SHA-256 of the code of a rule and of the form of its tables."""
+    """SHA-256 of the code of a rule and of the form of its tables.
+
+    To read all imports takes a second, which no job has to spare: one that finds the same files takes the digest that
+    another has noted in Snakemake's folder.
+    """
+    note = NOTES / f"{files_digest()}.{step}"
+    try:
+        noted = read_regular(note, 64).decode()
+        if re.fullmatch("[0-9a-f]{64}", noted):
+            return noted
+    except (OSError, StudyError, UnicodeDecodeError):
+        pass
+    found = _digest(step)
+    with suppress(OSError):
+        if NOTES.parent.is_dir():
+            with replacing(note) as temporary:
+                temporary.write_text(found, encoding="utf-8")
+    return found
+
+
+@functools.cache
+def files_digest() -> str:
+    """SHA-256 over the package's Python files, names and contents."""
+    found = hashlib.sha256()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        found.update(str(file.relative_to(PACKAGE)).encode())
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def _digest(step: str) -> str:
     found = hashlib.sha256()
     for module in modules_of(step):
         text = _meaning_of(_file(module), described=not STEPS[step].tables)
@@ -78,7 +114,9 @@ def imported(*modules: str) -> set[str]:
 
 
 @functools.cache
-def _imports(package: str) -> grimp.ImportGraph:
+def _imports(package: str) -> ImportGraph:
+    import grimp
+
     return grimp.build_graph(package, cache_dir=None)
 
 

@@ -15,8 +15,8 @@ from activation_study.study.runs import Run
 
 MOST_RUNS = {"cpu": 16, "cuda": 512}
 """In one job, if the config names no number."""
-MOST_COST = 3e12
-"""Of one job on a CPU, as `Run.cost` counts: a minute or so, beside which a second to start does not matter."""
+MOST_COST = 6e12
+"""Of one job on a CPU, as `Run.cost` counts: a minute or two, beside which a second to start does not matter."""
 FEWEST_JOBS = 32
 """Into which a study on a CPU is cut, where it has as many runs, for the cores of a large machine."""
 SHAPE = ("network", "depth", "width", "steps", "batch_size", "optimiser", "normalisation")
@@ -59,7 +59,7 @@ def jobs(runs: Mapping[str, Run], device: str, runs_per_job: int | None) -> dict
     """
     gpu = device == "cuda"
     shapes: dict[str, list[Run]] = {}
-    for run in runs.values():
+    for _, run in sorted(runs.items()):  # in whatever order the config has them
         name = ".".join(as_text(getattr(run.factors, factor)) for factor in SHAPE)
         shapes.setdefault(name if gpu else f"{run.factors.dataset}.{name}", []).append(run)
     most, cost = runs_per_job or MOST_RUNS["cuda" if gpu else "cpu"], math.inf

@@ -12,7 +12,14 @@ from activation_study.tables import parquet
 from activation_study.training.rows import no_data_rows
 
 RECEIPTS = {f"run {i}": {"params": {"id": f"run {i}"}, "code": "1", "constants": "2", "data": "3"} for i in range(6)}
-JOB = {"started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "device": "none", "precision": "float32", "threads": 1, "deterministic": False}
+JOB = {
+    "started": "2026-01-01T00:00:00+00:00",
+    "seconds": 1.0,
+    "device": "none",
+    "precision": "float32",
+    "threads": 1,
+    "deterministic": False,
+}
 JOB |= {"processor": "", "python": "", "torch": "", "numpy": "", "code": "1", "params": "2"}
 
 
@@ -153,3 +160,11 @@ def test_runs_that_end_at_once_are_written_together(tmp_path, monkeypatch):
     assert _read(first)["jobs"] == ["run 0"]
     kept.flush()
     assert sorted(run for part in tmp_path.glob(".*") for run in _read(part)["jobs"]) == sorted(RECEIPTS)
+
+
+def test_what_a_killed_job_of_another_grouping_left_goes_with_its_runs(tmp_path):
+    killed, running = (KeptRuns(tmp_path / name, _runs(*runs)) for name, runs in (("a", (0, 1)), ("b", (4, 5))))
+    killed.add("run 0", _tables("run 0"))
+    running.add("run 4", _tables("run 4"))
+    _whole(tmp_path / "c", 0, 1, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.0", "c"]

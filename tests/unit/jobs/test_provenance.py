@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import torch
 
-from activation_study.jobs.provenance import code_digest, of_job, provenance
-from activation_study.study.code import PACKAGE
+from activation_study.jobs.provenance import of_job, provenance
+from activation_study.study.code import PACKAGE, files_digest
 from activation_study.study.config import ROOT
 from activation_study.study.study import Study
 
@@ -29,7 +29,7 @@ def test_the_code_digest_is_of_names_and_contents():
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
         digest.update(str(file.relative_to(PACKAGE)).encode() + file.read_bytes())
-    assert code_digest() == digest.hexdigest()
+    assert files_digest() == digest.hexdigest()
 
 
 def test_the_commit_is_gits_own():

@@ -141,3 +141,23 @@ def test_every_way_of_importing_is_followed(tmp_path, monkeypatch):
     assert imported("alone") == {"alone"}
     assert imported("b") == {"b", "deep.inner"}
     assert imported("a") == imported("d") == {"a", "b", "c", "d", "deep.inner"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [None, "", "x" * 64, "g" * 63, "\udcff", "0" * 1000])
+def test_a_digest_is_noted_for_the_next_process_and_a_damaged_note_is_not_used(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    code.digest.cache_clear()
+    found = code.digest("train")
+    assert list(tmp_path.iterdir()) == []  # outside of a project of Snakemake's nothing is noted
+    (tmp_path / ".snakemake").mkdir()
+    code.digest.cache_clear()
+    assert code.digest("train") == found
+    (note,) = (tmp_path / ".snakemake/code").iterdir()
+    if damage is None:
+        note.write_text("a" * 64)
+    else:
+        note.write_bytes(damage.encode(errors="surrogateescape"))
+    code.digest.cache_clear()
+    assert code.digest("train") == ("a" * 64 if damage is None else found)
+    code.digest.cache_clear()

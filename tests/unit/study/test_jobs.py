@@ -69,6 +69,11 @@ def test_jobs_are_named_by_their_runs_alone():
     assert {*few.jobs} < {*many.jobs}
 
 
+def test_the_order_of_the_config_does_not_matter():
+    one, other = _study(4), _study(4, activation=["prelu", "tanh", "relu"], seed_stream=["c", "a", "b"])
+    assert {*one.jobs} == {*other.jobs}
+
+
 def test_the_longest_job_goes_first():
     study = _study(1, steps=[10, 1000])
     ordered = sorted(study.jobs.values(), key=lambda job: -job.cost)
