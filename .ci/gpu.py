@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,15 +27,17 @@ CARD = "import json, torch; print(json.dumps([torch.__version__, torch.version.c
 CARD += "[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]]))"
 DEMO = "-m snakemake --profile profiles/gpu --cores 8 --configfile config/demo.yaml --config study=gpu_demo device=cuda"
 STEPS = {
-    "tests": (["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", "tests/gpu"], 150),
-    "figures": (["benchmarks/gpu.py"], 150),
-    "demo": (DEMO.split(), 150),
+    "tests": (["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", "tests/gpu"], 120),
+    "figures": (["benchmarks/gpu.py"], 110),
+    "demo": (DEMO.split(), 120),
 }
 """Python's arguments, and the most seconds."""
 
 
 def main() -> int:
-    OUT.mkdir(parents=True, exist_ok=True)
+    for folder in (OUT, ROOT / "results" / "gpu_demo"):  # nothing of an earlier call passes for new
+        shutil.rmtree(folder, ignore_errors=True)
+    OUT.mkdir(parents=True)
     with (OUT / "log.txt").open("w", encoding="utf-8") as log:
         found: dict[str, Any] = {"steps": {"install": _step(log, "install", *_installing())}}
         asked = subprocess.run([str(PYTHON), "-c", CARD], capture_output=True, text=True, check=False)
@@ -64,7 +68,7 @@ def _installing() -> tuple[list[str], float]:
     done < '{OUT / "wanted.txt"}'
     '{PYTHON}' -m pip install --quiet --no-deps --no-build-isolation -e '{ROOT}'
     """
-    return ["bash", "-c", script], 240
+    return ["bash", "-c", script], 120
 
 
 def _step(log: IO[str], name: str, command: list[str], seconds: float) -> dict[str, Any]:
@@ -73,13 +77,15 @@ def _step(log: IO[str], name: str, command: list[str], seconds: float) -> dict[s
     log.write(f"\n=== {name}: {' '.join(command)[:300]}\n")
     log.flush()
     since = time.monotonic()
+    started = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=False
-        )
-        code: int | None = done.returncode
+        code: int | None = started.wait(seconds)
     except subprocess.TimeoutExpired:
         code = None
+        os.killpg(started.pid, signal.SIGKILL)  # with all that it started, which would keep the GPU
+        started.wait()
     said = f"exit code {code}" if code is not None else f"not done after {seconds:.0f} s"
     took = time.monotonic() - since
     print(f"{name}: {said}, {took:.0f} s", flush=True)

@@ -13,7 +13,8 @@ from activation_study.core import descriptions, files
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.study import receipts
-from activation_study.study.study import RUN_TABLES, Study
+from activation_study.study.jobs import RUN_TABLES
+from activation_study.study.study import Study
 from activation_study.tables import columns, described, parquet
 
 CONCATENATED = (*RUN_TABLES, "cost")

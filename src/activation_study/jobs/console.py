@@ -30,11 +30,13 @@ SILENT = {"workflow_started", "resources_info", "job_started", "shellcmd", "grou
 NOISE = (
     "Assuming unrestricted shared filesystem usage",
     "Building DAG of jobs",
+    "Cannot restore ",
     "Complete log(s):",
     "Conda environments: ignored",
     "Config file ",
     "Elapsed time:",
     "Exiting because a job execution failed",
+    "Restored previous version of ",
     "Select jobs to execute",
     "Using shell:",
 )
@@ -133,8 +135,10 @@ class Console(logging.Formatter):
             if (run := line.removeprefix(KEPT)) != line:
                 self._pace.kept(number, run)
             elif (run := line.removeprefix(DONE)) != line:
+                before = self._pace.things_left
                 self._pace.ended(number, run, now := time.monotonic())
-                said.append(f"{self._count(self._pace.left(now))} {run}")
+                if self._pace.things_left < before:
+                    said.append(f"{self._count(self._pace.left(now))} {run}")
         return said
 
     def _finished(self, number: int) -> str | None:
@@ -174,6 +178,8 @@ class Follower:
         try:
             if self._path.stat().st_mtime < self._since - 2:
                 return []
+            if self._path.stat().st_size < self._place:  # the job began anew
+                self._place = 0
             with self._path.open("rb") as file:
                 file.seek(self._place)
                 whole, newline, _ = file.read().rpartition(b"\n")

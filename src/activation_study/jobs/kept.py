@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,11 +18,9 @@ import pyarrow.compute as pc
 
 from activation_study.core.errors import StudyError
 from activation_study.study import receipts
-from activation_study.study.study import RUN_TABLES
+from activation_study.study.jobs import RUN_TABLES
 from activation_study.tables import parquet
 
-INTERVAL = 2.0
-"""Seconds between two sets of a job that has not ended, at least: many runs may end at once."""
 JOBS = f"{RUN_TABLES[-1]}.parquet"
 Tables = dict[str, pa.Table]
 
@@ -39,7 +37,6 @@ class KeptRuns:
         self.folder, self.wanted = folder, wanted
         self._tables: dict[str, Tables] = {}
         self._unwritten: list[str] = []
-        self._written = -INTERVAL
         for file in sorted(folder.parent.glob(f"*/{JOBS}")):
             if file.parent != folder:
                 self._take(file.parent)
@@ -52,8 +49,10 @@ class KeptRuns:
         found = [
             run for run in self.missing if run in there and receipts.difference_of(there[run], self.wanted[run]) is None
         ]
+        if not found or receipts.mixed(folder):
+            return []
         try:
-            tables = {name: parquet.read(name, folder / f"{name}.parquet") for name in RUN_TABLES if found}
+            tables = {name: parquet.read(name, folder / f"{name}.parquet") for name in RUN_TABLES}
         except (OSError, StudyError):
             return []
         for run in found:
@@ -64,19 +63,23 @@ class KeptRuns:
     def missing(self) -> list[str]:
         return [run for run in self.wanted if run not in self._tables]
 
-    def add(self, run: str, tables: Tables) -> None:
-        """One more is done."""
-        self._tables[run] = tables
-        self._unwritten.append(run)
-        if time.monotonic() - self._written >= INTERVAL:
-            self.flush()
+    def add(self, done: Mapping[str, Tables]) -> None:
+        """These are done; they are on the disk when it returns."""
+        self._tables |= done
+        self._unwritten += done
+        self.flush()
 
     def flush(self) -> None:
         """Write what is not on the disk yet."""
-        if self._unwritten:
-            names = (self.folder.with_name(f".{self.folder.name}.{number}") for number in itertools.count())
-            self._write(next(folder for folder in names if not folder.exists()), self._unwritten)
-            self._unwritten, self._written = [], time.monotonic()
+        if not self._unwritten:
+            return
+        for number in itertools.count():
+            folder = self.folder.with_name(f".{self.folder.name}.{number}")
+            with suppress(FileExistsError):  # another process's, if one of a killed call still lives
+                folder.mkdir(parents=True)
+                break
+        self._write(folder, self._unwritten)
+        self._unwritten = []
 
     def finish(self) -> None:
         """The job's own set, with all its runs; what was written on the way to it goes."""
@@ -95,4 +98,5 @@ class KeptRuns:
         made_by = receipts.of_job({run: self.wanted[run] for run in runs})
         for name in RUN_TABLES:
             table = pa.concat_tables([self._tables[run][name] for run in runs])
-            parquet.write_parquet(table, folder / f"{name}.parquet", made_by if name == RUN_TABLES[-1] else None)
+            receipt = made_by if name == RUN_TABLES[-1] else receipts.beside(made_by)
+            parquet.write_parquet(table, folder / f"{name}.parquet", receipt)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.pt"
 Log = Callable[[str], None]
 Params = Mapping[str, Any]
+Outcomes = Mapping[str, tuple[Rows | Exception, str]]
+"""By run: the rows of its tables but ``jobs``, or why there are none; and the device and its arithmetic."""
 
 
 def train(runs: Sequence[Params], inputs: Any, outputs: Any, log: Log) -> None:
@@ -53,7 +55,7 @@ def train(runs: Sequence[Params], inputs: Any, outputs: Any, log: Log) -> None:
         if run not in missing:
             log(f"{KEPT}{run}")
 
-    def outcomes() -> Iterator[tuple[str, Rows | Exception, str]]:
+    def outcomes() -> Iterator[Outcomes]:
         available = []
         for run in (run for run in runs if run["id"] in missing):
             activation, manifest = about(run)
@@ -61,25 +63,28 @@ def train(runs: Sequence[Params], inputs: Any, outputs: Any, log: Log) -> None:
                 available.append(run)
             else:
                 log(f"activation {activation['status']}, dataset {manifest['status']}: nothing to train")
-                yield run["id"], no_data_rows(run), "none"
+                yield {run["id"]: (no_data_rows(run), "none")}
         if available:
             arrays = {Path(path).stem: Path(path) for path in inputs.arrays}
             yield from _Trainer(constants, wanted, arrays, kept.folder.parent, log).outcomes(available)
 
-    for run, outcome, where in outcomes():
-        if isinstance(outcome, Exception):
-            log(f"failed: {run}: {plain(outcome)}")
-            failures.append(outcome)
-        else:
-            rows = outcome | {"jobs": [provenance.of_job(wanted[run], since, where)]}
-            kept.add(run, {table: parquet.from_rows(table, part) for table, part in rows.items()})
+    for ended in outcomes():
+        done = {}
+        for run, (outcome, where) in ended.items():
+            if isinstance(outcome, Exception):
+                log(f"failed: {run}: {plain(outcome)}")
+                failures.append(outcome)
+            else:
+                rows = outcome | {"jobs": [provenance.of_job(wanted[run], since, where)]}
+                done[run] = {table: parquet.from_rows(table, part) for table, part in rows.items()}
+        kept.add(done)
+        for run in done:
             for file in kept.folder.parent.glob(f"*{_checkpoint(run)}*"):  # a kill may have left half of one
                 if not file.is_dir():  # which no job makes
                     file.unlink()
             log(f"{DONE}{run}")
         since = time.time()
     if failures:
-        kept.flush()
         raise failures[0]
     kept.finish()
 
@@ -109,36 +114,56 @@ class _Trainer:
         self._constants, self._wanted, self._files, self._folder, self._log = constants, wanted, arrays, folder, log
         self._read: dict[str, Any] = {}
 
-    def outcomes(self, runs: Sequence[Params]) -> Iterator[tuple[str, Rows | Exception, str]]:
-        """Of each run the rows of its tables but ``jobs``, or why there are none, and the device and its arithmetic.
+    def outcomes(self, runs: Sequence[Params]) -> Iterator[Outcomes]:
+        """Of the runs that have ended the rows of their tables but ``jobs``, or why there are none, and the device.
 
-        What fails together is tried alone, so that no run suffers from another.
+        On a GPU they train together. What fails so is tried alone, where no run suffers from another; its device says
+        so, since its last bits are others then.
         """
         from activation_study.training import device as devices
-        from activation_study.training.together import train_together
 
         settings = runs[0]["settings"]
         self._device, product = devices.prepare(settings["device"], settings["precision"])
         self._where = f"{self._device.type} {product}"
         self._log(f"device {self._device.type}, float32 products {product}")
-        left = {run["id"]: run for run in runs}
-        if self._device.type != "cpu" and len(runs) > 1:
-            try:
-                for training, rows in train_together([self._training(run) for run in runs]):
-                    del left[training.params["id"]]
-                    yield training.params["id"], rows, self._where
-            except Exception as error:  # there is no end to what one's own activation may do
-                if isinstance(error, OSError):
-                    raise
-                self._log(f"together the rest cannot be trained ({plain(error)}): it is run by run")
-        for run in left.values():
+        where, left = self._where, {run["id"]: run for run in runs}
+        if self._device.type != "cpu":
+            where = f"{self._where} alone"
+            for ended in self._together(runs):
+                for name in ended:
+                    del left[name]
+                yield ended
+        for name, run in left.items():
             try:
                 outcome: Rows | Exception = self._alone(run)
-            except Exception as error:
-                if isinstance(error, OSError):
-                    raise
+            except OSError:
+                raise
+            except Exception as error:  # there is no end to what one's own activation may do
                 outcome = error
-            yield run["id"], outcome, self._where
+            yield {name: (outcome, where)}
+
+    def _together(self, runs: Sequence[Params]) -> Iterator[Outcomes]:
+        """Those that can be trained together; where memory is short, half as many at a time."""
+        from activation_study.training.together import train_together
+
+        left = {run["id"]: run for run in runs}
+        try:
+            for ended in train_together([self._training(run) for run in runs]):
+                for training, _ in ended:
+                    del left[training.params["id"]]
+                yield {training.params["id"]: (rows, self._where) for training, rows in ended}
+        except OSError:
+            raise
+        except Exception as error:
+            short = lacks_memory(error)
+            self._log(f"{len(left)} runs cannot be trained together ({plain(error)})")
+            for run in left:  # one of them may be what cannot be used
+                (self._folder / _checkpoint(run)).unlink(missing_ok=True)
+        rest = list(left.values())
+        if rest and short and len(rest) > 1:
+            half = len(rest) // 2
+            yield from self._together(rest[:half])
+            yield from self._together(rest[half:])
 
     def _alone(self, run: Params) -> Rows:
         settings, training = run["settings"], self._training(run)
@@ -155,10 +180,11 @@ class _Trainer:
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
-            kind = self._device.type
+            kind, tuning = self._device.type, len(training.rates) * settings["tuning_seeds"]
+            most = max(tuning, settings["evaluation_seeds"])
             raise StudyError(
-                f"training.replicas_per_chunk.{kind}: {settings['replicas_per_chunk'][kind]} networks at once need "
-                f"more memory than there is for {run['id']}; a smaller number needs less"
+                f"training.replicas_per_chunk.{kind}: {min(settings['replicas_per_chunk'][kind], most)} networks at "
+                f"once need more memory than there is for {run['id']}; a smaller number needs less"
             ) from None
 
     def _training(self, run: Params) -> RunTraining:

@@ -24,7 +24,7 @@ def quantiles_of(values: Tensor, at: Sequence[float]) -> Tensor:
     last = ordered.shape[1] - 1
     low = [int(part * last) for part in at]
     found = [ordered[:, i].lerp(ordered[:, min(i + 1, last)], part * last - i) for i, part in zip(low, at, strict=True)]
-    return torch.stack(found)
+    return torch.stack(found).masked_fill_(ordered[:, -1].isnan(), torch.nan)  # which are sorted last
 
 
 @dataclass

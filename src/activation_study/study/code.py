@@ -44,7 +44,7 @@ STEPS = {
     "activation": Step(("activations.portrait",)),
     "dataset": Step(("data.prepare",), ("activations", "datasets")),
     "train": Step(
-        ("training.run", "training.device", *DECLARATIONS),
+        ("training.run", "training.together", "training.device", *DECLARATIONS),
         ("runs", "curves", "layers", "measurements", "timings", "jobs"),
     ),
     "cost": Step(("cost.measure",), ("cost",)),

@@ -5,6 +5,7 @@ How runs are grouped is no part of what they are: their results are kept by what
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ MOST_COST = 6e12
 """Of one job on a CPU, as `Run.cost` counts: a minute or two, beside which a second to start does not matter."""
 FEWEST_JOBS = 32
 """Into which a study on a CPU is cut, where it has as many runs, for the cores of a large machine."""
+RUN_TABLES = ("runs", "curves", "layers", "measurements", "timings", "jobs")
+"""What a training job writes; the last one says what made the runs."""
 SHAPE = ("network", "depth", "width", "steps", "batch_size", "optimiser", "normalisation")
 
 
@@ -34,7 +37,7 @@ class Job:
     def id(self) -> str:
         return f"{self.shape}/{self.part}"
 
-    @property
+    @functools.cached_property
     def cost(self) -> float:
         return sum(run.cost for run in self.runs)
 
@@ -78,10 +81,11 @@ def _parts(runs: Sequence[Run], most: int, cost: float) -> Iterator[list[Run]]:
     """Neighbours, no more than `most` and of no more than that cost, in parts of about the same number."""
     count = max(math.ceil(len(runs) / most), math.ceil(sum(run.cost for run in runs) / cost))
     even = math.ceil(len(runs) / count)
-    part: list[Run] = []
+    part, taken = list[Run](), 0.0
     for run in runs:
-        if part and (len(part) == even or sum(one.cost for one in [*part, run]) > cost):
+        taken += run.cost
+        if part and (len(part) == even or taken > cost):
             yield part
-            part = []
+            part, taken = [], run.cost
         part.append(run)
     yield part

@@ -23,6 +23,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.text import plain, shown
 from activation_study.data import entries
 from activation_study.study import code
+from activation_study.study.jobs import RUN_TABLES
 from activation_study.tables.described import activation as described_activation
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: 
 def of_job(runs: Mapping[str, Receipt]) -> Receipt:
     """For a training job's file with these runs."""
     return {"runs": runs}
+
+
+def beside(made_by: Receipt) -> Receipt:
+    """For the other files of a training job with that receipt: a file of another set does not fit."""
+    return {"set": hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()}
+
+
+def mixed(folder: str | Path) -> bool:
+    """Whether a training job's files are not all of one set."""
+    *others, last = (Path(folder) / f"{table}.parquet" for table in RUN_TABLES)
+    expected = beside(found(last))
+    return any(found(file) != expected for file in others)
 
 
 def of_tables(study: Study, made: Mapping[str, Receipt]) -> Receipt:
@@ -106,7 +119,9 @@ def difference(path: str | Path, expected: Receipt) -> str | None:
     if "runs" in expected:
         runs = runs_of(receipt)
         changed = (difference_of(runs.get(run, {}), wanted) for run, wanted in expected["runs"].items())
-        return next((why for why in changed if why is not None), None)
+        return next((why for why in changed if why is not None), None) or (
+            "its files are not of one set" if mixed(Path(path).parent) else None
+        )
     return difference_of(receipt, expected)
 
 

@@ -64,7 +64,7 @@ class Run:
         tuning = seeds * (rates * part + kept * (1 - part))
         return steps * (tuning + settings.evaluation_seeds)
 
-    @property
+    @functools.cached_property
     def cost(self) -> float:
         """Relative cost: floating-point operations, with an overhead per layer."""
         per_sample = architectures()[self.factors.network].flops(self.factors)
@@ -87,11 +87,21 @@ class Run:
         replicas = max(len(s.learning_rates) * s.tuning_seeds, s.evaluation_seeds)
         copies = 5 + 3 * (f.optimiser == "adam") + (f.clip is not None)  # both keep gradients, Adam the probe's too
         networks = chunk * (activations + validation + copies * size.parameters) + 3 * replicas * size.parameters
+        return BASE_MB + math.ceil(4 * networks / 1e6) + self.data_mb(samples, features, own_test=own_test)
+
+    def data_mb(self, samples: int, features: int, *, own_test: bool = False) -> int:
+        """What the data and the splits of its replicas take of that."""
+        f, s = self.factors, self.settings
         splits = 1 if own_test and f.train_size is None else s.tuning_seeds + s.evaluation_seeds
         caps = s.dataset.max_train, s.dataset.max_test, s.max_validation
         split = min(samples, sum(cap or samples for cap in caps))
-        data = features * (2 * samples + splits * split)
-        return BASE_MB + math.ceil(4 * (networks + data) / 1e6)
+        return math.ceil(4 * features * (2 * samples + splits * split) / 1e6)
+
+    @property
+    def splits_of(self) -> tuple[Any, ...]:
+        """Runs that agree in it train on the same splits."""
+        f = self.factors
+        return f.dataset, f.train_size, f.input_transform, f.input_shift
 
 
 def plain_sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:

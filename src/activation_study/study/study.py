@@ -23,13 +23,11 @@ from activation_study.core.text import plain
 from activation_study.data import entries as data_entries
 from activation_study.study import code
 from activation_study.study.config import Config, Grid, merged, validated
-from activation_study.study.jobs import Job, jobs
+from activation_study.study.jobs import RUN_TABLES, Job, jobs
 from activation_study.study.runs import BASE_MB, Run, plain_sorted
 
 MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
 MAX_NETWORKS = 10_000_000
-RUN_TABLES = ("runs", "curves", "layers", "measurements", "timings", "jobs")
-"""What a training job writes; the last one says what made the runs."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,11 @@ class Study:
 
     def job_priority(self, wildcards: Any) -> int:
         """The longest first, so that none is left over at the end when the other cores have nothing more to do."""
-        return math.ceil(100 * self.job(wildcards).cost / max(job.cost for job in self.jobs.values()))
+        return math.ceil(100 * self.job(wildcards).cost / self._longest)
+
+    @functools.cached_property
+    def _longest(self) -> float:
+        return max(job.cost for job in self.jobs.values())
 
     def job_manifests(self, wildcards: Any) -> list[str]:
         return [self.dataset_file(name) for name in self.job(wildcards).datasets]
@@ -132,8 +134,10 @@ class Study:
         return [file for name in self.job(wildcards).activations for file in self._sources(name)]
 
     def job_mem_mb(self, wildcards: Any, input: Any) -> int:
-        """That of the run that needs most. Raises FileNotFoundError until the datasets are prepared; Snakemake then
-        asks again."""
+        """That of the run that needs most, and on a GPU, where all train together, all their data.
+
+        Raises FileNotFoundError until the datasets are prepared; Snakemake then asks again.
+        """
         job = self.job(wildcards)
         found: dict[str, dict[str, Any]] = {}
         for name, path in zip(job.datasets, input.manifests, strict=True):
@@ -141,8 +145,13 @@ class Study:
                 found[name] = descriptions.dataset(path)
             except StudyError:  # damaged, which the job itself says
                 found[name] = {"samples": 0, "features": 0, "official_test": False}
-        of = [(run, found[run.factors.dataset]) for run in job.runs]
-        return max(run.mem_mb(d["samples"], d["features"], own_test=d["official_test"]) for run, d in of)
+        sizes = {name: (d["samples"], d["features"], d["official_test"]) for name, d in found.items()}
+        most, data = 0, dict[Any, int]()
+        for run in job.runs:
+            samples, features, own_test = sizes[run.factors.dataset]
+            most = max(most, run.mem_mb(samples, features, own_test=own_test))
+            data[run.splits_of] = run.data_mb(samples, features, own_test=own_test)
+        return most + (sum(data.values()) if self.config.device == "cuda" else 0)
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:
         # Targets and caps belong to the runs, not to the data: changing one must not fetch anything again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +79,11 @@ class TrainingPool:
             (seed, len(split.train_y), starts[id(split)]) for seed, split in zip(seeds, splits, strict=True)
         ]
         self.batch = batch
-        self.inputs = torch.empty(len(seeds), batch, self.x.shape[1], dtype=self.x.dtype, device=device)
+
+    @functools.cached_property
+    def inputs(self) -> Tensor:
+        """The memory of a batch."""
+        return self.x.new_empty(len(self.replicas), self.batch, self.x.shape[1])
 
     def order(self, first: int, steps: int) -> Tensor:
         """Indices into the pool [steps, R, B] for the steps ``first`` … ``first + steps − 1``."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import itertools
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +18,8 @@ from activation_study.core.errors import StudyError
 
 _HELD: list[FileLock] = []
 """A lock that nobody knows of any more is given back."""
+_TRAINING: list[str | None] = [None]
+"""The precision of the products of the training, where that is another than that of all others."""
 TF32_LOST = 13
 """Bits of a float32 that TF32 leaves out of a product's factors."""
 
@@ -37,6 +39,7 @@ def prepare(device: str, precision: str = "float32") -> tuple[torch.device, str]
     """
     # Parallelism is across jobs; a thread count that varies would change the last bits of every result.
     torch.set_num_threads(1)
+    _TRAINING[0] = None
     if device == "cpu":
         return torch.device("cpu"), fastest_exact_product()
     share_gpus()  # before CUDA starts
@@ -50,9 +53,23 @@ def prepare(device: str, precision: str = "float32") -> tuple[torch.device, str]
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # one kernel for each
     found = torch.device("cuda")
     torch.set_float32_matmul_precision("highest")  # no TF32
-    if precision == "tf32":
-        torch.set_float32_matmul_precision("high" if tf32_serves(found) else "highest")
-    return found, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    _TRAINING[0] = "high" if precision == "tf32" and tf32_serves(found) else None
+    return found, _TRAINING[0] or "highest"
+
+
+@contextmanager
+def training_products() -> Iterator[None]:
+    """Within it, products are those of the training; outside, where networks are looked at, float32's."""
+    before = torch.get_float32_matmul_precision()
+    if _TRAINING[0] is None:
+        yield
+        return
+    torch.set_float32_matmul_precision(_TRAINING[0])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def share_gpus() -> None:
@@ -61,7 +78,7 @@ def share_gpus() -> None:
     count = torch.cuda.device_count()  # by NVIDIA's management library, which starts nothing
     gpus = [str(number) for number in range(count)] if listed is None else listed.split(",")[:count]
     if len(gpus) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = taken(gpus, Path(tempfile.gettempdir()) / f"gpus-{getpass.getuser()}")
+        os.environ["CUDA_VISIBLE_DEVICES"] = taken(gpus, Path(tempfile.gettempdir()) / f"gpus-{os.getuid()}")
 
 
 def taken(gpus: Sequence[str], folder: Path) -> str:
@@ -80,7 +97,10 @@ def taken(gpus: Sequence[str], folder: Path) -> str:
 
 
 def tf32_serves(device: torch.device) -> bool:
-    """Whether a product under ``high`` is off by no more than what cutting its factors to TF32 does."""
+    """Whether a product under ``high`` is off by what cutting its factors to TF32 does, and no more.
+
+    On a card without TF32 it is off by much less, as it is float32's.
+    """
     a, b = _factors()
     exact = a.double() @ b.double()
 
@@ -91,7 +111,8 @@ def tf32_serves(device: torch.device) -> bool:
     torch.set_float32_matmul_precision("high")
     product = torch.bmm(a[None].to(device), b[None].to(device))[0].cpu().double()
     torch.set_float32_matmul_precision(before)
-    return bool((product - exact).norm() <= 2 * (cut(a) @ cut(b) - exact).norm())
+    error, rounding = (product - exact).norm(), (cut(a) @ cut(b) - exact).norm()
+    return bool(rounding / 100 <= error <= 2 * rounding)
 
 
 def _factors() -> tuple[Tensor, Tensor]:

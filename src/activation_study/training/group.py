@@ -18,6 +18,7 @@ from activation_study.networks.lockstep import can_hold
 from activation_study.quantities.base import Moment, Recorder, measurements
 from activation_study.quantities.probe import Probe
 from activation_study.training.batches import TrainingPool
+from activation_study.training.device import training_products
 from activation_study.training.optimisers import Optimiser
 from activation_study.training.records import Clock, Plan, Record
 
@@ -123,14 +124,15 @@ class ReplicaGroup:
         """Train that many steps; the mean loss over them [R]."""
         network, optimiser = self.network, self.optimiser
         total = torch.zeros(network.replicas, dtype=network.dtype, device=network.device)
-        for offset, indices in enumerate(self.pool.order(self.step, steps)):
-            inputs, labels = self.pool.gather(indices)
-            network.draw(self.step + offset)
-            optimiser.begin_step()
-            total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
-            optimiser.end_step()
-            for recorder in self._recorders.values():
-                recorder.step(network.parameters)
+        with training_products():
+            for offset, indices in enumerate(self.pool.order(self.step, steps)):
+                inputs, labels = self.pool.gather(indices)
+                network.draw(self.step + offset)
+                optimiser.begin_step()
+                total = total + network.loss_and_gradients(inputs, labels, optimiser.update)
+                optimiser.end_step()
+                for recorder in self._recorders.values():
+                    recorder.step(network.parameters)
         return total / steps
 
     def _look(self, train_loss: Tensor) -> None:

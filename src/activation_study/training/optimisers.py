@@ -39,6 +39,7 @@ class Optimiser:
         self._count = torch.zeros((), device=parameters[0].device)  # the step, as the fused kernel wants it
         self._clipped = None if clip is None else ClippedGradients(parameters, clip)
         self._gradients = {} if self._clipped is None else dict(enumerate(self._clipped.gradients))
+        self._checked = False
         self.set_learning_rates(learning_rates)
 
     def set_learning_rates(self, learning_rates: Tensor) -> None:
@@ -103,8 +104,9 @@ class Optimiser:
 
     def _adam(self) -> None:
         count = len(self.parameters)
-        if self.step == 1 and len({id(gradient) for gradient in self._gradients.values()}) < count:
+        if not self._checked and len({id(gradient) for gradient in self._gradients.values()}) < count:
             raise ValueError("Adam needs all gradients of a step, and some share their memory")
+        self._checked = True
         gradients = self._by_rate(self._gradients[index] for index in range(count))
         for rate, gradient, (parameter, mean, square) in zip(self._rates, gradients, self._parts, strict=True):
             torch._fused_adam_(

@@ -17,6 +17,7 @@ from torch import Tensor
 from activation_study.networks.kernels import window_start
 from activation_study.networks.lockstep import Lockstep, Part
 from activation_study.networks.mlp import StackedMLP
+from activation_study.training.device import training_products
 from activation_study.training.flat import FlatOptimiser
 from activation_study.training.graph import recorded
 from activation_study.training.group import OnEvaluation, ReplicaGroup
@@ -70,7 +71,8 @@ class Stack:
             self.rates[lane.slots] = lane.group.rates.to(self.rates)
             for mine, theirs in self._pairs(lane):
                 mine[lane.part.chosen] = theirs
-        self._go = recorded(self.step, self.state)
+        with training_products():
+            self._go = recorded(self.step, self.state)
 
     @property
     def state(self) -> list[Tensor]:

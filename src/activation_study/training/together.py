@@ -1,4 +1,4 @@
-"""Several runs in one process: on a CPU one after the other, on a GPU in as few stacks as hold all their replicas."""
+"""Several runs at the same time, in as few stacks as hold all their replicas: for a GPU."""
 
 from __future__ import annotations
 
@@ -19,35 +19,32 @@ class _Task(NamedTuple):
     until: int
 
 
-def train_together(runs: Sequence[RunTraining]) -> Iterator[tuple[RunTraining, Rows]]:
-    """Train the runs; each with its rows as soon as it is finished.
+def train_together(runs: Sequence[RunTraining]) -> Iterator[list[tuple[RunTraining, Rows]]]:
+    """Train the runs, all of which go through each phase at the same time.
 
     Args:
-        runs: on one device.
+        runs: of one study, on one device.
+
+    Returns:
+        Those that are finished, with their rows, as soon as they are.
     """
     splits: dict[tuple[object, ...], dict[int, Split]] = {}
     for run in runs:
         run.splits = splits.setdefault(run.splits_of, {})
-    if all(run.device.type == "cpu" for run in runs):
-        for run in runs:
-            yield run, run.rows()
-    else:
-        yield from in_stacks(runs)
-
-
-def in_stacks(runs: Sequence[RunTraining]) -> Iterator[tuple[RunTraining, Rows]]:
-    """As :func:`train_together` does on a GPU: all runs go through each phase at the same time."""
     going = [(run, run.phases()) for run in runs]
     while going:
         tasks: list[_Task] = []
+        ended: list[tuple[RunTraining, Rows]] = []
         for run, phases in list(going):
             try:
                 groups, until = next(phases)
             except StopIteration as end:
                 going.remove((run, phases))
-                yield run, end.value
+                ended.append((run, end.value))
             else:
                 tasks += [_Task(run, name, group, until) for name, group in groups.items()]
+        if ended:
+            yield ended
         _train(tasks)
 
 

@@ -14,19 +14,14 @@ import torch
 
 import small
 from activation_study.core.errors import StudyError
-from activation_study.data import arrays as prepared
 from activation_study.jobs import collect
 from activation_study.jobs import job as jobs
 from activation_study.jobs.train import CHECKPOINT, train
-from activation_study.study.study import RUN_TABLES, Study
+from activation_study.study.jobs import RUN_TABLES
+from activation_study.study.study import Study
 from activation_study.tables import columns, parquet
 from activation_study.training import checkpoint
-
-
-class Named(dict):
-    """Files by name, as Snakemake hands them over."""
-
-    __getattr__ = dict.__getitem__
+from job_files import Named, job_data
 
 
 @pytest.fixture(autouse=True)
@@ -36,23 +31,9 @@ def _numbers_as_before():
     torch.set_float32_matmul_precision(before)
 
 
-def _data(folder, status="available"):
-    description = {
-        "name": "blobs",
-        "status": status,
-        "message": "" if status == "available" else "no network",
-    }
-    data = small.blobs()
-    digest = prepared.content_sha256(data.x, data.y, None)
-    sizes = {"samples": 300, "features": 12, "classes": 3, "source": "blobs", "sha256": digest, "official_test": False}
-    arrays, manifest = folder / "data" / "blobs.npz", folder / "data" / "blobs.json"
-    prepared.write_prepared(data, description | sizes, arrays, manifest)
-    return {"arrays": [arrays], "manifests": [manifest]}
-
-
 def _train(study, folder, status="available"):
     """Every job of a study up to its tables; the inputs of the job that collects."""
-    data, activations = _data(folder, status), {}
+    data, activations = job_data(folder, status), {}
     for name in study.activations():
         activations[name] = folder / "activations" / f"{name}.json"
         jobs.describe_activation(study.activation_params(SimpleNamespace(activation=name)), activations[name])
@@ -93,6 +74,7 @@ def test_the_collected_tables_hold_every_run(trained, tmp_path):
     found = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in names}
     for part in RUN_TABLES:
         parts = pd.concat([pd.read_parquet(path) for path in inputs[part]], ignore_index=True)
+        parts = parts.sort_values("run", key=lambda run: run.map([*study.runs].index), kind="stable", ignore_index=True)
         pd.testing.assert_frame_equal(found[part], parts)
         assert set(found[part]["run"]) == set(study.runs)
     assert found["experiments"].values.tolist() == [list(pair) for pair in study.membership]
@@ -194,7 +176,7 @@ def test_a_wrong_part_is_one_line_and_writes_nothing(trained, tmp_path, wrong):
 @pytest.mark.parametrize("left", ["a state of nothing", "a folder", "junk"])
 def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypatch, left):
     study, inputs, _ = trained
-    run = next(iter(study.runs.values()))
+    (run,) = next(iter(study.jobs.values())).runs
     folder, seen = tmp_path / "runs" / "part", []
     folder.parent.mkdir(parents=True)
     path = _checkpoint(folder, run)
@@ -214,7 +196,7 @@ def test_a_checkpoint_of_no_use_costs_its_work_alone(trained, tmp_path, monkeypa
         monkeypatch.setattr(checkpoint.Checkpoint, "restore", restore)
     again, said = Named({part: folder / f"{part}.parquet" for part in RUN_TABLES}), []
     constants = [inputs["activations"][list(study.activations()).index(run.factors.activation)]]
-    train([run.params], Named(_data(tmp_path), constants=constants), again, said.append)
+    train([run.params], Named(job_data(tmp_path), constants=constants), again, said.append)
     for part in ("runs", "curves", "layers"):
         assert again[part].read_bytes() == inputs[part][0].read_bytes()
     assert any("the checkpoint cannot be used" in line for line in said) == bool(seen)
@@ -268,10 +250,10 @@ def interrupted(trained, tmp_path_factory):
     """A job's arguments, its folder, and the checkpoint it left when it was killed as it trained evaluation seeds."""
     study, inputs, _ = trained
     folder = tmp_path_factory.mktemp("interrupted")
-    run = next(iter(study.runs.values()))
+    (run,) = next(iter(study.jobs.values())).runs
     constants = [inputs["activations"][list(study.activations()).index(run.factors.activation)]]
     outputs = Named({part: folder / "runs" / f"{part}.parquet" for part in RUN_TABLES})
-    job = [run.params], Named(_data(folder), constants=constants), outputs
+    job = [run.params], Named(job_data(folder), constants=constants), outputs
     real = checkpoint.Checkpoint.keep
 
     def keep(self, name, chunk):
@@ -324,7 +306,7 @@ def test_what_fails_without_the_checkpoint_too_is_raised(interrupted, monkeypatc
 
 def test_damaged_data_are_a_study_error(trained, tmp_path):
     study, _, _ = trained
-    data = _data(tmp_path)
+    data = job_data(tmp_path)
     data["arrays"][0].write_bytes(b"damaged")
     constants = tmp_path / "relu.json"
     jobs.describe_activation(study.activation_params(SimpleNamespace(activation="relu")), constants)

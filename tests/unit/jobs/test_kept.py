@@ -1,13 +1,14 @@
 """Runs that are done are found, whatever job they lie in, and are lost by no kill."""
 
+import shutil
+
 import pyarrow.parquet as pq
 import pytest
 
 import small
-from activation_study.jobs import kept as keeping
 from activation_study.jobs.kept import KeptRuns
 from activation_study.study import receipts
-from activation_study.study.study import RUN_TABLES
+from activation_study.study.jobs import RUN_TABLES
 from activation_study.tables import parquet
 from activation_study.training.rows import no_data_rows
 
@@ -36,7 +37,7 @@ def _runs(*numbers, **changes):
 def _whole(folder, *numbers, steps=40, **changes):
     kept = KeptRuns(folder, _runs(*numbers, **changes))
     for run in kept.missing:
-        kept.add(run, _tables(run, steps))
+        kept.add({run: _tables(run, steps)})
     kept.finish()
 
 
@@ -49,7 +50,7 @@ def test_runs_are_found_in_any_job_of_their_shape(tmp_path):
     _whole(tmp_path / "b", 3)
     regrouped = KeptRuns(tmp_path / "c", _runs(3, 1, 4))
     assert regrouped.missing == ["run 4"]
-    regrouped.add("run 4", _tables("run 4"))
+    regrouped.add({"run 4": _tables("run 4")})
     regrouped.finish()
     assert _read(tmp_path / "c")["runs"] == _read(tmp_path / "c")["jobs"] == ["run 3", "run 1", "run 4"]
     assert receipts.found(tmp_path / "c/jobs.parquet") == receipts.of_job(_runs(3, 1, 4))
@@ -110,7 +111,6 @@ def _killed_at(write, monkeypatch, run):
 
     with monkeypatch.context() as patch:
         patch.setattr(parquet, "write_parquet", killing)
-        patch.setattr(keeping, "INTERVAL", 0.0)
         try:
             run()
         except _KilledError:
@@ -127,14 +127,14 @@ def test_no_kill_loses_a_finished_run_or_mixes_old_and_new(tmp_path, monkeypatch
         folder = tmp_path / str(write)
         old = KeptRuns(folder / "a", _runs(0, code="old") | _runs(1, 2))
         for run in old.missing:
-            old.add(run, _tables(run, steps=1 if run == "run 0" else 40))
+            old.add({run: _tables(run, steps=1 if run == "run 0" else 40)})
         old.finish()
         wanted, done = _runs(0, 1, 2, 3, 4), []
 
         def job(folder=folder, wanted=wanted, done=done):
             kept = KeptRuns(folder / "a", wanted)
             for run in kept.missing:
-                kept.add(run, _tables(run))
+                kept.add({run: _tables(run)})
                 done.append(run)
             kept.finish()
 
@@ -142,7 +142,7 @@ def test_no_kill_loses_a_finished_run_or_mixes_old_and_new(tmp_path, monkeypatch
         again = KeptRuns(folder / "a", wanted)
         assert not {*again.missing} & {"run 1", "run 2", *done}, write
         for run in again.missing:
-            again.add(run, _tables(run))
+            again.add({run: _tables(run)})
         again.finish()
         assert set(pq.read_table(folder / "a/runs.parquet")["horizon"].to_pylist()) == {40}, write
         assert [path.name for path in folder.iterdir()] == ["a"]
@@ -151,20 +151,35 @@ def test_no_kill_loses_a_finished_run_or_mixes_old_and_new(tmp_path, monkeypatch
     assert write > 20
 
 
-def test_runs_that_end_at_once_are_written_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "INTERVAL", 1000.0)
+def test_runs_that_end_at_once_are_written_together_and_at_once(tmp_path):
     kept = KeptRuns(tmp_path / "a", _runs(*range(6)))
-    for run in kept.missing:
-        kept.add(run, _tables(run))
-    (first,) = tmp_path.glob(".*")
-    assert _read(first)["jobs"] == ["run 0"]
-    kept.flush()
-    assert sorted(run for part in tmp_path.glob(".*") for run in _read(part)["jobs"]) == sorted(RECEIPTS)
+    kept.add({run: _tables(run) for run in ("run 0", "run 1")})
+    kept.add({"run 2": _tables("run 2")})
+    assert sorted(tuple(_read(part)["jobs"]) for part in tmp_path.glob(".*")) == [("run 0", "run 1"), ("run 2",)]
+
+
+def test_two_processes_of_one_job_do_not_write_into_one_set(tmp_path):
+    """As where a job on a cluster outlives its Snakemake."""
+    one, other = (KeptRuns(tmp_path / "a", _runs(*range(4))) for _ in range(2))
+    one.add({"run 0": _tables("run 0")})
+    other.add({"run 1": _tables("run 1")})
+    assert KeptRuns(tmp_path / "b", _runs(*range(4))).missing == ["run 2", "run 3"]
+
+
+@pytest.mark.parametrize("other", RUN_TABLES)
+def test_files_of_two_sets_have_nothing(tmp_path, other):
+    """Half a copy of a folder, or a file that Snakemake gave back after a job failed."""
+    _whole(tmp_path / "a/x", 0, 1)
+    _whole(tmp_path / "b/x", 1, 2)
+    shutil.copy(tmp_path / f"b/x/{other}.parquet", tmp_path / f"a/x/{other}.parquet")
+    assert KeptRuns(tmp_path / "a/y", _runs(1)).missing == ["run 1"]
+    assert receipts.mixed(tmp_path / "a/x")
+    assert not receipts.mixed(tmp_path / "b/x")
 
 
 def test_what_a_killed_job_of_another_grouping_left_goes_with_its_runs(tmp_path):
     killed, running = (KeptRuns(tmp_path / name, _runs(*runs)) for name, runs in (("a", (0, 1)), ("b", (4, 5))))
-    killed.add("run 0", _tables("run 0"))
-    running.add("run 4", _tables("run 4"))
+    killed.add({"run 0": _tables("run 0")})
+    running.add({"run 4": _tables("run 4")})
     _whole(tmp_path / "c", 0, 1, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.0", "c"]

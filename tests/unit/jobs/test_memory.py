@@ -15,7 +15,8 @@ from activation_study.core import files
 from activation_study.core.errors import StudyError, lacks_memory
 from activation_study.jobs import job
 from activation_study.jobs.train import train
-from activation_study.study.study import BASE_MB, RUN_TABLES, Study
+from activation_study.study.jobs import RUN_TABLES
+from activation_study.study.study import BASE_MB, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,7 +17,8 @@ from activation_study.data import entries, prepare
 from activation_study.jobs import collect, job
 from activation_study.jobs.train import train
 from activation_study.study import code, receipts
-from activation_study.study.study import RUN_TABLES, Study
+from activation_study.study.jobs import RUN_TABLES
+from activation_study.study.study import Study
 from activation_study.tables import columns, parquet
 
 
@@ -169,6 +170,17 @@ def test_files_without_a_receipt_are_stale(results):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", RUN_TABLES[:-1])
+def test_a_file_of_another_set_makes_the_job_again(results, name):
+    study = _study()
+    one, other = study.jobs.values()
+    shutil.copy(study.job_file(other, name), study.job_file(one, name))
+    assert receipts.stale(study) == {study.job_file(one): "its files are not of one set"}
+    with pytest.raises(StudyError, match="not of one set"):
+        _collected(study)
+
+
+@pytest.mark.slow
 def test_a_receipt_changes_no_table(results):
     study = _study()
     (one, _) = study.jobs.values()
@@ -235,7 +247,10 @@ def test_tables_of_runs_that_were_made_again_are_stale(results):
     for one in study.jobs.values():
         found = receipts.found(study.job_file(one))["runs"]
         receipt = receipts.of_job({run: receipt | {"data": "0" * 64} for run, receipt in found.items()})
-        parquet.write_parquet(parquet.read("jobs", study.job_file(one)), study.job_file(one), receipt)
+        for name in RUN_TABLES:
+            path = study.job_file(one, name)
+            made_by = receipt if name == "jobs" else receipts.beside(receipt)
+            parquet.write_parquet(parquet.read(name, path), path, made_by)
     assert receipts.stale(study) == {study.table_file("runs"): "made with other results"}
     _collected(study)
     assert receipts.stale(study) == {}

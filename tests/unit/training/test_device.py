@@ -87,12 +87,23 @@ def test_with_a_gpu_auto_takes_it_and_no_product_is_rounded(monkeypatch):
     assert devices.prepare("auto", "tf32") == (torch.device("cuda"), "highest")
     assert devices.prepare("auto") == devices.prepare("cuda") == (torch.device("cuda"), "highest")
     assert torch.get_float32_matmul_precision() == "highest"
+    serves[0] = True
+    devices.prepare("auto", "tf32")
+    assert torch.get_float32_matmul_precision() == "highest", "what is looked at is float32's"
+    with devices.training_products():
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == "highest"
+    devices.prepare("cpu")
+    before = torch.get_float32_matmul_precision()
+    with devices.training_products():
+        assert torch.get_float32_matmul_precision() == before
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own choice stays"
     assert all(asked)
 
 
-@pytest.mark.parametrize(("rounded", "serves"), [(None, True), ("tf32", True), (torch.bfloat16, False)])
+@pytest.mark.parametrize(("rounded", "serves"), [(None, False), ("tf32", True), (torch.bfloat16, False)])
 def test_tf32_is_held_to_its_own_error(monkeypatch, rounded, serves):
+    """Of a card that does not know it products are float32's, and are not called TF32's."""
     real, before = torch.bmm, torch.get_float32_matmul_precision()
 
     def bmm(a, b):

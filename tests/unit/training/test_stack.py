@@ -1,5 +1,7 @@
 """A stack of many groups: each trains as if it were alone."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from activation_study.training import checkpoint as checkpoints
 from activation_study.training.batches import batch_order
 from activation_study.training.checkpoint import Checkpoint
 from activation_study.training.stack import Stack, shape, stacked
-from activation_study.training.together import in_stacks, train_together
+from activation_study.training.together import train_together
 from reference import optimiser, sequential
 
 
@@ -177,6 +179,10 @@ def _runs(**more):
     ]
 
 
+def _together(runs):
+    return itertools.chain.from_iterable(train_together(runs))
+
+
 def _assert_alike(found, expected):
     for name in ("runs", "curves", "layers", "measurements"):
         assert len(found[name]) == len(expected[name])
@@ -189,7 +195,7 @@ def _assert_alike(found, expected):
 @pytest.mark.slow
 def test_runs_that_train_together_have_the_rows_that_they_have_alone():
     runs = _runs(dtype=torch.float64)
-    rows = {id(run): rows for run, rows in in_stacks(runs)}
+    rows = {id(run): rows for run, rows in _together(runs)}
     statuses = set()
     for run, alone in zip(runs, _runs(dtype=torch.float64), strict=True):
         expected = alone.rows()
@@ -201,14 +207,6 @@ def test_runs_that_train_together_have_the_rows_that_they_have_alone():
     assert statuses == {"finished", "pruned", "diverged"}
 
 
-@pytest.mark.slow
-def test_on_a_cpu_one_run_follows_the_other():
-    for (run, rows), alone in zip(train_together(_runs()), _runs(), strict=True):
-        expected = alone.rows()
-        assert run.params == alone.params
-        assert all(repr(rows[name]) == repr(expected[name]) for name in ("runs", "curves", "layers"))
-
-
 class _Killed(Exception):
     pass
 
@@ -216,7 +214,7 @@ class _Killed(Exception):
 @pytest.mark.slow
 def test_runs_that_were_killed_go_on_together(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
-    expected = [rows for _, rows in in_stacks(_runs()[:3])]
+    expected = [rows for _, rows in _together(_runs()[:3])]
     real, kept, killed = Checkpoint.keep, [], []
 
     def keep(self, name, group):
@@ -232,7 +230,7 @@ def test_runs_that_were_killed_go_on_together(tmp_path, monkeypatch):
         for number, run in enumerate(runs):
             run.checkpoint = Checkpoint(tmp_path / f"{number}.pt", {"run": run.params}, run.device)
         try:
-            rows = {run.params["id"]: rows for run, rows in in_stacks(runs)}
+            rows = {run.params["id"]: rows for run, rows in _together(runs)}
         except _Killed:
             continue
         break
@@ -248,7 +246,7 @@ def test_runs_that_were_killed_go_on_together(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_runs_of_one_dataset_share_its_samples():
     runs = _runs()[:2]
-    (first, _), (second, _) = train_together(runs)
+    (first, _), (second, _) = _together(runs)
     assert first.splits is second.splits
     assert runs[0].splits_of != small.training(small.run({"train_size": 100})).splits_of
     one, other = (mixed.group(name).pool for name in ("relu", "tanh"))
