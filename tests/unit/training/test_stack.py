@@ -202,6 +202,8 @@ def test_runs_that_train_together_have_the_rows_that_they_have_alone():
         _assert_alike(rows[id(run)], expected)
         statuses |= {row["status"] for row in expected["runs"]}
         for phase, steps in alone.clock.replica_steps.items():
+            if phase == "data":  # which another of the runs may have made ready for all
+                continue
             assert run.clock.replica_steps[phase] == steps
             assert run.clock.seconds[phase] > 0
     assert statuses == {"finished", "pruned", "diverged"}
