@@ -68,7 +68,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digests(package: Path) -> dict[str, str]:
     # Bytecode knows a source by its second and its size, and a test changes it twice within one.
     environment = os.environ | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", STEP]
+    done = subprocess.run(command, cwd=package.parent, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
