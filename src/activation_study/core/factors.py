@@ -81,6 +81,11 @@ class Factors(Model):
     )
     tuning_seeds: Seeds | None = Field(default=None, description="tuning seeds asked for; missing means the study's")
 
+    @property
+    def splits_of(self) -> tuple[Any, ...]:
+        """Runs of one study that agree in it train on the same splits."""
+        return self.dataset, self.train_size, self.input_transform, self.input_shift
+
     @classmethod
     @functools.cache
     def defaults(cls) -> dict[str, Any]:

@@ -97,12 +97,6 @@ class Run:
         split = min(samples, sum(cap or samples for cap in caps))
         return math.ceil(4 * features * (2 * samples + splits * split) / 1e6)
 
-    @property
-    def splits_of(self) -> tuple[Any, ...]:
-        """Runs that agree in it train on the same splits."""
-        f = self.factors
-        return f.dataset, f.train_size, f.input_transform, f.input_shift
-
 
 def plain_sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON has it, with sorted keys at every depth."""

@@ -150,7 +150,7 @@ class Study:
         for run in job.runs:
             samples, features, own_test = sizes[run.factors.dataset]
             most = max(most, run.mem_mb(samples, features, own_test=own_test))
-            data[run.splits_of] = run.data_mb(samples, features, own_test=own_test)
+            data[run.factors.splits_of] = run.data_mb(samples, features, own_test=own_test)
         return most + (sum(data.values()) if self.config.device == "cuda" else 0)
 
     def dataset_params(self, wildcards: Any) -> dict[str, Any]:

@@ -133,9 +133,8 @@ class RunTraining:
     @property
     def splits_of(self) -> tuple[object, ...]:
         """What its ``splits`` depend on but for the seed: runs of one study that agree in it may share them."""
-        factors, settings = self.factors, self.settings
-        made_of = factors.dataset, factors.train_size, factors.input_transform, factors.input_shift
-        return *made_of, settings.dataset.model_dump_json(), settings.max_validation
+        settings = self.settings
+        return *self.factors.splits_of, settings.dataset.model_dump_json(), settings.max_validation
 
     @property
     def group_size(self) -> int:
