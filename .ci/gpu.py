@@ -59,14 +59,18 @@ def _installing() -> tuple[list[str], float]:
     locked = re.findall(r"^([a-z0-9-]+)(==[^ ;\\]+)", text, re.MULTILINE)
     wanted = [name + version for name, version in locked if name not in HERE and not re.match("nvidia|cuda", name)]
     (OUT / "wanted.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
-    source = f"--no-index --find-links '{WHEELS}'" if WHEELS.is_dir() else ""
+    pip = f"'{PYTHON}' -m pip install --quiet --no-compile --no-deps"
+    each = f"while read -r one; do {pip} \"$one\" || echo \"not installed: $one\"; done < '{OUT / 'wanted.txt'}'"
+    packages = f"{pip} --no-index '{WHEELS}'/*.whl" if WHEELS.is_dir() else each
+    # `--system-site-packages` would be those beneath an environment, and PyTorch may be in one.
+    machines = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    beside = "; ".join(["import site", *(f"site.addsitedir({path!r})" for path in machines)])
     script = f"""
     set -e
-    [ -x '{PYTHON}' ] || '{sys.executable}' -m venv --system-site-packages '{ENVIRONMENT}'
-    while read -r one; do
-        '{PYTHON}' -m pip install --quiet --no-deps {source} "$one" || echo "not installed: $one"
-    done < '{OUT / "wanted.txt"}'
-    '{PYTHON}' -m pip install --quiet --no-deps --no-build-isolation -e '{ROOT}'
+    [ -x '{PYTHON}' ] || '{sys.executable}' -m venv '{ENVIRONMENT}'
+    echo "{beside}" > "$(echo '{ENVIRONMENT}'/lib/python3*/site-packages)/machine.pth"
+    {packages}
+    {pip} --no-build-isolation -e '{ROOT}'
     """
     return ["bash", "-c", script], 120
 

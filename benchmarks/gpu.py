@@ -125,7 +125,7 @@ def measured(kind: str, size: dict[str, int]) -> dict[str, Any]:
     def over(name: str, other: str) -> float:
         return statistics.median(one / two for one, two in zip(kept[name], kept[other], strict=True))
 
-    ratios = {"h100_vs_fair": over("stack", "fair"), "h100_vs_graphed": over("stack", "graphed")}
+    ratios = {"gpu_vs_fair": over("stack", "fair"), "gpu_vs_graphed": over("stack", "graphed")}
     if "stack_tf32" in kept:
         ratios |= {
             "tf32_vs_fair": over("stack_tf32", "fair"),
@@ -140,19 +140,19 @@ def measured(kind: str, size: dict[str, int]) -> dict[str, Any]:
 
 def study_seconds() -> float:
     """Of the default study from start to page, by Snakemake, on the GPU."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--config", "study=gpu", "device=cuda"]
-    return _seconds(lambda: subprocess.run(command, cwd=document.ROOT, check=True))
+    command = "-m snakemake --profile profiles/gpu --cores all --config study=gpu device=cuda".split()
+    return _seconds(lambda: subprocess.run([sys.executable, *command], cwd=document.ROOT, check=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: in small, as a trial")
-    parser.add_argument("--study", action="store_true", help="run the default study as well: h100_study_s")
+    parser.add_argument("--study", action="store_true", help="run the default study as well: gpu_study_s")
     arguments = parser.parse_args()
     gpu = arguments.device == "cuda"
     summary = measured(arguments.device, LARGE if gpu else SMALL)
     if arguments.study:
-        summary["h100_study_s"] = study_seconds()
+        summary["gpu_study_s"] = study_seconds()
     card = torch.cuda.get_device_name() if gpu else "none"
     document.write_json(FIGURES, summary | {"card": card, "torch": torch.__version__, "host": platform.machine()})
 

@@ -106,7 +106,9 @@ def test_probes_are_the_cpus(name):
         group.start()
     for one, other in zip(*(group.members for group in groups), strict=True):
         for metric, values in other.layers[0].items():
-            assert one.layers[0][metric] == pytest.approx(values, rel=1e-9, abs=1e-12, nan_ok=True), metric
+            # Eigenvalues that should be zero are 1e-16 of the largest, and their roots 1e-8: an H200 was off by 4e-8.
+            rel = 1e-6 if metric == "effective_rank" else 1e-9
+            assert one.layers[0][metric] == pytest.approx(values, rel=rel, abs=1e-12, nan_ok=True), metric
 
 
 def test_runs_on_a_gpu_have_the_rows_of_a_cpu():

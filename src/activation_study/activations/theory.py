@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from activation_study.activations.activation import Activation, slope_distribution
 from activation_study.core.errors import StudyError
@@ -23,7 +23,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 TAIL = 12.0  # a standard normal variable lies beyond with probability 4e-33
 # Gauss-Lobatto quadrature on [-1, 1]: both ends are nodes, so that a jump anywhere between them shows.
 _LEGENDRE = np.polynomial.legendre.Legendre.basis(10)
-NODES = np.array([-1.0, *_LEGENDRE.deriv().roots(), 1.0])
+NODES = np.array([-1.0, *special.roots_jacobi(9, 1, 1)[0], 1.0])  # within, the roots of that one's derivative
 WEIGHTS = 2 / (110 * _LEGENDRE(NODES) ** 2)
 MAX_PANELS = 2**14  # at once: a function that needs more has no mean, or oscillates beyond all use
 UNSETTLED = 1e-3  # the part of a mean that the narrowest panels may hold

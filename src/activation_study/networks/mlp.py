@@ -233,15 +233,15 @@ class Workspace:
     """The buffers of one training step for a batch of ``batch`` samples: nothing is allocated while training."""
 
     def __init__(self, network: StackedMLP, batch: int):
-        def empty(*shape: int) -> Tensor:
-            return torch.empty(network.replicas, *shape, dtype=network.dtype, device=network.device)
+        def zeros(*shape: int) -> Tensor:  # in a stack's empty slots they stay zero
+            return torch.zeros(network.replicas, *shape, dtype=network.dtype, device=network.device)
 
-        self.h = [empty(batch, network.width) for _ in range(network.depth)]
+        self.h = [zeros(batch, network.width) for _ in range(network.depth)]
         # Half the memory is half the traffic, where the activation allows it and no shift blurs φ(h).
         over = [kernel.in_place and not network.centred for kernel in network.kernels]
-        self.x = [h if same else torch.empty_like(h) for h, same in zip(self.h, over, strict=True)]
-        self.deltas = [empty(batch, network.width) for _ in range(2)]
-        self.logits = empty(batch, network.classes)
+        self.x = [h if same else torch.zeros_like(h) for h, same in zip(self.h, over, strict=True)]
+        self.deltas = [zeros(batch, network.width) for _ in range(2)]
+        self.logits = zeros(batch, network.classes)
         self.target = torch.empty_like(self.logits)
         self.classes = torch.arange(network.classes, device=network.device)
         self.weight_gradients, self.bias_gradients = network.gradient_memory()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from activation_study.quantities.views import GradientView, LayerView
 EXACT = [name for name, metric in layer_metrics().items() if metric.exact]
 ACTIVATION_METRICS = {name: metric.of for name, metric in layer_metrics().items() if metric.view == "activations"}
 GRADIENT_METRICS = {name: metric.of for name, metric in layer_metrics().items() if metric.view == "gradients"}
+AT_ONCE = {"cpu": 2**17, "cuda": 2**27}
+"""Numbers of neighbouring layers that are looked at as one: what a processor's cache holds, or what a GPU needs to be
+busy."""
 FAINT = 15
 """Decades: a gradient further from 1 than this has a square that float32 may not hold."""
 
@@ -23,6 +26,37 @@ FAINT = 15
 def some(mask: Tensor) -> bool:
     """Whether any is true: what a probe may ask of the device, and a training step must not."""
     return bool(mask.any())
+
+
+class _Neighbours:
+    """Hands what was seen of neighbouring layers of one shape on as one, as if their replicas were those of one layer.
+
+    Args:
+        look: takes the layers' numbers, then each of their tensors as one [layers · R, ...], layer by layer.
+    """
+
+    def __init__(self, look: Callable[..., None]):
+        self._look = look
+        self._held: dict[int, tuple[Tensor, ...]] = {}
+
+    def add(self, number: int, *tensors: Tensor) -> None:
+        """Take in a layer; the tensors [R, ...], of which the last is as large as any, may change afterwards."""
+        last = tensors[-1]
+        at_once = AT_ONCE[last.device.type] // last.numel()
+        if self._held and next(iter(self._held.values()))[-1].shape != last.shape:
+            self.end()
+        if at_once <= 1:
+            self._look([number], *tensors)
+            return
+        self._held[number] = tuple(tensor.clone() for tensor in tensors)
+        if len(self._held) == at_once:
+            self.end()
+
+    def end(self) -> None:
+        """Hand on what is still held."""
+        if self._held:
+            self._look([*self._held], *(torch.cat(same) for same in zip(*self._held.values(), strict=True)))
+            self._held = {}
 
 
 class Probe:
@@ -62,19 +96,25 @@ class Probe:
         values: dict[str, list[Tensor]] = {name: [] for name in ACTIVATION_METRICS}
         blurred: list[Tensor] = []
 
+        def look(layers: Sequence[int], h: Tensor, x: Tensor, slope: Tensor) -> None:
+            view = LayerView(h, x, slope, self.slope_max)
+            born, before = ([masks[layer - 1] for layer in layers] for masks in (self.born_dead, self.dead_before))
+            if not first:
+                view.born_dead, view.dead_before = torch.cat(born), torch.cat(before)
+            for name, metric in ACTIVATION_METRICS.items():
+                values[name] += metric(view).double().chunk(len(layers))
+            blurred.extend(view.blurred.chunk(len(layers)))
+            for masks in (born, before) if first else (before,):
+                torch._foreach_copy_(masks, view.dead_units.chunk(len(layers)))
+
+        neighbours = _Neighbours(look)
+
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
             h, x = h[:, :SAMPLES], x[:, :SAMPLES]
-            view = LayerView(h, x, network.slope(layer, h), self.slope_max)
-            if first:
-                self.born_dead[layer - 1].copy_(view.dead_units)
-            else:
-                view.born_dead, view.dead_before = self.born_dead[layer - 1], self.dead_before[layer - 1].clone()
-            self.dead_before[layer - 1].copy_(view.dead_units)
-            for name, metric in ACTIVATION_METRICS.items():
-                values[name].append(metric(view).double())
-            blurred.append(view.blurred)
+            neighbours.add(layer, h, x, network.slope(layer, h))
 
         loss, accuracy = network.evaluate(inputs, labels, visit)
+        neighbours.end()
         metrics = {name: torch.stack(column, 1) for name, column in values.items()}
         self._resolve(network, inputs, torch.stack(blurred, 1), metrics)
         return loss, accuracy, metrics
@@ -133,10 +173,18 @@ class Probe:
             # A sample's own gradient is N times its part of the mean loss's.
             norms[layer - 1] = delta.flatten(1).norm(dim=1) * math.sqrt(delta.shape[1])
 
+        def look(numbers: Sequence[int], norm: Tensor, weight: Tensor, gradient: Tensor) -> None:
+            view = GradientView(norm, weight, gradient)
+            for name, metric in GRADIENT_METRICS.items():
+                for number, value in zip(numbers, metric(view).double().chunk(len(numbers)), strict=True):
+                    values[number][name] = value
+
+        neighbours = _Neighbours(look)
+
         def update(index: int, gradient: Tensor) -> None:
             if (number := layer_of.get(index)) is not None:
-                view = GradientView(norms[number], parameters[index], gradient)
-                values[number] = {name: metric(view).double() for name, metric in GRADIENT_METRICS.items()}
+                neighbours.add(number, norms[number], parameters[index], gradient)
 
         network.loss_and_gradients(inputs, self.labels, update, on_delta)
+        neighbours.end()
         return {name: torch.stack([layer[name] for layer in values], 1) for name in GRADIENT_METRICS}

@@ -85,7 +85,7 @@ class Jobs(Model):
     runs_per_job: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = Field(
         default=None,
         description="Runs of one shape that one process trains, at most. Missing means 16, or fewer where these take "
-        "more than about a minute; with device cuda, 512.",
+        "more than about a minute; with device cuda, 48.",
     )
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from activation_study.core.runs import as_text
 from activation_study.study.runs import Run
 
-MOST_RUNS = {"cpu": 16, "cuda": 512}
-"""In one job, if the config names no number."""
+MOST_RUNS = {"cpu": 16, "cuda": 48}
+"""In one job, if the config names no number: on a GPU about a stack of networks, as jobs share it."""
 MOST_COST = 6e12
 """Of one job on a CPU, as `Run.cost` counts: a minute or two, beside which a second to start does not matter."""
 FEWEST_JOBS = 32

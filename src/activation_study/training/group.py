@@ -166,9 +166,14 @@ class ReplicaGroup:
         if self._probe is None:
             self._probe = self._new_probe()
         loss, accuracy, metrics = self._probe.activations(self.network, *self._validation, first=self.step == 0)
-        columns = {name: values.tolist() for name, values in (metrics | self._probe.gradients(self.network)).items()}
-        for replica, record in enumerate(self.records):
-            record.layers[self.step] = {name: column[replica] for name, column in columns.items()}
+        parts = metrics, self._probe.gradients(self.network)
+        taken = [torch.stack([*part.values()], 1).tolist() for part in parts]  # each waits for the device once
+        for record, *values in zip(self.records, *taken, strict=True):
+            record.layers[self.step] = {
+                name: column
+                for part, columns in zip(parts, values, strict=True)
+                for name, column in zip(part, columns, strict=True)
+            }
         return loss, accuracy
 
     def _take(self, when: str) -> None:

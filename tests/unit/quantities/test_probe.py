@@ -14,7 +14,7 @@ from activation_study.quantities.probe import ACTIVATION_METRICS, GRADIENT_METRI
 from activation_study.quantities.views import LayerView
 from activation_study.tables.columns import LAYER_METRICS
 from formulas import FUNCTIONS
-from stacks import CLASSES, FEATURES, stacked
+from stacks import CLASSES, FEATURES, samples_of, stacked
 
 
 def _random(samples=300, units=16, scale=1.0, shift=0.0, seed=0):
@@ -259,3 +259,25 @@ def test_the_probe_measures_evaluation_mode():
     assert loss.item() == pytest.approx(want.item())
     assert accuracy.item() == (h.argmax(1) == labels[0]).double().mean().item()
     assert probes.PROBE_STEP < 0, "a training step's noise would be correlated with what was trained on"
+
+
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+def test_layers_looked_at_together_have_the_numbers_that_they_have_alone(normalisation, monkeypatch):
+    """At step 0 and again, when units have died; the first layer and the last have shapes of their own."""
+    found = {}
+    for at_once in (1, 1_000, 2**30):
+        monkeypatch.setitem(probes.AT_ONCE, "cpu", at_once)
+        network, (x, y) = stacked("relu", depth=5, normalisation=normalisation), samples_of()
+        probe = Probe(network, 1.0, x, y)
+        for first in (True, False):
+            metrics = probe.activations(network, list(x), list(y), first=first)[2]
+            found.setdefault(first, []).append(metrics | probe.gradients(network))
+            (network.norms[2].bias if network.norms else network.biases[2]).sub_(2)
+        assert any(mask.any() for mask in probe.dead_before)
+        found.setdefault("dead", []).append({str(i): mask for i, mask in enumerate(probe.state)})
+    for alone, *together in found.values():
+        for other in together:
+            for name, values in alone.items():
+                # The roots of eigenvalues that should be zero are 1e-8 of the largest, and never the same.
+                rtol = 1e-6 if name == "effective_rank" else 1e-12
+                torch.testing.assert_close(other[name], values, rtol=rtol, atol=1e-14, equal_nan=True)

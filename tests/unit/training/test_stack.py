@@ -123,6 +123,18 @@ def test_a_stack_of_the_diverged_ends():
     assert stack.step_number < mixed.STEPS
 
 
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+def test_slots_that_nobody_takes_hold_nothing_from_elsewhere(kind, monkeypatch):
+    """What memory held before must not pass for their numbers, where it may be infinite: empty memory holds NaN here."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        stack = _train(mixed.groups(["relu", "elu"], optimiser=kind), 9)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(tensor.isfinite().all() for tensor in stack.state)
+
+
 def test_stops_may_differ():
     plans = [mixed.PLAN, mixed.Plan([0, 7, 20], frozenset([0]), 16)]
     together, alone = ([mixed.group("relu", plan=plan) for plan in plans] for _ in range(2))
