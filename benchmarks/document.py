@@ -215,7 +215,7 @@ def designs(found: Mapping[str, Any]) -> str:
     for name, settings in by_design.items():
         ranges = ((min(values), max(values)) for values in ([one[column] for one in settings] for column in columns))
         rows.append(f"| {name} | " + " | ".join(f"{low:.3f}–{high:.3f}" for low, high in ranges) + " |")
-    noises, gaps = (sorted({one[name] for one in found["settings"]}) for name in ("noise", "gap"))
+    noises, gaps = (list(dict.fromkeys(one[name] for one in found["settings"])) for name in ("noise", "gap"))
     error = 2 * math.sqrt(0.05 * 0.95 / found["studies"])
     text = (
         f"Nominal 5% and 95%; {found['studies']:,} simulated studies in each of {len(noises) * len(gaps)} settings, so "
