@@ -93,6 +93,7 @@ def test_equal_rates_go_to_the_smaller_whatever_the_order_of_the_seeds():
     """.1 + .2 + .3 is not .3 + .2 + .1 in the last bit."""
     for scores in ([[0.1, 0.3], [0.2, 0.2], [0.3, 0.1]], [[0.3, 0.1], [0.2, 0.2], [0.1, 0.3]]):
         assert rate_weights(scores).weights.tolist() == [1, 0]
+    assert rate_weights([[0, 1, 1]] * 3, [[0, np.nan, np.nan]] * 3).weights.tolist() == [0, 1, 0]
 
 
 def test_a_pruned_rate_is_worse_than_any_other(rng):
