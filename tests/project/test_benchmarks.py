@@ -309,7 +309,7 @@ def test_sections_are_replaced_between_their_markers_only(tmp_path):
 
 
 def test_every_section_has_its_markers():
-    text = document.FILES[1].read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in document.FILES[1:])
     for sections in document.SECTIONS.values():
         for name in sections:
             assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1, name

@@ -1,0 +1,272 @@
+"""What an activation scores when its learning rate is tuned on three seeds, with an interval that holds that choice.
+
+The estimand is the expected score at the rate that the best mean validation score of three tuning seeds selects. All
+triples of the T tuning seeds select a rate each; the share of them that select a rate is its weight, and an evaluation
+seed's replicate is its weighted score over the rates. Their mean is a two-sample U-statistic (Hoeffding 1948), smooth
+enough for a jackknife over the tuning seeds, whose variance is on average no less than the true one (Efron and Stein
+1981). So for the mean over C fixed cells of equal weight:
+
+    SE² = Σ_c (variance over evaluation seeds / E + jackknife over tuning seeds) / C²
+
+with the degrees of freedom of Satterthwaite (1946) over all 2C parts. benchmarks/designs.py says what it covers.
+
+Axes: T tuning seeds, E evaluation seeds, G learning rates in ascending order; `...` are any number of studies at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from activation_study.analysis.inference import Alternative, Interval, Test, mean_test
+from activation_study.core.errors import StudyError
+
+TUNED_ON = 3
+"""Tuning seeds that select a rate together."""
+MIN_WEIGHT = 0.05
+"""Rates of less weight are not evaluated. One of the 20 triples of six seeds has just that, so that none is lost."""
+DECIMALS = 12
+"""Mean validation scores that agree to so many are equal: sums of the same numbers may differ in the last bit."""
+
+Role = Literal["tuning", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """A score per evaluation seed, or a contrast of several arms' scores, in one cell.
+
+    `evaluation` [..., E] is NaN where a seed has none; `left_out` [..., T, E] are the same with each tuning seed left
+    out of the choice of the rate.
+    """
+
+    evaluation: NDArray
+    left_out: NDArray
+
+
+@dataclass(frozen=True)
+class RateWeights:
+    """Weights over the rates, which sum to 1: `weights` [..., G], and `left_out` [..., T, G] with each tuning seed left
+    out, NaN where no triple remains. Rates that are not evaluated have none."""
+
+    weights: NDArray
+    left_out: NDArray
+
+    def replicates(self, scores: ArrayLike) -> Replicates:
+        """Σ weight · score of each evaluation seed, from `scores` [..., E, G].
+
+        A network whose score is NaN is left out: the seed's other rates share its weight, and a seed without any score
+        is NaN. What rates without weight score does not count.
+        """
+        scores = np.asarray(scores, dtype=float)
+        return Replicates(
+            _weighted(scores, self.weights[..., None, :]),
+            _weighted(scores[..., None, :, :], self.left_out[..., None, :]),
+        )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of a comparison in one cell: `scores` and `diverged` [E, G], of which rates without weight do not count.
+
+    A diverged network's score is that of chance.
+    """
+
+    weights: RateWeights
+    scores: NDArray
+    diverged: NDArray
+
+    def replicates(self) -> Replicates:
+        """Of all networks."""
+        return self.weights.replicates(self.scores)
+
+    def trained(self) -> Replicates:
+        """Of the networks that did not diverge."""
+        return self.weights.replicates(np.where(self.diverged, np.nan, self.scores))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The estimate without one seed of one cell, both numbered from 0."""
+
+    estimate: float
+    cell: int
+    role: Role
+    seed: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An interval, and the estimates without the one seed that lowers and that raises it most."""
+
+    interval: Interval
+    lowest: LeftOut
+    highest: LeftOut
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A contrast over cells: of all networks, of those that trained, and that `diverged` of `networks` did not."""
+
+    of_all: Estimate
+    of_trained: Estimate
+    diverged: int
+    networks: int
+
+
+def rate_weights(scores: ArrayLike, *ties: ArrayLike) -> RateWeights:
+    """The share of the triples of tuning seeds that select each rate, from `scores` [..., T, G], larger is better.
+
+    A triple selects the rate with the best mean score; among equals that of the best mean of `ties`, columns like
+    `scores`, one after the other; then the smaller rate. So accuracy and −loss, or −log time and −area, decide as
+    `training.selection.ranked` does. NaN is a rate that was pruned on that seed, and worse than any number. Rates
+    below MIN_WEIGHT are dropped, unless all are, and the others' weights sum to 1.
+
+    Without a tuning seed, for the verdict that does not rest on it, they are the weights of `scores` without its row.
+
+    Raises StudyError for fewer than three seeds, and where each rate was pruned on some seed.
+    """
+    columns = [np.asarray(column, dtype=float) for column in (scores, *ties)]
+    seeds = columns[0].shape[-2]
+    if seeds < TUNED_ON:
+        raise StudyError(f"tuning seeds: {seeds} are too few; a rate is selected by {TUNED_ON} of them")
+    if np.isnan(columns[0]).any(axis=-2).all(axis=-1).any():
+        raise StudyError("tuning scores: no rate has one on every seed; at least one must not be pruned")
+    triples = np.array(list(combinations(range(seeds), TUNED_ON)))
+    best: NDArray = np.ones(1, dtype=bool)
+    for column in columns:
+        known = np.where(np.isnan(column), -np.inf, column)
+        means = np.round(sum(known[..., place, :] for place in triples.T) / TUNED_ON, DECIMALS)
+        means = np.where(best, means, -np.inf)
+        best = best & (means == means.max(axis=-1, keepdims=True))
+    selected = np.eye(best.shape[-1])[best.argmax(axis=-1)]
+    shares = selected.mean(axis=-2)
+    kept = shares >= np.minimum(MIN_WEIGHT, shares.max(axis=-1, keepdims=True))
+    without = (triples != np.arange(seeds)[:, None, None]).all(axis=-1).astype(float)
+    return RateWeights(_normalised(shares * kept), _normalised(without @ selected * kept[..., None, :]))
+
+
+def contrast(arms: Sequence[Replicates], coefficients: Sequence[float]) -> Replicates:
+    """Σ coefficient · arm in one cell, whose seeds are paired: (1, −1) is the difference of two arms.
+
+    Leaving out a seed leaves it out in every arm. Raises StudyError for arms with different numbers of seeds.
+    """
+    for role, axis in (("tuning", -2), ("evaluation", -1)):
+        seeds = [arm.left_out.shape[axis] for arm in arms]
+        if len(set(seeds)) > 1:
+            raise StudyError(f"{role} seeds: {seeds} of arms that are compared; paired arms need the same ones")
+    pairs = list(zip(coefficients, arms, strict=True))
+    return Replicates(
+        np.sum([factor * arm.evaluation for factor, arm in pairs], axis=0),
+        np.sum([factor * arm.left_out for factor, arm in pairs], axis=0),
+    )
+
+
+def tuned_moments(cells: Sequence[Replicates]) -> tuple[NDArray, NDArray, NDArray]:
+    """Estimate, standard error and degrees of freedom [...] of the mean over cells of equal weight.
+
+    SE and df are NaN with fewer than four tuning or two evaluation seeds in a cell; df where nothing varies.
+    """
+    estimate = np.mean([_mean(cell.evaluation) for cell in cells], axis=0)
+    parts, freedoms = np.array([part for cell in cells for part in _variances(cell)]).swapaxes(0, 1)
+    total = parts.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        df = total**2 / (parts**2 / freedoms).sum(axis=0)
+    return estimate, np.sqrt(total) / len(cells), df
+
+
+def tuned_interval(cells: Sequence[Replicates], level: float = 0.95) -> Interval:
+    """The t interval of the mean over cells; its bounds meet where nothing varies."""
+    estimate, se, df = (float(moment) for moment in tuned_moments(cells))
+    half = stats.t.ppf((1 + level) / 2, df) * se if se > 0 else se
+    return Interval(estimate, estimate - half, estimate + half, se, df)
+
+
+def tuned_test(cells: Sequence[Replicates], null: float, alternative: Alternative) -> Test:
+    """One-sided t test of the mean over cells against `null`; where nothing varies, `mean_test` on evaluation seeds."""
+    estimate, se, df = (float(moment) for moment in tuned_moments(cells))
+    if se <= 1e-12 * max(abs(estimate), abs(null)):
+        width = max(cell.evaluation.shape[-1] for cell in cells)
+        values = [np.append(cell.evaluation, np.full(width - cell.evaluation.shape[-1], np.nan)) for cell in cells]
+        return mean_test(values, null, alternative)
+    t = (estimate - null) / se
+    return Test(float(stats.t.sf(t, df) if alternative == "greater" else stats.t.cdf(t, df)), "t", t, df)
+
+
+def leave_one_out(cells: Sequence[Replicates]) -> list[LeftOut]:
+    """The mean over cells without each seed of each cell in turn, in which all arms lose it."""
+    means = np.array([_mean(cell.evaluation) for cell in cells])
+    found = []
+    for place, cell in enumerate(cells):
+        kept = ~np.eye(cell.evaluation.shape[-1], dtype=bool)
+        by_role: dict[Role, NDArray] = {
+            "tuning": _mean(cell.left_out),
+            "evaluation": _mean(np.where(kept, cell.evaluation, np.nan)),
+        }
+        rest = means.sum() - means[place]
+        found += [
+            LeftOut(float(rest + mean) / len(cells), place, role, seed)
+            for role, without in by_role.items()
+            for seed, mean in enumerate(without)
+        ]
+    return found
+
+
+def estimated(cells: Sequence[Replicates]) -> Estimate:
+    """The 95% interval of the mean over cells, with its leave-one-seed-out range, of the estimates that there are."""
+    found = leave_one_out(cells)
+    return Estimate(
+        tuned_interval(cells),
+        min(found, key=lambda one: np.nan_to_num(one.estimate, nan=np.inf)),
+        max(found, key=lambda one: np.nan_to_num(one.estimate, nan=-np.inf)),
+    )
+
+
+def outcome(cells: Sequence[Sequence[Arm]], coefficients: Sequence[float]) -> Outcome:
+    """The contrast Σ coefficient · arm over cells, each with its arms in the order of the coefficients.
+
+    Without diverged networks it is of what trained: an evaluation seed counts where every arm has a network left.
+    """
+    arms = [arm for cell in cells for arm in cell]
+    evaluated = [np.broadcast_to(arm.weights.weights > 0, arm.diverged.shape) for arm in arms]
+    return Outcome(
+        estimated([contrast([arm.replicates() for arm in cell], coefficients) for cell in cells]),
+        estimated([contrast([arm.trained() for arm in cell], coefficients) for cell in cells]),
+        sum(int(arm.diverged[networks].sum()) for arm, networks in zip(arms, evaluated, strict=True)),
+        sum(int(networks.sum()) for networks in evaluated),
+    )
+
+
+def _variances(cell: Replicates) -> list[tuple[NDArray, NDArray]]:
+    """Variances of a cell's mean [...], over evaluation and over tuning seeds, each with its degrees of freedom."""
+    values, means = cell.evaluation, _mean(cell.left_out)
+    count = (~np.isnan(values)).sum(axis=-1)
+    tuning = np.full_like(count, means.shape[-1])
+    squares = np.nansum((values - _mean(values)[..., None]) ** 2, axis=-1)
+    spread = ((means - means.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return [(squares / (count - 1) / count, count - 1), (spread * (tuning - 1) / tuning, tuning - 1)]
+
+
+def _mean(values: NDArray) -> NDArray:
+    """Over the last axis, of what is known; NaN where nothing is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+
+
+def _weighted(scores: NDArray, weights: NDArray) -> NDArray:
+    """Weighted mean over the last axis, of what is known; NaN where nothing of weight is."""
+    known = ~np.isnan(scores)
+    with np.errstate(invalid="ignore"):
+        return (np.where(known, scores, 0) * weights).sum(axis=-1) / (known * weights).sum(axis=-1)
+
+
+def _normalised(weights: NDArray) -> NDArray:
+    with np.errstate(invalid="ignore"):
+        return weights / weights.sum(axis=-1, keepdims=True)
