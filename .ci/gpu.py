@@ -60,7 +60,7 @@ def _installing() -> tuple[list[str], float]:
     wanted = [name + version for name, version in locked if name not in HERE and not re.match("nvidia|cuda", name)]
     (OUT / "wanted.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
     pip = f"'{PYTHON}' -m pip install --quiet --no-compile --no-deps"
-    each = f"while read -r one; do {pip} \"$one\" || echo \"not installed: $one\"; done < '{OUT / 'wanted.txt'}'"
+    each = f'while read -r one; do {pip} "$one" || echo "not installed: $one"; done < \'{OUT / "wanted.txt"}\''
     packages = f"{pip} --no-index '{WHEELS}'/*.whl" if WHEELS.is_dir() else each
     # `--system-site-packages` would be those beneath an environment, and PyTorch may be in one.
     machines = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]

@@ -140,8 +140,9 @@ def measured(kind: str, size: dict[str, int]) -> dict[str, Any]:
 
 def study_seconds() -> float:
     """Of the default study from start to page, by Snakemake, on the GPU."""
-    command = "-m snakemake --profile profiles/gpu --cores all --config study=gpu device=cuda".split()
-    return _seconds(lambda: subprocess.run([sys.executable, *command], cwd=document.ROOT, check=True))
+    options = ["--profile", "profiles/gpu", "--cores", "all", "--config", "study=gpu", "device=cuda"]
+    command = [sys.executable, "-m", "snakemake", *options]
+    return _seconds(lambda: subprocess.run(command, cwd=document.ROOT, check=True))
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ def test_a_stack_of_the_diverged_ends():
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
 def test_slots_that_nobody_takes_hold_nothing_from_elsewhere(kind, monkeypatch):
-    """What memory held before must not pass for their numbers, where it may be infinite: empty memory holds NaN here."""
+    """What memory held before must not pass for their numbers: empty memory is NaN here."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     torch.use_deterministic_algorithms(True)
     try:
