@@ -157,11 +157,19 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
             blown = rate == shape.rates[-1] and activation in ("identity", "elu") and depth > 5
             score = _quality(activation, depth) - penalty + paired[50 + seed]
             replica = {"role": "tuning", "replicate": seed, "learning_rate": rate, "selected": rate == chosen}
+            replica["weight"] = float(rate == chosen)
             rows["runs"].append(common | replica | _outcome(score, random, blown, pruned=penalty > 0.25))
     for seed in range(shape.seeds):
         blown = activation == "elu" and depth == max(shape.depths) and seed == 1 and dataset == shape.datasets[0]
         score = _quality(activation, depth) + paired[seed] + random.normal(0, 0.006)
-        replica = {"run": run, "role": "evaluation", "replicate": seed, "learning_rate": chosen, "selected": True}
+        replica = {
+            "run": run,
+            "role": "evaluation",
+            "replicate": seed,
+            "learning_rate": chosen,
+            "selected": True,
+            "weight": 1.0,
+        }
         outcome = _outcome(score, random, blown)
         rows["runs"].append(common | replica | outcome)
         _curve(rows, replica, score, blown, outcome, shape.evaluations_per_decade)

@@ -6,6 +6,7 @@ and no row stands there twice. Distinct values are looked at, so a table of a mi
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def _held(name: str, table: pa.Table, path: str | Path) -> pd.DataFrame:
         _check_keys(name, table)
         if name == "runs":
             _check_runs(table)
+            _check_weights(table)
         return table.replace_schema_metadata(None).to_pandas()  # pandas' own metadata may say anything
     except (StudyError, pa.ArrowException) as error:
         raise StudyError(
@@ -163,4 +165,17 @@ def _check_runs(table: pa.Table) -> None:
             raise StudyError(
                 f"column run: {shown(row['run'], 100)} is not a run of dataset {row['dataset']}, activation "
                 f"{row['activation']} and depth {row['depth']:g}"
+            )
+
+
+def _check_weights(table: pa.Table) -> None:
+    """A run's weights are of its learning rates and sum to one; a run without data has none."""
+    columns = ["run", "learning_rate", "weight"]
+    if not {*columns, "status"} <= set(table.column_names):
+        return
+    rates = table.filter(pc.not_equal(table["status"], "no_data")).select(columns).group_by(columns).aggregate([])
+    for row in rates.group_by("run").aggregate([("weight", "sum")]).to_pylist():
+        if not math.isclose(row["weight_sum"], 1, abs_tol=1e-6):
+            raise StudyError(
+                f"column weight: those of run {shown(row['run'], 200)} sum to {row['weight_sum']:g}, and must to 1"
             )

@@ -25,6 +25,7 @@ def replica(activation, dataset, depth, role, replicate, rate, accuracy, **chang
         "replicate": replicate,
         "learning_rate": rate,
         "selected": rate == 0.1,
+        "weight": float(rate == 0.1),
         "edge": False,
         "status": "finished",
         "diverged_step": pd.NA,
