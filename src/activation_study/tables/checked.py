@@ -169,13 +169,20 @@ def _check_runs(table: pa.Table) -> None:
 
 
 def _check_weights(table: pa.Table) -> None:
-    """A run's weights are of its learning rates and sum to one; a run without data has none."""
-    columns = ["run", "learning_rate", "weight"]
+    """A run's learning rates have weights that sum to one, and the one that is selected has the largest of them, of
+    equal ones the smaller rate; a run without data has none."""
+    columns = ["run", "learning_rate", "weight", "selected"]
     if not {*columns, "status"} <= set(table.column_names):
         return
     rates = table.filter(pc.not_equal(table["status"], "no_data")).select(columns).group_by(columns).aggregate([])
-    for row in rates.group_by("run").aggregate([("weight", "sum")]).to_pylist():
-        if not math.isclose(row["weight_sum"], 1, abs_tol=1e-6):
+    of_run: dict[str, list[tuple[float, float, bool]]] = {}
+    for run, rate, weight, selected in zip(*(rates[name].to_pylist() for name in columns), strict=True):
+        of_run.setdefault(run, []).append((-weight, rate, selected))
+    for run, found in of_run.items():
+        total = -sum(weight for weight, *_ in found)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise StudyError(f"column weight: those of run {shown(run, 200)} sum to {total:g}, and must to 1")
+        if [selected for *_, selected in sorted(found)] != [True] + [False] * (len(found) - 1):
             raise StudyError(
-                f"column weight: those of run {shown(row['run'], 200)} sum to {row['weight_sum']:g}, and must to 1"
+                f"column selected: must be true for the rate of largest weight of run {shown(run, 200)} alone"
             )

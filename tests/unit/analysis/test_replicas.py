@@ -267,6 +267,7 @@ def test_nothing_trained_gives_empty_tables(runs):
                 "run": "str",
                 "role": "str",
                 "replicate": "int64",
+                "learning_rate": "float64",
                 "step": "int64",
                 "train_loss": "float64",
                 "validation_loss": "float64",
