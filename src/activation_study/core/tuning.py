@@ -17,6 +17,8 @@ from activation_study.core.factors import TUNED_ON
 
 __all__ = ["MIN_WEIGHT", "TUNED_ON", "RateWeights", "Replicates", "rate_weights"]
 
+Numbers = NDArray[np.float64]
+
 MIN_WEIGHT = 0.05
 """Rates of less weight are not evaluated. One of the 20 triples of six seeds has just that, so that none is lost."""
 DECIMALS = 12
@@ -31,8 +33,8 @@ class Replicates:
     out of the choice of the rate.
     """
 
-    evaluation: NDArray
-    left_out: NDArray
+    evaluation: Numbers
+    left_out: Numbers
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class RateWeights:
     """Weights over the rates, which sum to 1: `weights` [..., G], and `left_out` [..., T, G] with each tuning seed left
     out, NaN where no triple remains. Rates that are not evaluated have none."""
 
-    weights: NDArray
-    left_out: NDArray
+    weights: Numbers
+    left_out: Numbers
 
     def replicates(self, scores: ArrayLike) -> Replicates:
         """Σ weight · score of each evaluation seed, from `scores` [..., E, G].
@@ -75,7 +77,7 @@ def rate_weights(scores: ArrayLike, *ties: ArrayLike) -> RateWeights:
         raise StudyError("tuning scores: no rate has one on every seed; at least one must not be pruned")
     size = min(seeds, TUNED_ON)
     triples = np.array(list(combinations(range(seeds), size)))
-    best: NDArray = np.ones(1, dtype=bool)
+    best: NDArray[np.bool_] = np.ones(1, dtype=bool)
     for column in columns:
         known = np.where(np.isnan(column), -np.inf, column)
         means = np.round(sum(known[..., place, :] for place in triples.T) / size, DECIMALS)
@@ -88,13 +90,15 @@ def rate_weights(scores: ArrayLike, *ties: ArrayLike) -> RateWeights:
     return RateWeights(_normalised(shares * kept), _normalised(without @ selected * kept[..., None, :]))
 
 
-def _weighted(scores: NDArray, weights: NDArray) -> NDArray:
+def _weighted(scores: Numbers, weights: Numbers) -> Numbers:
     """Weighted mean over the last axis, of what is known; NaN where nothing of weight is."""
     known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):
-        return (np.where(known, scores, 0) * weights).sum(axis=-1) / (known * weights).sum(axis=-1)
+        mean: Numbers = (np.where(known, scores, 0) * weights).sum(axis=-1) / (known * weights).sum(axis=-1)
+    return mean
 
 
-def _normalised(weights: NDArray) -> NDArray:
+def _normalised(weights: Numbers) -> Numbers:
     with np.errstate(invalid="ignore"):
-        return weights / weights.sum(axis=-1, keepdims=True)
+        shares: Numbers = weights / weights.sum(axis=-1, keepdims=True)
+    return shares
