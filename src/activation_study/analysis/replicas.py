@@ -53,9 +53,9 @@ def of_experiment(table: pd.DataFrame, experiments: pd.DataFrame, name: str) -> 
 
 
 def ranking(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: its evaluation replicas at the selected rate, ranked within its condition.
+    """One row per run: its evaluation replicas, as `evaluated`, ranked within its condition.
 
-    Adds learning_rate, edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
+    Adds learning_rate (the selected one), edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
     generalisation_gap (mean test − train loss), rank (by mean test accuracy, 1 best; ties share the better
     rank), reached (count), reach_probability (_low, _high: Wilson), median_time (inf when fewer than half
     reach), restricted_time (mean of min(T, H) in steps), area_under_loss (mean, _low, _high), target,
@@ -72,7 +72,7 @@ def ranking(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run and step of its evaluation replicas.
+    """One row per run and step of its evaluation replicas at the selected rate.
 
     Adds validation_accuracy (mean, _low, _high), validation_loss (_low, _high; the geometric mean, each loss
     capped at ln K) and train_loss (median of the mini-batch losses). `diverged` counts the replicas that have
