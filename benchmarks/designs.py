@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import document
-from activation_study.analysis.tuned import Replicates, contrast, rate_weights, tuned_moments
+from activation_study.analysis.tuned import contrast, tuned_moments
+from activation_study.core.tuning import Replicates, rate_weights
 
 Rng = np.random.Generator
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 import document
 import rounding
+from activation_study.analysis.replicas import evaluated
 from activation_study.cli.verify import OPPOSITE
 from activation_study.tables.checked import read_any
 
@@ -36,7 +37,7 @@ def _tables(folder: Path) -> Mapping[str, pd.DataFrame]:
 
 def compared(here: Mapping[str, pd.DataFrame], there: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """As `rounding.compared`, of the evaluation replicas, and what became of the verdicts."""
-    networks = [side["runs"][side["runs"]["role"] == "evaluation"] for side in (here, there)]
+    networks = [evaluated(side["runs"]) for side in (here, there)]
     both = here["ledger"].merge(there["ledger"], on=["family", "row"], suffixes=("_a", "_b"), validate="one_to_one")
     changed = both[both["verdict_a"] != both["verdict_b"]]
     return rounding.compared(*networks) | {

@@ -43,10 +43,12 @@ def pilot() -> Study:
 
 
 def trained(run: Any) -> list[dict[str, Any]]:
-    """One row per evaluation replica."""
+    """One row per evaluation replica, at the selected rate."""
     rows = pruning.rows_of(run)
     kept = [*KEY, "depth", "learning_rate", "status", "test_accuracy", "validation_loss"]
-    return [{name: row[name] for name in kept} for row in rows["runs"] if row["role"] == "evaluation"]
+    return [
+        {name: row[name] for name in kept} for row in rows["runs"] if row["role"] == "evaluation" and row["selected"]
+    ]
 
 
 def compared(here: pd.DataFrame, there: pd.DataFrame) -> dict[str, Any]:

@@ -343,7 +343,8 @@ def test_rounding_compares_replicas_and_means_by_hand():
 def test_machines_counts_verdicts_that_changed():
     runs = pd.DataFrame(
         {"run": "a", "role": ["tuning", "evaluation", "evaluation"], "replicate": [0, 0, 1], "depth": 5,
-         "learning_rate": 0.1, "test_accuracy": [0.1, 0.8, 0.9], "validation_loss": 0.3}
+         "learning_rate": 0.1, "selected": True, "status": "finished", "test_accuracy": [0.1, 0.8, 0.9],
+         "validation_loss": 0.3}
     )  # fmt: skip
     ledger = pd.DataFrame(
         {"family": "claims", "row": ["A", "B", "C"], "verdict": ["supported", "reversed", "negligible"]}

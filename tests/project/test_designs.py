@@ -5,7 +5,8 @@ import pytest
 
 import designs
 import document
-from activation_study.analysis.tuned import contrast, rate_weights, tuned_moments
+from activation_study.analysis.tuned import contrast, tuned_moments
+from activation_study.core.tuning import rate_weights
 
 STUDIES = 2_000
 

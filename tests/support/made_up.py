@@ -58,6 +58,7 @@ def _run(study: Study, run, random: np.random.Generator) -> pd.DataFrame:
     loss = -np.log(score) + random.uniform(0, 0.1, len(table))
     return table.assign(
         selected=table["learning_rate"] == rates[len(rates) // 2], edge=False,
+        weight=(table["learning_rate"] == rates[len(rates) // 2]).astype(float),
         status=np.where(diverged, "diverged", "finished"), steps_done=np.where(diverged, 50, factors["steps"]),
         diverged_step=np.where(diverged, 50, np.nan), train_loss=np.where(diverged, math.log(10), loss / 2),
         train_accuracy=np.minimum(score + 0.05 * random.random(len(table)), 1), validation_loss=loss,

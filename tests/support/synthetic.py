@@ -149,6 +149,7 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
             gone = {"role": "evaluation", "replicate": seed, "learning_rate": shape.rates[0], "status": "no_data"}
             rows["runs"].append(common | gone)
         return
+    weights = {chosen: 0.75, shape.rates[1]: 0.25} if activation == "tanh" else {chosen: 1.0}
     random = np.random.default_rng([ord(letter) for letter in run])
     paired = np.random.default_rng([ord(letter) for letter in f"{dataset}{depth}"]).normal(0, 0.01, 100)
     for rate in shape.rates:
@@ -157,15 +158,19 @@ def _run(rows: dict[str, list], shape: Shape, activation: str, dataset: str, dep
             blown = rate == shape.rates[-1] and activation in ("identity", "elu") and depth > 5
             score = _quality(activation, depth) - penalty + paired[50 + seed]
             replica = {"role": "tuning", "replicate": seed, "learning_rate": rate, "selected": rate == chosen}
+            replica["weight"] = weights.get(rate, 0.0)
             rows["runs"].append(common | replica | _outcome(score, random, blown, pruned=penalty > 0.25))
     for seed in range(shape.seeds):
         blown = activation == "elu" and depth == max(shape.depths) and seed == 1 and dataset == shape.datasets[0]
         score = _quality(activation, depth) + paired[seed] + random.normal(0, 0.006)
-        replica = {"run": run, "role": "evaluation", "replicate": seed, "learning_rate": chosen, "selected": True}
-        outcome = _outcome(score, random, blown)
-        rows["runs"].append(common | replica | outcome)
-        _curve(rows, replica, score, blown, outcome, shape.evaluations_per_decade)
-        _layers(rows, replica, activation, depth, blown)
+        for rate, weight in weights.items():
+            replica = {"run": run, "role": "evaluation", "replicate": seed, "learning_rate": rate}
+            replica |= {"selected": rate == chosen, "weight": weight}
+            outcome = _outcome(score - 0.01 * (rate != chosen), random, blown)
+            rows["runs"].append(common | replica | outcome)
+            _curve(rows, replica, score, blown, outcome, shape.evaluations_per_decade)
+            if rate == chosen:
+                _layers(rows, replica, activation, depth, blown)
     rows["timings"].append(
         {"run": run, "phase": "training", "seconds": 3.5 * depth, "replica_steps": 9000, "device": "cpu"}
     )

@@ -67,6 +67,7 @@ def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
         + [("evaluation", seed, chosen, True) for seed in range(seeds)],
         columns=["role", "replicate", "learning_rate", "selected"],
     ).assign(run=run.id, edge=chosen in rates[[0, -1]])
+    replicas["weight"] = replicas["selected"].astype(float)
     off = np.log10(replicas["learning_rate"] / chosen).abs()
     shared = np.random.default_rng(factors["depth"]).normal(0, 0.006, 1_000)
     noise = shared[replicas["replicate"]] + random.normal(0, 0.004, len(replicas))

@@ -21,7 +21,7 @@ from activation_study.analysis.inference import (
     stratified_interval,
     wilson,
 )
-from activation_study.analysis.replicas import evaluated, log_time
+from activation_study.analysis.replicas import evaluated
 
 GROUP = 10
 """Seeds in a comparison, as many as the default study's."""
@@ -62,7 +62,6 @@ def control_twins(runs: pd.DataFrame, portraits: pd.DataFrame) -> list[Twins]:
     """
     twins = same_functions(portraits)
     rows = evaluated(runs)
-    rows = rows.assign(log_time=log_time(rows))
     alike: dict[str, list[tuple[str, str, str]]] = {}
     for row in rows.drop_duplicates("run")[["run", "activation", "seed_stream"]].itertuples(index=False):
         alike.setdefault(_rest(*row), []).append(tuple(row))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from activation_study.activations import mean_field
 from activation_study.analysis.inference import stratified_interval
-from activation_study.analysis.replicas import evaluated, log_time, mean_with_interval, with_diverged
+from activation_study.analysis.replicas import evaluated, mean_with_interval, with_diverged
 from activation_study.core.runs import cell_of, without
 from activation_study.networks.base import architectures
 
@@ -40,7 +40,6 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
         hit=networks["reached"].eq(True),
         blown_up=networks["status"] == "diverged",
         accuracy_gap=networks["train_accuracy"] - networks["test_accuracy"],
-        log_time=log_time(networks),
     )
     by_run = networks.groupby("run", sort=False)
     table = by_run.agg(n=("replicate", "size"), diverged=("blown_up", "sum"), reached=("hit", "sum"))
@@ -50,7 +49,8 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _factors(networks: pd.DataFrame) -> list[str]:
-    outcomes = {"role", "replicate", "reached", "test_accuracy", "accuracy_gap", "log_time", "hit", "blown_up"}
+    outcomes = {"role", "replicate", "networks", "networks_diverged", "reached", "hit", "blown_up"}
+    outcomes |= {"test_accuracy", "accuracy_gap", "log_time"}
     return [column for column in networks.columns if column not in outcomes]
 
 
@@ -174,7 +174,6 @@ def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     is faster.
     """
     networks = evaluated(runs)
-    networks = networks.assign(log_time=log_time(networks))
     centred = networks["centred"].astype(bool)
     twins = networks[centred].assign(raw=networks.loc[centred, "run"].map(lambda run: without(run, "centred")))
     pairs = twins.merge(

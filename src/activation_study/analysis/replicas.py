@@ -33,6 +33,16 @@ SHARES = frozenset(
     name for columns in TABLES.values() for name, column in columns.items() if (column.low, column.high) == (0, 1)
 ) | {"accuracy"}
 """Columns that lie between 0 and 1."""
+OUTCOMES = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "area_under_loss",
+)
+"""What an evaluation replicate scores at every rate that counts."""
 POOLED = 0
 """The `layer` of a `unit_health` row that pools all hidden layers."""
 
@@ -43,9 +53,9 @@ def of_experiment(table: pd.DataFrame, experiments: pd.DataFrame, name: str) -> 
 
 
 def ranking(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: its evaluation replicas at the selected rate, ranked within its condition.
+    """One row per run: its evaluation replicas, as `evaluated`, ranked within its condition.
 
-    Adds learning_rate, edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
+    Adds learning_rate (the selected one), edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
     generalisation_gap (mean test − train loss), rank (by mean test accuracy, 1 best; ties share the better
     rank), reached (count), reach_probability (_low, _high: Wilson), median_time (inf when fewer than half
     reach), restricted_time (mean of min(T, H) in steps), area_under_loss (mean, _low, _high), target,
@@ -62,14 +72,14 @@ def ranking(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run and step of its evaluation replicas.
+    """One row per run and step of its evaluation replicas at the selected rate.
 
     Adds validation_accuracy (mean, _low, _high), validation_loss (_low, _high; the geometric mean, each loss
     capped at ln K) and train_loss (median of the mini-batch losses). `diverged` counts the replicas that have
     diverged by this step; from there on they are at chance and ln K, so that no mean is over survivors.
     """
-    replicas = evaluated(runs)[["run", "replicate", "status", "diverged_step", "classes"]]
-    points = curves[curves["role"] == "evaluation"]
+    replicas = evaluated(runs)[["run", "replicate", "learning_rate", "status", "diverged_step", "classes"]]
+    points = at_selected(curves, replicas)
     full = points[["run", "step"]].drop_duplicates().merge(replicas, on="run")
     measured = ["train_loss", "validation_loss", "validation_accuracy"]
     full = full.merge(points[["run", "replicate", "step", *measured]], on=["run", "replicate", "step"], how="left")
@@ -233,8 +243,31 @@ def _slopes(probes: pd.DataFrame, column: str) -> pd.Series:
 
 
 def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
-    """The evaluation networks that have data."""
-    return runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
+    """The evaluation networks that have data, one row per run and replicate, whose outcomes are over its rates.
+
+    OUTCOMES and `log_time` are means weighted by the rates' weights, of the networks that have one. All else is of the
+    network at the selected rate, so that `status` says whether that diverged. Adds `networks`, how many there are at
+    all its rates, and `networks_diverged`. In tables from before there were weights each has one rate.
+    """
+    rows = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
+    if {"time_to_target", "horizon"} <= set(rows):
+        rows = rows.assign(log_time=log_time(rows))
+    selected = rows["selected"].eq(True).to_numpy(dtype=bool)
+    keys = pd.MultiIndex.from_frame(rows[["run", "replicate"]])
+    outcomes = rows[[name for name in (*OUTCOMES, "log_time") if name in rows]].astype(float).set_axis(keys)
+    weight = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
+    weights = np.where(outcomes.notna(), weight[:, None], 0)
+    sums = (outcomes.fillna(0) * weights).assign(networks=1, networks_diverged=rows["status"].eq("diverged").to_numpy())
+    sums = sums.groupby(level=[0, 1]).sum().loc[keys[selected]]
+    totals = pd.DataFrame(weights, keys, outcomes.columns).groupby(level=[0, 1]).sum().loc[keys[selected]]
+    sums[outcomes.columns] /= totals
+    return rows[selected].assign(**{name: values.to_numpy() for name, values in sums.items()})
+
+
+def at_selected(rows: pd.DataFrame, replicas: pd.DataFrame) -> pd.DataFrame:
+    """Of the evaluation networks' `rows` those at the selected rate, which that of `evaluated` replicas is."""
+    rates = replicas.drop_duplicates("run").set_index("run")["learning_rate"]
+    return rows[(rows["role"] == "evaluation") & (rows["learning_rate"] == rows["run"].map(rates))]
 
 
 def log_time(replicas: pd.DataFrame) -> pd.Series:

@@ -1,10 +1,10 @@
 """What an activation scores when its learning rate is tuned on three seeds, with an interval that holds that choice.
 
 The estimand is the expected score at the rate that the best mean validation score of three tuning seeds selects. All
-triples of the T tuning seeds select a rate each; the share of them that select a rate is its weight, and an evaluation
-seed's replicate is its weighted score over the rates. Their mean is a two-sample U-statistic (Hoeffding 1948), smooth
-enough for a jackknife over the tuning seeds, whose variance is on average no less than the true one (Efron and Stein
-1981). So for the mean over C fixed cells of equal weight:
+triples of the T tuning seeds select a rate each; the share of them that select a rate is its weight (`core.tuning`),
+and an evaluation seed's replicate is its weighted score over the rates. Their mean is a two-sample U-statistic
+(Hoeffding 1948), smooth enough for a jackknife over the tuning seeds, whose variance is on average no less than the
+true one (Efron and Stein 1981). So for the mean over C fixed cells of equal weight:
 
     SE² = Σ_c (variance over evaluation seeds / E + jackknife over tuning seeds) / C²
 
@@ -17,57 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
 from activation_study.analysis.inference import Alternative, Interval, Test, mean_test
 from activation_study.core.errors import StudyError
-
-TUNED_ON = 3
-"""Tuning seeds that select a rate together."""
-MIN_WEIGHT = 0.05
-"""Rates of less weight are not evaluated. One of the 20 triples of six seeds has just that, so that none is lost."""
-DECIMALS = 12
-"""Mean validation scores that agree to so many are equal: sums of the same numbers may differ in the last bit."""
+from activation_study.core.tuning import RateWeights, Replicates
 
 Role = Literal["tuning", "evaluation"]
-
-
-@dataclass(frozen=True)
-class Replicates:
-    """A score per evaluation seed, or a contrast of several arms' scores, in one cell.
-
-    `evaluation` [..., E] is NaN where a seed has none; `left_out` [..., T, E] are the same with each tuning seed left
-    out of the choice of the rate.
-    """
-
-    evaluation: NDArray
-    left_out: NDArray
-
-
-@dataclass(frozen=True)
-class RateWeights:
-    """Weights over the rates, which sum to 1: `weights` [..., G], and `left_out` [..., T, G] with each tuning seed left
-    out, NaN where no triple remains. Rates that are not evaluated have none."""
-
-    weights: NDArray
-    left_out: NDArray
-
-    def replicates(self, scores: ArrayLike) -> Replicates:
-        """Σ weight · score of each evaluation seed, from `scores` [..., E, G].
-
-        A network whose score is NaN is left out: the seed's other rates share its weight, and a seed without any score
-        is NaN. What rates without weight score does not count.
-        """
-        scores = np.asarray(scores, dtype=float)
-        return Replicates(
-            _weighted(scores, self.weights[..., None, :]),
-            _weighted(scores[..., None, :, :], self.left_out[..., None, :]),
-        )
 
 
 @dataclass(frozen=True)
@@ -117,38 +77,6 @@ class Outcome:
     of_trained: Estimate
     diverged: int
     networks: int
-
-
-def rate_weights(scores: ArrayLike, *ties: ArrayLike) -> RateWeights:
-    """The share of the triples of tuning seeds that select each rate, from `scores` [..., T, G], larger is better.
-
-    A triple selects the rate with the best mean score; among equals that of the best mean of `ties`, columns like
-    `scores`, one after the other; then the smaller rate. So accuracy and −loss, or −log time and −area, decide as
-    `training.selection.ranked` does. NaN is a rate that was pruned on that seed, and worse than any number. Rates
-    below MIN_WEIGHT are dropped, unless all are, and the others' weights sum to 1.
-
-    Without a tuning seed, for the verdict that does not rest on it, they are the weights of `scores` without its row.
-
-    Raises StudyError for fewer than three seeds, and where each rate was pruned on some seed.
-    """
-    columns = [np.asarray(column, dtype=float) for column in (scores, *ties)]
-    seeds = columns[0].shape[-2]
-    if seeds < TUNED_ON:
-        raise StudyError(f"tuning seeds: {seeds} are too few; a rate is selected by {TUNED_ON} of them")
-    if np.isnan(columns[0]).any(axis=-2).all(axis=-1).any():
-        raise StudyError("tuning scores: no rate has one on every seed; at least one must not be pruned")
-    triples = np.array(list(combinations(range(seeds), TUNED_ON)))
-    best: NDArray = np.ones(1, dtype=bool)
-    for column in columns:
-        known = np.where(np.isnan(column), -np.inf, column)
-        means = np.round(sum(known[..., place, :] for place in triples.T) / TUNED_ON, DECIMALS)
-        means = np.where(best, means, -np.inf)
-        best = best & (means == means.max(axis=-1, keepdims=True))
-    selected = np.eye(best.shape[-1])[best.argmax(axis=-1)]
-    shares = selected.mean(axis=-2)
-    kept = shares >= np.minimum(MIN_WEIGHT, shares.max(axis=-1, keepdims=True))
-    without = (triples != np.arange(seeds)[:, None, None]).all(axis=-1).astype(float)
-    return RateWeights(_normalised(shares * kept), _normalised(without @ selected * kept[..., None, :]))
 
 
 def contrast(arms: Sequence[Replicates], coefficients: Sequence[float]) -> Replicates:
@@ -258,15 +186,3 @@ def _mean(values: NDArray) -> NDArray:
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
-
-
-def _weighted(scores: NDArray, weights: NDArray) -> NDArray:
-    """Weighted mean over the last axis, of what is known; NaN where nothing of weight is."""
-    known = ~np.isnan(scores)
-    with np.errstate(invalid="ignore"):
-        return (np.where(known, scores, 0) * weights).sum(axis=-1) / (known * weights).sum(axis=-1)
-
-
-def _normalised(weights: NDArray) -> NDArray:
-    with np.errstate(invalid="ignore"):
-        return weights / weights.sum(axis=-1, keepdims=True)

@@ -23,7 +23,7 @@ from activation_study.tables.of_study import Tables
 
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
 NEEDS = {
-    "runs": (*_IDENTITY, "train_samples", "status", "train_accuracy", "test_accuracy"),
+    "runs": (*_IDENTITY, "train_samples", "selected", "status", "train_accuracy", "test_accuracy"),
     "experiments": ("experiment", "run"),
     "cost": ("activation", "quantity", "width", "ratio_to_relu", "ratio_low", "ratio_high"),
     "ledger": ("family", "row", "verdict"),

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from activation_study.analysis.replicas import evaluated
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
 from activation_study.study.places import REFERENCE, RESULTS, candidates
@@ -156,7 +157,7 @@ def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
         return False, text
     grid = there[["run", "learning_rate"]].drop_duplicates()
     grid = grid.assign(place=grid.groupby("run")["learning_rate"].rank())
-    here, there = (frame[frame["role"] == "evaluation"] for frame in (here, there))
+    here, there = (evaluated(frame) for frame in (here, there))
     places = [
         _selected(frame).reset_index().merge(grid, how="left").set_index("run")["place"] for frame in (here, there)
     ]
@@ -170,31 +171,33 @@ def _runs(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
 
 
 def _selected(evaluation: pd.DataFrame) -> pd.Series:
-    """The learning rate of each run's evaluation replicas."""
+    """The learning rate that each run selected."""
     return evaluation.groupby("run")["learning_rate"].first()
 
 
 def _of_replicas(keys: list[str]) -> Callable[[pd.DataFrame, pd.DataFrame], tuple[bool, str]]:
-    """The rule of a table with several values per evaluation replica: their means over the seeds, at the last step, of
-    the runs that selected the same learning rate on both sides."""
+    """The rule of a table with several values per evaluation network: their means over the seeds, at the last step, at
+    the learning rates of a run that count on both sides."""
 
     def rule(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
         if text := _other_runs(here, there):
             return False, text
         here, there = (_last(frame[frame["role"] == "evaluation"]) for frame in (here, there))
-        rates = _selected(here).to_frame("a").join(_selected(there).to_frame("b"), how="inner")
-        other = rates.index[rates["a"] != rates["b"]]
-        here, there = (frame[~frame["run"].isin(other)] for frame in (here, there))
+        trained = ["run", "learning_rate"]
+        rates = [pd.MultiIndex.from_frame(frame[trained]) for frame in (here, there)]
+        shared = set(here["run"]) & set(there["run"])
+        here = here[rates[0].isin(rates[1].unique()) | ~here["run"].isin(shared)]
+        there = there[rates[1].isin(rates[0].unique()) | ~there["run"].isin(shared)]
         counted = ("replicate", "learning_rate", "step", "layer", "dose", "units", "samples")
         values = [name for name in here.columns if pd.api.types.is_float_dtype(here[name]) and name not in counted]
-        return _means(here, there, ["run", *keys], values)
+        return _means(here, there, [*trained, *keys], values)
 
     return rule
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each replica's rows of its last step."""
-    return frame[frame["step"] == frame.groupby(["run", "replicate"])["step"].transform("max")]
+    """Each network's rows of its last step."""
+    return frame[frame["step"] == frame.groupby(["run", "replicate", "learning_rate"])["step"].transform("max")]
 
 
 def _other_runs(here: pd.DataFrame, there: pd.DataFrame) -> str:
@@ -264,7 +267,7 @@ def _cells(here: pd.DataFrame, there: pd.DataFrame) -> tuple[bool, str]:
 
 _REPLICA = ("run", "role", "replicate", "learning_rate")
 NEEDS = {
-    "runs": (*_REPLICA, "test_accuracy"),
+    "runs": (*_REPLICA, "selected", "status", "test_accuracy"),
     "curves": (*_REPLICA, "step"),
     "layers": (*_REPLICA, "step", "layer"),
     "measurements": (*_REPLICA, "step", "measurement", "layer", "dose"),

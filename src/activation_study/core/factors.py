@@ -23,6 +23,8 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100), AfterVa
 """Learning rates, in increasing order."""
 Replicas = Annotated[int, Field(ge=1, le=4096), WHOLE]
 Seeds = Annotated[int, Field(ge=1, le=1000), WHOLE]
+TUNED_ON = 3
+"""Tuning seeds that select a learning rate together."""
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "tf32"]
 

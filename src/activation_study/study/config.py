@@ -35,9 +35,14 @@ _REPEATED = re.compile(r"(.+)\1{19}$")
 class StudySeeds(Model):
     """How many replicates. A lone number is that of evaluation seeds."""
 
-    tuning: Seeds = Field(default=3, description="Seeds that every learning rate is tried with.")
+    tuning: Seeds = Field(
+        default=6,
+        description="Seeds that every learning rate is tried with. Every three of them select a rate; fewer than 4 "
+        "select one together, and no interval then holds that choice.",
+    )
     evaluation: Seeds = Field(
-        default=10, description="Fresh seeds at the selected rate. Fewer than 5 give no statistical verdict."
+        default=10,
+        description="Fresh seeds, at every rate that three tuning seeds select. Fewer than 5 give no verdict.",
     )
 
     @model_validator(mode="before")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from activation_study.core.factors import Factors, Settings
+from activation_study.core.factors import TUNED_ON, Factors, Settings
 from activation_study.core.runs import RunId
 from activation_study.networks.base import architectures
 
@@ -50,19 +50,25 @@ class Run:
 
     @property
     def networks(self) -> int:
-        """How many are trained: tuning seeds × learning rates, and the evaluation seeds."""
+        """How many are trained: tuning seeds × learning rates, and about `evaluation_networks`."""
+        return len(self.settings.learning_rates) * self.settings.tuning_seeds + self.evaluation_networks
+
+    @property
+    def evaluation_networks(self) -> int:
+        """Evaluation seeds × the learning rates that count: one, or where tuning seeds may disagree about two."""
         settings = self.settings
-        return len(settings.learning_rates) * settings.tuning_seeds + settings.evaluation_seeds
+        rates = min(2, settings.pruning.keep, len(settings.learning_rates))
+        return settings.evaluation_seeds * (rates if settings.tuning_seeds > TUNED_ON else 1)
 
     @property
     def replica_steps(self) -> float:
-        """Training steps over all replicas, pruning counted in."""
+        """Training steps over all `networks`, pruning counted in."""
         settings, steps = self.settings, self.factors.steps
         rates, seeds = len(settings.learning_rates), settings.tuning_seeds
         kept = min(rates, settings.pruning.keep)
         part = settings.pruning.after if kept < rates else 1.0
         tuning = seeds * (rates * part + kept * (1 - part))
-        return steps * (tuning + settings.evaluation_seeds)
+        return steps * (tuning + self.evaluation_networks)
 
     @functools.cached_property
     def cost(self) -> float:
@@ -84,7 +90,7 @@ class Run:
         size = architectures()[f.network].size(f, features)
         activations = size.activations * (5 * f.batch_size + 6 * s.probe_samples)
         validation = 4 * size.widest * s.max_validation
-        replicas = max(len(s.learning_rates) * s.tuning_seeds, s.evaluation_seeds)
+        replicas = max(len(s.learning_rates) * s.tuning_seeds, self.evaluation_networks)
         copies = 5 + 3 * (f.optimiser == "adam") + (f.clip is not None)  # both keep gradients, Adam the probe's too
         networks = chunk * (activations + validation + copies * size.parameters) + 3 * replicas * size.parameters
         return BASE_MB + math.ceil(4 * networks / 1e6) + self.data_mb(samples, features, own_test=own_test)

@@ -6,6 +6,7 @@ and no row stands there twice. Distinct values are looked at, so a table of a mi
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def _held(name: str, table: pa.Table, path: str | Path) -> pd.DataFrame:
         _check_keys(name, table)
         if name == "runs":
             _check_runs(table)
+            _check_weights(table)
         return table.replace_schema_metadata(None).to_pandas()  # pandas' own metadata may say anything
     except (StudyError, pa.ArrowException) as error:
         raise StudyError(
@@ -163,4 +165,24 @@ def _check_runs(table: pa.Table) -> None:
             raise StudyError(
                 f"column run: {shown(row['run'], 100)} is not a run of dataset {row['dataset']}, activation "
                 f"{row['activation']} and depth {row['depth']:g}"
+            )
+
+
+def _check_weights(table: pa.Table) -> None:
+    """A run's learning rates have weights that sum to one, and the one that is selected has the largest of them, of
+    equal ones the smaller rate; a run without data has none."""
+    columns = ["run", "learning_rate", "weight", "selected"]
+    if not {*columns, "status"} <= set(table.column_names):
+        return
+    rates = table.filter(pc.not_equal(table["status"], "no_data")).select(columns).group_by(columns).aggregate([])
+    of_run: dict[str, list[tuple[float, float, bool]]] = {}
+    for run, rate, weight, selected in zip(*(rates[name].to_pylist() for name in columns), strict=True):
+        of_run.setdefault(run, []).append((-weight, rate, selected))
+    for run, found in of_run.items():
+        total = -sum(weight for weight, *_ in found)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise StudyError(f"column weight: those of run {shown(run, 200)} sum to {total:g}, and must to 1")
+        if [selected for *_, selected in sorted(found)] != [True] + [False] * (len(found) - 1):
+            raise StudyError(
+                f"column selected: must be true for the rate of largest weight of run {shown(run, 200)} alone"
             )

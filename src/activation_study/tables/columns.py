@@ -66,10 +66,11 @@ FACTORS = {name: _of_factor(spec) for name, spec in Factors.model_json_schema()[
 LATER_FACTORS = ("network", "clip")
 """Those that tables of this version may lack, as they came after some were published."""
 LATER: dict[str, dict[str, Any]] = {
-    "runs": {factor: Factors.defaults()[factor] for factor in LATER_FACTORS},
+    "runs": {factor: Factors.defaults()[factor] for factor in LATER_FACTORS}
+    | {"weight": lambda table: table["selected"].cast("float64")},
     "jobs": {"precision": "float32"},
 }
-"""All columns that tables of this version may lack, with the value that every row had then."""
+"""All columns that tables of this version may lack, with the value that every row had then, or what tells it."""
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
 RUN = re.compile(rf"({NAME})/({NAME})/depth=([1-9][0-9]{{0,3}})(,({_MOVED})=[A-Za-z0-9_.+-]+)*", re.ASCII)
 """A run's id, with its dataset, activation and depth."""
@@ -98,7 +99,12 @@ TABLES: dict[str, dict[str, Column]] = {
     "runs": {
         **REPLICA,
         **FACTORS,
-        "selected": Column("bool", "whether this is the learning rate that the run selected"),
+        "selected": Column(
+            "bool", "whether this is the run's learning rate of the largest weight, the only one that is probed"
+        ),
+        "weight": _fraction(
+            "how many of all triples of tuning seeds select this learning rate; those of a run's rates sum to 1"
+        ),
         "edge": Column("bool", "whether the selected rate stands on the edge of the grid"),
         "status": _one_of(
             "finished, diverged, pruned, or no_data where dataset or activation could not be used",

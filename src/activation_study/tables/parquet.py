@@ -127,8 +127,9 @@ def _with_later_columns(name: str, table: pa.Table) -> pa.Table:
         return table
     for place, column in enumerate(TABLES[name]):
         if column not in table.column_names:
-            field = _schema(name).field(column)
-            table = table.add_column(place, field, [pa.array([later[column]] * len(table), field.type)])
+            field, given = _schema(name).field(column), later[column]
+            values = given(table) if callable(given) else [pa.array([given] * len(table), field.type)]
+            table = table.add_column(place, field, values)
     return table
 
 

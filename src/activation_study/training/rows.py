@@ -23,7 +23,7 @@ class Trained:
     """What the rows of one run have in common.
 
     Attributes:
-        evaluations: the steps of each role. selected: the learning rate.
+        evaluations: the steps of each role. weights: of the learning rates that count, in ascending order.
         parameters, units: trained parameters of one network, and the units of each of its layers, output last.
     """
 
@@ -32,9 +32,14 @@ class Trained:
     settings: Settings
     classes: int
     evaluations: Mapping[str, Sequence[int]]
-    selected: float
+    weights: Mapping[float, float]
     parameters: int
     units: Sequence[int]
+
+    @property
+    def selected(self) -> float:
+        """The learning rate of the largest weight, of equal ones the smaller."""
+        return max(self.weights, key=self.weights.__getitem__)
 
 
 def rows_of(trained: Trained, records: Sequence[Record]) -> Rows:
@@ -72,6 +77,7 @@ def no_data_rows(params: Mapping[str, Any]) -> Rows:
         "learning_rate": 0.0,
         **Factors.model_validate(params["factors"]).model_dump(),
         "selected": False,
+        "weight": 0.0,
         "edge": False,
         "status": "no_data",
         "steps_done": 0,
@@ -95,6 +101,7 @@ def _run_row(trained: Trained, record: Record) -> dict[str, Any]:
     return {
         **trained.factors.model_dump(),
         "selected": replica.learning_rate == trained.selected,
+        "weight": trained.weights.get(replica.learning_rate, 0.0),
         "edge": len(rates) > 1 and trained.selected in (rates[0], rates[-1]),
         "status": record.status,
         "steps_done": record.diverged_step if record.status == "diverged" else record.curve[-1][0],

@@ -1,9 +1,10 @@
-"""One run: tune the learning rate on tuning seeds, then train fresh evaluation seeds at the selected rate."""
+"""One run: tune the learning rate on tuning seeds, then train fresh evaluation seeds at each rate that counts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -23,7 +24,7 @@ from activation_study.training.checkpoint import Checkpoint
 from activation_study.training.group import ReplicaGroup, joined
 from activation_study.training.records import Clock, Plan, Record, Replica
 from activation_study.training.rows import Rows, Trained, rows_of, timing_rows
-from activation_study.training.selection import ranked
+from activation_study.training.selection import ranked, weighed
 
 TUNING_LOOKS = 5
 """Evaluations per decade, at most, of tuning replicas whose last accuracy alone decides: they show divergence."""
@@ -87,11 +88,18 @@ class RunTraining:
 
         That one restores a group from the checkpoint before, keeps it there at evaluations and notes its end.
         """
-        tuning, kept = yield from self._tune()
-        selected = self._ranked(tuning, kept, self.steps)[0]
-        self.log(f"selected learning rate {selected:g} of {', '.join(f'{rate:g}' for rate in self.rates)}")
-        evaluation, groups = yield from self._train(self._replicas("evaluation", [selected]), self.steps)
-        for group in groups:
+        tuning = yield from self._tune()
+        weights = weighed(*self._tuned(tuning, self.steps))
+        selected = max(weights, key=weights.__getitem__)
+        told = ", ".join(f"{rate:g} ({weight:.2g})" for rate, weight in weights.items())
+        self.log(f"selected learning rate {selected:g}; those that count, of {len(self.rates)}, by weight: {told}")
+        plan, others = self._plan("evaluation"), [rate for rate in weights if rate != selected]
+        evaluation, groups = self._grouped("evaluation", self._replicas("evaluation", [selected]), plan)
+        bare = replace(plan, probes=frozenset(), measure=frozenset())
+        beside, more = self._grouped("evaluation beside", self._replicas("evaluation", others), bare)
+        groups |= more
+        yield Phase(groups, self.steps)
+        for group in groups.values():
             if group.records:
                 group.score()
         evaluations = {role: self._plan(role).evaluations for role in ("tuning", "evaluation")}
@@ -101,12 +109,13 @@ class RunTraining:
             self.settings,
             self.arrays.classes,
             evaluations,
-            selected,
+            weights,
             self._parameters,
             self._units,
         )
+        rows = rows_of(trained, tuning + evaluation + beside)
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
-        return rows_of(trained, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
+        return rows | {"timings": timing_rows(self.params["id"], self.clock, product)}
 
     def _replicas(self, role: str, rates: list[float]) -> list[Replica]:
         factors = self.factors
@@ -145,7 +154,7 @@ class RunTraining:
         return getattr(self.settings.replicas_per_chunk, self.device.type)
 
     def _plan(self, role: str) -> Plan:
-        """Only evaluation replicas are probed."""
+        """Only evaluation replicas are probed, and those at the selected rate alone."""
         settings, tuning = self.settings, role == "tuning"
         often = settings.evaluations_per_decade
         seldom = min(often, TUNING_LOOKS) if tuning and self.factors.select == "accuracy" else often
@@ -158,11 +167,9 @@ class RunTraining:
     def _pruning_step(self) -> int:
         return max(1, round(self.steps * self.settings.pruning.after))
 
-    def _train(
-        self, replicas: list[Replica], until: int
-    ) -> Generator[Phase, None, tuple[list[Record], list[ReplicaGroup]]]:
-        """The records of replicas of one role, and the groups that hold them, trained to step ``until``."""
-        plan, size = self._plan(replicas[0].role), self.group_size
+    def _grouped(self, name: str, replicas: list[Replica], plan: Plan) -> tuple[list[Record], dict[str, ReplicaGroup]]:
+        """The records of the replicas, and the groups that train them, by their names in the checkpoint."""
+        size = self.group_size
         everyone, groups = [Record(replica) for replica in replicas], {}
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
@@ -180,11 +187,9 @@ class RunTraining:
                 unit_variance(network, [self._first_batch(record.replica) for record in records])
             if network.depth != self.factors.depth:  # the tables cut hidden layers at the factor
                 raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
-            name = f"{replicas[0].role} {start}"
-            groups[name] = ReplicaGroup(network, list(records), self.factors, plan, self.clock)
+            groups[f"{name} {start}"] = ReplicaGroup(network, records, self.factors, plan, self.clock)
             self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
-        yield Phase(groups, until)
-        return everyone, list(groups.values())
+        return everyone, groups
 
     def _first_batch(self, replica: Replica) -> Tensor:
         """The inputs of its first training step [B, features]."""
@@ -199,26 +204,28 @@ class RunTraining:
         shown = f"validation loss {min(losses):.3f} to {max(losses):.3f}" if losses else "all diverged"
         self.log(f"{name}: {len(losses)} replicas at step {group.step} of {self.steps}: {shown}")
 
-    def _ranked(self, records: list[Record], rates: list[float], step: int) -> list[float]:
-        target = self.settings.dataset.target
+    def _tuned(self, records: list[Record], step: int) -> tuple[Any, ...]:
+        """What the rules of ``selection`` take of the tuning up to a step."""
         evaluations = [look for look in self._plan("tuning").evaluations if look <= step]
-        return ranked(records, rates, self.factors.select, self.arrays.classes, target, evaluations)
+        target = self.settings.dataset.target
+        return records, self.rates, self.factors.select, self.arrays.classes, target, evaluations
 
-    def _tune(self) -> Generator[Phase, None, tuple[list[Record], list[float]]]:
-        """Every rate on every tuning seed; after a part of the steps only the best rates go on, which are returned."""
-        replicas = self._replicas("tuning", self.rates)
+    def _tune(self) -> Generator[Phase, None, list[Record]]:
+        """Every rate on every tuning seed; after a part of the steps only the best rates go on."""
+        records, groups = self._grouped("tuning", self._replicas("tuning", self.rates), self._plan("tuning"))
         keep = self.settings.pruning.keep
         if keep >= len(self.rates):
-            return (yield from self._train(replicas, self.steps))[0], self.rates
-        records, groups = yield from self._train(replicas, self._pruning_step)
-        kept = sorted(self._ranked(records, self.rates, self._pruning_step)[:keep])
+            yield Phase(groups, self.steps)
+            return records
+        yield Phase(groups, self._pruning_step)
+        kept = sorted(ranked(*self._tuned(records, self._pruning_step))[:keep])
         self.log(f"learning rates that go on after step {self._pruning_step}: {', '.join(f'{r:g}' for r in kept)}")
         for record in records:
             if record.replica.learning_rate not in kept and record.status == "finished":
                 record.status = "pruned"
         survivors = [
             (group, i)
-            for group in groups
+            for group in groups.values()
             for i, record in enumerate(group.records)
             if record.replica.learning_rate in kept
         ]
@@ -229,4 +236,4 @@ class RunTraining:
                 chosen.setdefault(id(group), (group, []))[1].append(i)
             rest[f"tuning survivors {start}"] = joined(list(chosen.values()))
         yield Phase(rest, self.steps)
-        return records, kept
+        return records

@@ -23,6 +23,7 @@ def _runs(seeds, shift=0.0, rng=None):
                     "role": "evaluation",
                     "status": "finished",
                     "replicate": replicate,
+                    "selected": True,
                     "test_accuracy": 0.9 + add + 0.02 * rng.standard_normal(),
                     "time_to_target": np.exp(3 + 0.2 * rng.standard_normal()),
                     "horizon": 300,

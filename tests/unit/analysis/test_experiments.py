@@ -27,7 +27,7 @@ def networks(activation: str, accuracy: list[float], dataset: str = "digits", **
     outcome |= {key: value for key, value in changes.items() if key not in FACTORS}
     return [
         {"run": f"{dataset}/{activation}/depth={factors['depth']}{moved}", "role": "evaluation", "replicate": seed,
-         "learning_rate": 0.1, "activation": activation, "dataset": dataset, "test_accuracy": value,
+         "learning_rate": 0.1, "selected": True, "activation": activation, "dataset": dataset, "test_accuracy": value,
          "train_accuracy": 1.0, **factors, **outcome}
         for seed, value in enumerate(accuracy)
     ]  # fmt: skip

@@ -25,6 +25,7 @@ def replica(activation, dataset, depth, role, replicate, rate, accuracy, **chang
         "replicate": replicate,
         "learning_rate": rate,
         "selected": rate == 0.1,
+        "weight": float(rate == 0.1),
         "edge": False,
         "status": "finished",
         "diverged_step": pd.NA,
@@ -266,6 +267,7 @@ def test_nothing_trained_gives_empty_tables(runs):
                 "run": "str",
                 "role": "str",
                 "replicate": "int64",
+                "learning_rate": "float64",
                 "step": "int64",
                 "train_loss": "float64",
                 "validation_loss": "float64",
@@ -283,3 +285,61 @@ def test_nothing_trained_gives_empty_tables(runs):
     for table in tables:
         assert table.empty
         assert {"run", "dataset", "activation", "depth", "condition"} <= set(table)
+
+
+@pytest.fixture
+def several():
+    """Three evaluation seeds at two rates, the larger selected; some of their networks diverged."""
+    weights, rows = {0.1: 0.75, 0.01: 0.25}, []
+    for seed in range(3):
+        for rate, weight in weights.items():
+            score = 0.9 - seed / 10 - rate
+            row = replica(
+                "relu", "digits", 5, "evaluation", seed, rate, score, weight=weight, time_to_target=100 * rate
+            )
+            row |= {"train_loss": rate, "train_accuracy": 0.9, "validation_loss": seed + rate, "test_loss": 0.5 - rate}
+            rows.append(diverged(row, 30) if (seed, rate) in ((1, 0.01), (2, 0.1)) else row)
+    rows[0]["area_under_loss"] = np.nan
+    rows.append(replica("relu", "digits", 5, "tuning", 0, 0.1, 0.5))
+    return stored(pd.DataFrame(rows).astype({"diverged_step": "Int64"}))
+
+
+def test_a_replicate_is_the_weighted_mean_over_its_rates(several):
+    """Against a loop; a network without a value leaves its weight to the others."""
+    found = replicas.evaluated(several).set_index("replicate")
+    assert found.index.tolist() == [0, 1, 2]
+    for seed, row in found.iterrows():
+        networks = several[(several["role"] == "evaluation") & (several["replicate"] == seed)]
+        for column in (*replicas.OUTCOMES, "log_time"):
+            total = weight = 0.0
+            for network in networks.to_dict("records"):
+                value = network.get(column)
+                if column == "log_time":
+                    time = network["time_to_target"] if network["reached"] else np.inf
+                    value = np.log(max(1, min(time, network["horizon"])))
+                if value == value:
+                    total, weight = total + network["weight"] * value, weight + network["weight"]
+            assert row[column] == pytest.approx(total / weight), column
+        assert (row["learning_rate"], row["networks"]) == (0.1, 2)
+    assert found["status"].tolist() == ["finished", "finished", "diverged"]
+    assert found["networks_diverged"].tolist() == [0, 1, 1]
+    assert found.loc[0, "area_under_loss"] == -1
+
+
+def test_a_replicate_of_one_rate_is_its_network(runs):
+    rows = runs[runs["role"] == "evaluation"]
+    for table in (runs, runs.drop(columns="weight"), runs.sample(frac=1, random_state=1)):
+        found = replicas.evaluated(table).sort_index()
+        pd.testing.assert_frame_equal(
+            found[rows.columns.intersection(found.columns)], rows[rows.columns.intersection(found.columns)]
+        )
+        assert (found["networks"] == 1).all()
+
+
+def test_curves_are_those_of_the_selected_rate(several):
+    points = [(seed, rate, step) for seed in range(3) for rate in (0.1, 0.01) for step in (0, 10)]
+    curves = pd.DataFrame(points, columns=["replicate", "learning_rate", "step"])
+    curves = curves.assign(run=several["run"].iloc[0], role="evaluation", train_loss=1.0, validation_loss=1.0)
+    table = replicas.learning_curves(curves.assign(validation_accuracy=curves["learning_rate"]), several)
+    assert table["n"].tolist() == [3, 3]
+    assert table["validation_accuracy"].tolist() == pytest.approx([0.1, 0.1])

@@ -177,6 +177,15 @@ def test_what_depends_on_the_rate_is_compared_at_the_same_rate():
     assert not verify.RULES["layers"](layers, _layers())[0]
 
 
+def test_curves_are_compared_at_the_rates_that_both_sides_trained():
+    """Beside the selected rate this side has another one, at which all differs."""
+    here = _layers().drop(columns=["layer", "units"]).drop_duplicates(["run", "replicate", "step"])
+    other = here.assign(learning_rate=0.3, mean=5.0)
+    agrees, text = verify.RULES["curves"](pd.concat([here, other]), here)
+    assert (agrees, "of 48 means" in text) == (True, True)
+    assert not verify.RULES["curves"](pd.concat([here, other]), pd.concat([here, other.assign(mean=1.0)]))[0]
+
+
 def test_steps_before_the_last_are_not_compared(study):
     layers = _layers()
     layers.loc[layers["step"] == 0, "mean"] += 1

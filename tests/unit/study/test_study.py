@@ -253,6 +253,14 @@ def test_replica_steps_count_what_training_does():
         assert trained == run.replica_steps
 
 
+def test_two_rates_are_expected_where_tuning_seeds_may_disagree():
+    for seeds, factors, keep, networks in ((3, {}, 2, 4), (4, {}, 2, 8), (4, {"rates": "coarse"}, 2, 4), (4, {}, 1, 4)):
+        training = {"training": {"pruning": {"keep": keep}}}
+        run = small.run(factors, seeds={"tuning": seeds, "evaluation": 4}, **training)
+        assert run.evaluation_networks == networks
+        assert run.networks == networks + seeds * len(run.settings.learning_rates)
+
+
 @pytest.mark.parametrize("file", ["config.yaml", "config/demo.yaml", "tests/configs/smoke.yaml"])
 def test_the_studies_that_ship_are_valid(file):
     study = Study.from_file(ROOT / file)

@@ -178,6 +178,20 @@ def test_a_run_s_id_says_what_it_is(folder: Path):
     assert "'digits/gelu/depth=2' is not a run of dataset digits, activation relu and depth 2" in _refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"weight": lambda runs: runs["weight"] / 2}, "column weight: those of run 'digits/relu/depth=2' sum to 0.5"),
+        ({"weight": lambda runs: (runs["learning_rate"] == 0.1) / 1.0}, "column selected: must be true for the rate"),
+        ({"selected": lambda runs: False}, "column selected: must be true for the rate of largest weight of run"),
+        ({"selected": lambda runs: True}, "column selected: must be true for the rate of largest weight of run"),
+    ],
+)
+def test_weights_select_one_rate_of_a_run(folder: Path, change: dict[str, Any], fault: str):
+    _spoiled(folder, "runs", lambda runs: runs.assign(**change))
+    assert fault in _refusal(folder)
+
+
 def test_a_run_s_factors_are_those_of_its_id(folder: Path):
     _planted(folder, "runs", "run", "digits/relu/depth=2,width=65")
     assert "column width: 64 is not what run 'digits/relu/depth=2,width=65' says" in _refusal(folder)

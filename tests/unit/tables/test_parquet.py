@@ -207,6 +207,13 @@ def test_a_factor_that_came_later_had_its_default(tmp_path):
             parquet.read("runs", tmp_path / "runs.parquet")
 
 
+@pytest.mark.parametrize("selected", [True, False])
+def test_before_there_were_weights_the_selected_rate_had_all(selected, tmp_path):
+    whole = parquet.from_rows("runs", [_row("runs", selected=selected, weight=float(selected))])
+    parquet.write_parquet(whole.drop_columns(["weight", "clip"]), tmp_path / "runs.parquet")
+    assert parquet.read("runs", tmp_path / "runs.parquet")["weight"].to_pylist() == [float(selected)]
+
+
 def test_before_there_was_a_choice_products_were_of_float32(tmp_path):
     texts = {name: "any" for name, spec in schemas.TABLES["jobs"].items() if spec.type == "str"}
     row = texts | {"seconds": 1.0, "threads": 1, "deterministic": True, "precision": "float32"}

@@ -184,7 +184,7 @@ def _scope(data: StudyData) -> list[tuple[str, str | Markup]]:
 
 
 def _activations(data: StudyData) -> Markup:
-    said = Markup("{}, each at the learning rate that its tuning seeds chose").format(len(data.order))
+    said = Markup("{}, each at the learning rates that its tuning seeds chose").format(len(data.order))
     if data.tables["activations"].empty:
         return said
     return said + Markup('; <a href="#table-activations">what each name stands for</a>')
@@ -192,9 +192,9 @@ def _activations(data: StudyData) -> Markup:
 
 def _confidence(data: StudyData) -> str:
     """What the numbers rest on, and what the words mean."""
-    diverged = int((data.evaluation["status"] == "diverged").sum())
+    networks, diverged = (int(data.evaluation[name].sum()) for name in ("networks", "networks_diverged"))
     said = (
-        f"{len(data.evaluation):,} networks on {counted(data.seeds, 'fresh seed')} per run, of which {diverged:,} "
+        f"{networks:,} networks on {counted(data.seeds, 'fresh seed')} per run, of which {diverged:,} "
         "diverged and count at chance; 95% t intervals over seeds"
     )
     if not data.gives_verdicts:
