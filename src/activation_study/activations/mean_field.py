@@ -54,7 +54,8 @@ def law(portrait: pd.DataFrame, constants: Mapping[str, Any]) -> Law | None:
 def start(initialisation: str, constants: Mapping[str, Any], features: int, width: int) -> tuple[float, float, float]:
     """(σ_w², σ_b², q of layer 1) of networks whose inputs have mean square 1, under one of the study's initialisations.
 
-    Layer 1 has σ_w = 1 and no bias, but PyTorch's default draws weights and biases of all layers from ±1/√fan-in.
+    Layer 1 has σ_w = 1 and no bias, but PyTorch's default draws weights and biases of all layers from ±1/√fan-in. In
+    networks of infinite width the data scale nothing: lsuv is gain.
     """
     if initialisation == "torch_default":
         return 1 / 3, 1 / (3 * width), 1 / 3 + 1 / (3 * features)

@@ -45,9 +45,10 @@ class Factors(Model):
     clip: Annotated[float, Field(gt=0, le=1e6), NUMBER] | None = Field(
         default=None, description="largest norm of a network's gradient, scaled down to it; missing means any"
     )
-    initialisation: Literal["gain", "torch_default", "edge_of_chaos"] = Field(
+    initialisation: Literal["gain", "torch_default", "edge_of_chaos", "lsuv"] = Field(
         default="gain",
-        description="gain (second-moment gain, zero bias), torch_default, or edge_of_chaos (at q = 1)",
+        description="gain (second-moment gain, zero bias), torch_default, edge_of_chaos (at q = 1), or lsuv (gain, "
+        "then layer by layer divided by the standard deviation of the first batch's pre-activations)",
     )
     normalisation: Literal["none", "batch", "noisy_batch"] = Field(
         default="none", description="none, batch or noisy_batch; h and dL/dh are then after it, the input of phi"

@@ -71,6 +71,13 @@ class Network(Protocol):
         """Copy the ``state`` of another network into this one's memory."""
         ...
 
+    def divide(self, layer: int, by: Tensor) -> None:
+        """Divide a layer's pre-activations, from 1, by a number for each replica [R], but for their initial bias.
+
+        Asked for at initialisation alone, where ``initialisation`` is lsuv.
+        """
+        ...
+
     def draw(self, step: int) -> None:
         """Fix the noise of this step: a pure function of seed, layer and step."""
         ...

@@ -1,9 +1,9 @@
-"""Initial weights: one standard draw per seed, scaled by what the activation asks for."""
+"""Initial weights: one standard draw per seed, scaled by what the activation asks for, or by the data."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,10 @@ from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.seeds import generator
 from activation_study.core.text import shown
+from activation_study.networks.base import Network
+
+DEAD = 1e-6
+"""Standard deviation of pre-activations up to which they are equal but for rounding."""
 
 
 def scales(initialisation: str, constants: Mapping[str, Any], depth: int) -> list[tuple[float, float]]:
@@ -21,10 +25,10 @@ def scales(initialisation: str, constants: Mapping[str, Any], depth: int) -> lis
 
     Layer 1 has σ_w = 1, so that inputs of mean square 1 give pre-activations of variance q = 1. ``gain`` keeps q = 1
     after that (σ_w = 1/√E φ², He et al. 2015 generalised); ``edge_of_chaos`` has χ(1) = 1 as well (Poole et al. 2016).
-    An activation without an edge of chaos gets its gain instead.
+    An activation without an edge of chaos gets its gain instead, and ``lsuv`` begins as ``gain``: see `unit_variance`.
     """
-    if initialisation not in ("gain", "edge_of_chaos"):
-        raise StudyError(f"initialisation: {shown(initialisation)} has no scales; must be gain or edge_of_chaos")
+    if initialisation not in ("gain", "lsuv", "edge_of_chaos"):
+        raise StudyError(f"initialisation: {shown(initialisation)} has no scales; must be gain, lsuv or edge_of_chaos")
     hidden = (float(constants["gain"]), 0.0)
     if initialisation == "edge_of_chaos" and constants["sigma_w2"] is not None:
         hidden = (math.sqrt(constants["sigma_w2"]), math.sqrt(constants["sigma_b2"]))
@@ -58,3 +62,32 @@ def initial_parameters(
             bias += float(constants["mean"]) * weight.sum(0)
         layers.append((weight, bias))
     return layers
+
+
+def unit_variance(network: Network, inputs: Sequence[Tensor]) -> None:
+    """Scale a network at initialisation layer by layer, output last: layer-sequential unit variance, ``lsuv``.
+
+    Each replica's weights are divided by the standard deviation of its own pre-activations over units and samples
+    together, as the paper takes it of a layer's output before the activation; by unit it would be batch normalisation.
+    Unlike the paper's, the weights begin as normal draws, those of ``gain``, so that runs are paired; and one division
+    is enough, as pre-activations are linear in the weights. A layer that is dead on all samples is left alone.
+
+    Args:
+        inputs: R tensors [B, features], the first training batch of each replica; it is seen in evaluation mode.
+
+    Source: Mishkin and Matas 2016, All you need is a good init, arXiv:1511.06422.
+    """
+    for layer in range(network.depth + 1):
+        spread = _spreads(network, inputs)[layer]
+        network.divide(layer + 1, torch.where(spread.isfinite() & (spread > DEAD), spread, 1.0))
+
+
+def _spreads(network: Network, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The standard deviation of each layer's pre-activations [R], over units and samples together."""
+    found: list[Tensor] = []
+
+    def visit(_: int, h: Tensor, x: Tensor | None = None) -> None:
+        found.append(h.std((1, 2), correction=0))
+
+    visit(network.depth + 1, network.logits(inputs, visit))
+    return found

@@ -120,6 +120,12 @@ class StackedMLP:
         for mine, theirs in zip(self.state, state, strict=True):
             mine.copy_(theirs)
 
+    def divide(self, layer: int, by: Tensor) -> None:
+        """See ``base.Network``."""
+        by, start = by.view(-1, 1, 1), self.factors.initial_bias if layer <= self.depth else 0.0
+        self.weights[layer - 1].div_(by)
+        self.biases[layer - 1].sub_(start).div_(by).add_(start)  # where centred, it holds a part of the weights'
+
     def draw(self, step: int) -> None:
         """Fix the noise of this step: a pure function of seed, layer and step."""
         for kernel in self.kernels:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
+from torch import Tensor
 
 from activation_study.activations.activation import Activation
 from activation_study.core.factors import Factors, Settings
@@ -15,7 +16,9 @@ from activation_study.core.seeds import seed_of
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import Split, make_split, varies_by_replicate
 from activation_study.networks.base import architectures
+from activation_study.networks.initialisation import unit_variance
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
+from activation_study.training.batches import batch_order
 from activation_study.training.checkpoint import Checkpoint
 from activation_study.training.group import ReplicaGroup, joined
 from activation_study.training.records import Clock, Plan, Record, Replica
@@ -173,6 +176,8 @@ class RunTraining:
                 dtype=self.dtype,
                 device=self.device,
             )
+            if self.factors.initialisation == "lsuv":
+                unit_variance(network, [self._first_batch(record.replica) for record in records])
             if network.depth != self.factors.depth:  # the tables cut hidden layers at the factor
                 raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
             name = f"{replicas[0].role} {start}"
@@ -180,6 +185,12 @@ class RunTraining:
             self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
         yield Phase(groups, until)
         return everyone, list(groups.values())
+
+    def _first_batch(self, replica: Replica) -> Tensor:
+        """The inputs of its first training step [B, features]."""
+        inputs = replica.split.train_x
+        order = batch_order(replica.seed, len(inputs), self.factors.batch_size, 0, 1)
+        return inputs[order[0]].to(self.device, self.dtype)
 
     def note(self, name: str, group: ReplicaGroup) -> None:
         """Keep and log that a group has come to the end of a phase."""

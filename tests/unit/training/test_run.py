@@ -307,6 +307,7 @@ def test_inputs_beyond_all_bounds_diverge_at_once():
         {"activation": "rrelu", "normalisation": "noisy_batch"},
         {"activation": "prelu", "optimiser": "adam", "initialisation": "torch_default"},
         {"activation": "tanh", "centred": True, "initialisation": "edge_of_chaos"},
+        {"activation": "tanh", "initialisation": "lsuv"},
         {"steps": 1, "depth": 1},
         {"steps": 2, "batch_size": 500},
     ],

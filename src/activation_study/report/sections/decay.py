@@ -19,6 +19,7 @@ INITIALISATIONS = {
     "gain": "unit gain",
     "torch_default": "torch default",
     "edge_of_chaos": "edge of chaos",
+    "lsuv": "unit variance (LSUV)",
 }
 CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
