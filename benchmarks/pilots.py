@@ -27,7 +27,7 @@ from activation_study.study.runs import Run
 from activation_study.study.study import Study
 
 DEPTHS = (5, 20, 50)
-SEEDS = {"tuning": 3, "evaluation": 10}
+SEEDS = {"tuning": 3, "evaluation": 5}
 LONGEST, SHORTEST = 4_000, 100
 """Steps that are trained, and the fewest that can be enough."""
 LOOKS = 100
