@@ -226,6 +226,27 @@ def designs(found: Mapping[str, Any]) -> str:
     return "\n".join([*rows, "", text])
 
 
+def pilots(found: Mapping[str, Any]) -> str:
+    """Steps that are enough, by depth and dataset, and for all datasets of a depth."""
+    names = list(dict.fromkeys(one["dataset"] for one in found["runs"]))
+    rows = ["| hidden layers | " + " | ".join(names) + " | all |", "|---|" + "---|" * (len(names) + 1)]
+    never = f"more than {found['longest']:,}"
+    for depth in dict.fromkeys(one["depth"] for one in found["runs"]):
+        own = {one["dataset"]: one for one in found["runs"] if one["depth"] == depth}
+        steps = [own[name]["steps"] for name in names]
+        shown = [
+            f"{one['steps']:,} ({one['accuracy']:.1%})" if one["steps"] else f"{never} ({one['in_the_end']:.1%})"
+            for one in (own[name] for name in names)
+        ]
+        whole = f"{max(filter(None, steps)):,}" if all(steps) else never
+        rows.append(f"| {depth} | " + " | ".join(shown) + f" | {whole} |")
+    text = (
+        f"ReLU for {found['longest']:,} steps at its best rate, {found['seeds']} networks each of the seed stream "
+        f"`pilot`; in brackets the mean validation accuracy by then. δ is {100 * found['delta']:g} point."
+    )
+    return "\n".join([*rows, "", text])
+
+
 SECTIONS = {
     "summary": {"bench": bench, "gains": gains, "overheads": overheads},
     "profile": {"profile": profile},
@@ -235,6 +256,7 @@ SECTIONS = {
     "rounding": {"rounding": rounding},
     "machines": {"machines": machines},
     "designs": {"designs": designs},
+    "pilots": {"pilots": pilots},
 }
 
 

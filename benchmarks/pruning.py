@@ -49,15 +49,16 @@ def pilot(default: Config) -> Study:
     """A part of the default study's core, unpruned, with seeds that no experiment uses."""
     config = default.model_dump(mode="json")
     factors = {"activation": list(ACTIVATIONS), "dataset": list(DATASETS), "seed_stream": "pilot"}
-    grids = [factors | {"depth": depth, "steps": study_side.core_steps(depth)} for depth in DEPTHS]
+    cores = [study_side.core(depth) for depth in DEPTHS]
+    grids = [factors | {"depth": core.depth, "steps": core.steps, "clip": core.clip} for core in cores]
     config["seeds"]["evaluation"] = 1
     config["training"]["pruning"]["keep"] = max(len(rates) for rates in config["learning_rates"].values())
     return Study.from_config(config | {"experiments": {"pilot": grids}, "claims": []})
 
 
-def rows_of(run: Run) -> Rows:
+def rows_of(run: Run, device_name: str = "cpu") -> Rows:
     """The run, trained."""
-    device, _ = devices.prepare("cpu")
+    device, _ = devices.prepare(device_name)
     entry = study_side.DEFAULT.config.datasets[run.factors.dataset].model_dump()
     arrays = prepare.load(run.factors.dataset, entry)
     activation = activations.from_entry(run.factors.activation, run.settings.activation)

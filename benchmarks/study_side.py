@@ -23,10 +23,15 @@ REPLICAS = SETTINGS.replicas_per_chunk.cpu
 DEPTHS = (5, 20)  # at which the experiment `core` trains every activation
 
 
+def core(depth: int) -> Factors:
+    """Those of a run of that depth in the default study's experiment ``core``."""
+    runs = (DEFAULT.runs[run].factors for experiment, run in DEFAULT.membership if experiment == "core")
+    return next(factors for factors in runs if factors.depth == depth)
+
+
 def core_steps(depth: int) -> int:
-    """How many steps the default study's experiment ``core`` trains networks of that depth."""
-    core = (DEFAULT.runs[run].factors for experiment, run in DEFAULT.membership if experiment == "core")
-    return next(factors.steps for factors in core if factors.depth == depth)
+    """How many steps it trains networks of that depth."""
+    return core(depth).steps
 
 
 def core_activations() -> list[str]:

@@ -133,10 +133,11 @@ def _measurements(study: Study, scored: pd.DataFrame, keys: list[str], random: n
 
 
 def _cost(study: Study, random: np.random.Generator) -> pd.DataFrame:
-    quantities = ["op_forward", "op_backward", "product", "step", "inference"]
+    quantities = ["op_forward", "op_backward", "product", "sparse_product", "step", "inference"]
     table = _repeated(pd.DataFrame({"activation": study.costed()}), quantity=quantities)
     table = _repeated(table, width=[64, 256, 1024])
-    ratio = np.where(table["activation"] == "relu", 1, random.uniform(0.9, 1.8, len(table)))
+    itself = (table["activation"] == "relu") & (table["quantity"] != "sparse_product")
+    ratio = np.where(itself, 1, random.uniform(0.9, 1.8, len(table)))
     spread = random.uniform(1.01, 1.2, len(table))
     return table.assign(
         unit="ms", median=ratio, ratio_to_relu=ratio, ratio_low=ratio / spread, ratio_high=ratio * spread, pairs=20

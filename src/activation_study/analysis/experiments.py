@@ -13,6 +13,7 @@ import pandas as pd
 
 from activation_study.activations import mean_field
 from activation_study.analysis.inference import stratified_interval
+from activation_study.analysis.policies import median_width, step_costs
 from activation_study.analysis.replicas import evaluated, mean_with_interval, with_diverged
 from activation_study.core.runs import cell_of, without
 from activation_study.networks.base import architectures
@@ -199,17 +200,16 @@ def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame, width: float | None = None) -> pd.DataFrame:
     """One row per depth and activation: the training step's time over ReLU's, and test accuracy.
 
-    `ratio` (_low, _high) is of the width that the networks have, or of the widest timed. `accuracy` is the mean over
-    datasets of equal weight with its stratified interval, of the activations that ran on every dataset of that depth.
+    `ratio` (_low, _high) is of the timed width nearest to the one asked for, by default that of the networks.
+    `accuracy` is the mean over datasets of equal weight with its stratified interval, of the activations that ran on
+    every dataset of that depth.
     `front`: none other is both at least as fast and at least as accurate, and better in one.
     """
     networks = evaluated(runs)
-    steps = cost[cost["quantity"] == "step"]
-    timed = steps[steps["width"] == networks["width"].max()]
-    timed = (timed if len(timed) else steps[steps["width"] == steps["width"].max()]).set_index("activation")
+    timed = step_costs(cost, width or median_width(networks))
     rows = []
     for depth, group in networks.groupby("depth"):
         datasets = group["dataset"].nunique()

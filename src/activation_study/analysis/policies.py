@@ -1,7 +1,9 @@
 """The article's guidelines as policies, and what following them costs: policy regret.
 
 A policy reads a situation and says which activations to try, in stages; the next stage is tried while the best tuning
-validation accuracy so far misses the dataset's target, and the best of what was tried is its pick. Regret is the test
+validation accuracy so far disappoints, and the best of what was tried is its pick. When it disappoints is the reader's
+to see: below `PROMISING` of the best that ReLU, which is tried first, has reached on the dataset so far, at any depth;
+beside that stands the same policy with the dataset's fixed target. Regret is the test
 accuracy of the activation that is best on tuning seeds, out of all of them, minus that of the pick: the first is a
 reference, not an oracle, so regret may be negative. Nothing is picked by a test score. No interval is given: datasets
 are three.
@@ -12,6 +14,7 @@ seeds, learning rates and steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -30,8 +33,12 @@ MUCH_DATA = 3_000
 """Training samples above which there is much data: the largest number to which the study cuts a training set."""
 OVERFITTING = 0.05
 """Training minus validation accuracy from which a network over-fits: five times the point that matters elsewhere."""
+PROMISING = 0.95
+"""Share of the best validation accuracy so far below which an activation disappoints; fixed after the first results."""
 COMPARED = 3
 """Activations that the study's own guide compares under a high budget: as many as the article's second step names."""
+OTHERS = ("relu", "leaky_relu", "elu")
+"""What the third step compares whatever the situation."""
 REGRET_COLUMNS = ("policy", "budget", "dataset", "depth", "cell", "tried", "spent", "pick", "regret", "n")
 
 
@@ -54,6 +61,7 @@ class Cell:
 
     Only activations that have both; a diverged network counts at chance. `gap` is ReLU's training minus validation
     accuracy on evaluation seeds (the tuning runs record no training accuracy; no test score is read), NaN without it.
+    `best` is ReLU's highest validation accuracy in all cells of the dataset, NaN without it.
     """
 
     name: str
@@ -62,6 +70,7 @@ class Cell:
     samples: int
     target: float
     gap: float
+    best: float
     validation: pd.Series
     test: pd.Series
     n: int
@@ -105,21 +114,35 @@ def with_time(situation: Situation) -> Stages:
     if situation.budget == "low":
         return then_another(situation)
     much = ["prelu"] if situation.samples > MUCH_DATA else []
-    return (("relu", "leaky_relu", "elu", *much, *(["rrelu"] if situation.overfitting else [])),)
+    return ((*OTHERS, *much, *(["rrelu"] if situation.overfitting else [])),)
+
+
+def readers(cell: Cell) -> float:
+    """The validation accuracy below which the reader goes on: where the cells have one depth, never."""
+    return PROMISING * cell.best
+
+
+def fixed(cell: Cell) -> float:
+    """The same by the dataset's target."""
+    return cell.target
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the article's guide under a budget, which pays for `units` of tuning ReLU."""
+    """A step of the article's guide under a budget, which pays for `units` of tuning ReLU.
+
+    The next of its stages is tried while the best validation accuracy so far is below `promising`.
+    """
 
     policy: str
     budget: Literal["any", "low", "high"]
     stages: Callable[[Situation], Stages]
     units: float = float("inf")
+    promising: Callable[[Cell], float] = readers
 
     def tries(self, cell: Cell, costs: Mapping[str, float]) -> list[str]:
         situation = cell.situation("low" if self.budget == "low" else "high")
-        return tried(self.stages(situation), cell.validation, cell.target, costs, self.units)
+        return tried(self.stages(situation), cell.validation, self.promising(cell), costs, self.units)
 
     @property
     def names(self) -> list[str]:
@@ -132,6 +155,7 @@ ARTICLE: Mapping[str, Step] = {
     "first": Step("step 1", "any", first_relu),
     "second_low": Step("step 2", "low", then_another, LOW_BUDGET),
     "second": Step("step 2", "high", then_another),
+    "second_target": Step("step 2, fixed target", "high", then_another, promising=fixed),
     "third": Step("step 3", "high", with_time),
 }
 """The article's steps: the page's regrets follow them, and so do the ledger's rows that name one as their `step`."""
@@ -140,7 +164,7 @@ ARTICLE: Mapping[str, Step] = {
 def tried(
     stages: Stages,
     validation: pd.Series,
-    target: float,
+    promising: float,
     costs: Mapping[str, float] | None = None,
     budget: float = float("inf"),
 ) -> list[str]:
@@ -148,13 +172,13 @@ def tried(
 
     Args:
         validation: best tuning validation accuracy, by activation.
-        target: below it, what has been tried is not promising.
+        promising: below it, what has been tried disappoints; NaN never does.
         costs: units of tuning ReLU, one where an activation is not named.
         budget: units that may be spent.
     """
     names: list[str] = []
     for stage in stages:
-        if names and validation[names].max() >= target:
+        if names and not validation[names].max() < promising:
             break
         for name in stage:
             if name in validation.index and spent([*names, name], costs or {}) <= budget:
@@ -172,6 +196,8 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
     known = ~runs["status"].isin(["no_data", "pruned"])
     tuning = runs[known & (runs["role"] == "tuning") & runs["selected"].eq(True)]
     scored = evaluated(runs)
+    relus = tuning[tuning["activation"] == "relu"].groupby(["dataset", "cell"])["validation_accuracy"].mean()
+    best = relus.groupby("dataset").max()
     cells = []
     for name, replicas in tuning.groupby("cell"):
         own = scored[scored["cell"] == name]
@@ -190,6 +216,7 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
                 samples=int(first["train_samples"]),
                 target=float(first["target"]),
                 gap=float((relu["train_accuracy"] - relu["validation_accuracy"]).mean()),
+                best=float(best.get(first["dataset"], float("nan"))),
                 validation=validation[both],
                 test=test[both],
                 n=int(own["replicate"].nunique()),
@@ -199,16 +226,23 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
 
 
 def step_costs(cost: pd.DataFrame, width: float) -> pd.DataFrame:
-    """Time of a training step over ReLU's, at the measured width nearest to `width`: index activation, columns
-    ratio_to_relu, ratio_low, ratio_high. ReLU is the unit: beside itself it differs by timing noise only."""
+    """Time of a training step over ReLU's, at the timed width whose ratio to `width` is nearest to one: index
+    activation, columns width, ratio_to_relu, ratio_low, ratio_high. ReLU is the unit: beside itself it differs by
+    timing noise only."""
     steps = cost[cost["quantity"] == "step"]
     columns = ["ratio_to_relu", "ratio_low", "ratio_high"]
     if steps.empty:
-        return pd.DataFrame(columns=columns, dtype=float)
-    nearest = min(steps["width"].unique(), key=lambda measured: abs(measured - width))
-    ratios = steps[steps["width"] == nearest].set_index("activation")[columns].astype(float)
-    ratios.loc[ratios.index == "relu"] = 1.0
+        return pd.DataFrame(columns=["width", *columns], dtype=float)
+    nearest = min(sorted(steps["width"].unique()), key=lambda timed: abs(math.log(timed / max(width, 1))))
+    ratios = steps[steps["width"] == nearest].set_index("activation")[["width", *columns]]
+    ratios = ratios.astype(dict.fromkeys(columns, float))
+    ratios.loc[ratios.index == "relu", columns] = 1.0
     return ratios
+
+
+def median_width(runs: pd.DataFrame) -> float:
+    """Units per layer of the networks, 0 without any."""
+    return float(runs["width"].median()) if len(runs) else 0.0
 
 
 def learnt_order(cells: Sequence[Cell]) -> list[str]:
@@ -219,18 +253,18 @@ def learnt_order(cells: Sequence[Cell]) -> list[str]:
     return means.sort_values(ascending=False, kind="stable").index.tolist()
 
 
-def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = None) -> pd.DataFrame:
     """REGRET_COLUMNS, one row per policy, budget and cell of one experiment's replicas.
 
-    Policies: the article's, step 1 to step 3; "guide", which tries the activation that is best on the *other* datasets
-    at this depth, and "guide, compared", the best three of them; "best fixed", one activation for all depths, from the
-    other datasets; "always X"; "random", the expectation over all activations, and "random pair", over all pairs that
-    the low budget pays for; "reference", the best of all on tuning seeds. `budget` is "low", "high", or "any" where
-    one activation is tuned. `spent` is in units of tuning ReLU; `n` counts evaluation seeds.
+    Policies: the article's, step 1 to step 3, the second also with the dataset's fixed target; "guide", which tries the
+    activation that is best on the *other* datasets at this depth, and "guide, compared", the best three of them; "best
+    fixed", one activation for all depths, from the other datasets; "always X"; "random", the expectation over all
+    activations, and "random pair", over all pairs that the low budget pays for; "reference", the best of all on tuning
+    seeds. `budget` is "low", "high", or "any" where one activation is tuned. `spent` is in units of tuning ReLU, at the
+    reader's `width`, by default that of the networks; `n` counts evaluation seeds.
     """
     cells = cells_of(runs)
-    width = float(runs["width"].median()) if len(runs) else 0.0
-    costs = step_costs(cost, width)["ratio_to_relu"].to_dict()
+    costs = step_costs(cost, width or median_width(runs))["ratio_to_relu"].to_dict()
     rows = []
     for cell in cells:
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
@@ -295,14 +329,13 @@ def conditional_regret(tables: Mapping[str, pd.DataFrame], experiments: Sequence
         for cell in cells_of(of_experiment(tables["runs"], tables["experiments"], experiment)):
             if not {"prelu", "rrelu", "relu"} <= set(cell.test.index):
                 continue
-            base = ("relu", "leaky_relu", "elu")
             stages = {
-                "without": (base,),
-                "with_prelu": ((*base, "prelu"),),
-                "with_rrelu": ((*base, "rrelu"),),
+                "without": (OTHERS,),
+                "with_prelu": ((*OTHERS, "prelu"),),
+                "with_rrelu": ((*OTHERS, "rrelu"),),
                 "article": with_time(cell.situation("high")),
             }
-            names = {key: tried(value, cell.validation, cell.target) for key, value in stages.items()}
+            names = {key: tried(value, cell.validation, math.inf) for key, value in stages.items()}
             regrets = {key: cell.regret(value) for key, value in names.items()}
             about = {"experiment": experiment, "dataset": cell.dataset, "depth": cell.depth, "samples": cell.samples}
             about |= {"much_data": cell.samples > MUCH_DATA, "gap": cell.gap, "overfitting": cell.gap > OVERFITTING}

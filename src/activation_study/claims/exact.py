@@ -29,7 +29,31 @@ class Exact:
 def sigmoid_slope() -> Exact:
     """C05: the range of σ′."""
     value = theory.largest_slope(_response("Sigmoid"))
-    return Exact(value >= 1 - 1e-9, value, "largest slope", f"the slope is at most {value:z.4g}, at 0, and not up to 1")
+    text = f"the slope ranges from 0 to {value:z.4g}, which it has at 0, and not to 1"
+    return Exact(value >= 1 - 1e-9, value, "largest slope", text)
+
+
+def sigmoid_gradient() -> Exact:
+    """C14: σ′ by autograd, against σ(1 − σ) of the output that PyTorch keeps for it."""
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    x = torch.linspace(-30, 30, 601, dtype=torch.float64, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = torch.sigmoid(x)
+    (slope,) = torch.autograd.grad(output.sum(), x)
+    apart = (slope - output * (1 - output)).abs().max().item()
+    return Exact(
+        not all(torch.equal(tensor, output) for tensor in kept) or apart > 1e-15,
+        apart,
+        "largest difference from σ(1 − σ)",
+        "the slope is σ(1 − σ), a product of what the forward pass has computed: PyTorch keeps the output alone for "
+        f"the backward pass, and its slope differs from that product by at most {apart:z.1g}; the exponential is that "
+        "of the forward pass",
+    )
 
 
 def sigmoid_product() -> Exact:
@@ -225,6 +249,7 @@ COMPUTATIONS: dict[str, Callable[[], Exact]] = {
     function.__name__: function
     for function in (
         sigmoid_slope,
+        sigmoid_gradient,
         sigmoid_product,
         uniform_product,
         relu_gradient_factor,

@@ -167,8 +167,8 @@ def _metric_faults(row: Row) -> Iterator[tuple[str, str]]:
             yield "options", f"{row.metric} has no option {shown(name)}; it has {', '.join(known) or 'none'}"
     if (row.experiment is None) != (row.metric == COST):
         yield "experiment", "has no place here" if row.metric == COST else "is missing"
-    if row.metric == COST and (row.form != "difference" or row.type == "equivalence"):
-        yield "type", f"a cost is compared by a difference, not by {row.type}"
+    if row.metric == COST and (row.form == "trend" or row.type == "equivalence"):
+        yield "type", f"a cost is compared by a difference or with a threshold, not by {row.type}"
     if row.metric == COST and row.options.quantity is None:
         yield "options.quantity", "is missing"
     yield from _arm_faults(row)

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy import stats
 
 from activation_study.analysis.inference import Interval, Test, stratified_interval, trend_weights
-from activation_study.analysis.policies import cells_of, step_costs
+from activation_study.analysis.policies import cells_of, median_width, step_costs
+from activation_study.claims.bounds import bound
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.file import CELL, Claims
 from activation_study.claims.metrics import COST, KEY, METRICS
@@ -23,6 +24,7 @@ from activation_study.claims.rows import STATISTICAL, Row, told
 from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
+from activation_study.cost.measure import BESIDE
 from activation_study.tables.of_study import Tables
 
 NAN = float("nan")
@@ -54,11 +56,12 @@ class Ledger:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What the tables hold on a row: its effect, its cells, and why there is nothing, if so."""
+    """What the tables hold on a row: its effect, its cells, why there is nothing, or why the estimate is a bound."""
 
     effect: Effect
     cells: Sequence[dict[str, Any]]
     missing: str = ""
+    bound: str = ""
 
 
 def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
@@ -147,11 +150,11 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
         **{name: getattr(of, name) for name in ("n", "cells", "informative_cells", "seeds", "diverged")},
     }
     if verdict is None:
-        described = {"verdict": Outcome.EXPLORATORY, "reason": "estimated, not judged"}
+        described = {"verdict": Outcome.EXPLORATORY, "reason": _said("estimated, not judged", found.bound)}
         return values | ({"verdict": Outcome.NOT_TESTED, "reason": found.missing} if found.missing else described)
     return values | {
         "verdict": verdict.outcome,
-        "reason": found.missing or verdict.reason,
+        "reason": found.missing or _said(verdict.reason, found.bound),
         "p_superior": verdict.p_superior,
         "p_negligible": verdict.p_negligible if of.negligibility else NAN,
         "p_reversed": verdict.p_reversed,
@@ -159,6 +162,10 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
         "minimum_detectable": verdict.minimum_detectable,
         "seeds_to_settle": NAN if verdict.seeds_to_settle is None else verdict.seeds_to_settle,
     }
+
+
+def _said(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def _find(row: Row, tables: Tables) -> _Found:
@@ -189,7 +196,7 @@ def _find(row: Row, tables: Tables) -> _Found:
     if not missing and not made.cells:
         missing = "no data"
     judged = effect(made, row.smallest, "equivalence" if row.type == "equivalence" else "difference")
-    return _Found(judged, _cells(made), missing)
+    return _Found(judged, _cells(made), missing, bound(arms, weights) if metric.uninformative == "target" else "")
 
 
 def _weights(row: Row) -> list[float]:
@@ -274,13 +281,14 @@ def _find_cost(row: Row, cost: pd.DataFrame) -> _Found:
         se = (logs["ratio_high"] - logs["ratio_low"]) / (2 * stats.norm.ppf(0.975))
         share = weights[index] * len(row.arms) / len(row.crossed())
         # ReLU beside itself differs by timing noise only: it is the unit, not a measurement.
-        known = 0.0 if factors["activation"] == "relu" else 1.0
+        itself = factors["activation"] == "relu" and row.options.quantity not in BESIDE
+        known = 0.0 if itself else 1.0
         moments = {"estimate": share * known * logs["ratio_to_relu"], "variance": (share * known * se) ** 2}
         parts.append(pd.DataFrame(moments | {"pairs": rows["pairs"]}))
     widths = sorted(set.intersection(*(set(part.index) for part in parts)))
     missing = "" if widths else "not in this study"
     parts = [part.loc[widths] for part in parts]
-    estimate = sum(part["estimate"] for part in parts).to_numpy(dtype=float)
+    estimate = sum(part["estimate"] for part in parts).to_numpy(dtype=float) - _sign(row) * (row.threshold or 0.0)
     variance = sum(part["variance"] for part in parts).to_numpy(dtype=float)
     pairs = np.min([part["pairs"] for part in parts], axis=0) if widths else np.zeros(0)
     names = [f"width={width}" for width in widths]
@@ -342,7 +350,7 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     runs = pd.concat([tuning, scored])
     found = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
     several = len({(cell.dataset, cell.depth) for cell in found}) < len(found)
-    costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
+    costs = step_costs(tables["cost"], median_width(runs))["ratio_to_relu"].to_dict()
     cells: list[dict[str, Any]] = []
     for cell in found:
         if names := row.policy.tries(cell, costs):

@@ -2,8 +2,8 @@
 
 Each metric is a function of the tables, the runs' replicas (rows of `runs`) and the row's options; it returns a
 table of run, replicate, value. A replica without a value has no row, or NaN: a gap. Diverged replicas count wherever
-the tables say what they are worth (chance, a loss of ln K, never at the target); layer by layer they are taken at
-their last probe before.
+the tables say what they are worth (chance, a loss of ln K, never at the target), but for the gaps between training and
+test, of which they have none; layer by layer they are taken at their last probe before.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Metric:
 def _of_runs(formula: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.DataFrame]:
     """A metric that stands in the table of runs."""
     return lambda tables, replicas, options: replicas[KEY].assign(value=formula(replicas).astype(float))
+
+
+def _of_trained(formula: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.DataFrame]:
+    """The same; a diverged network, which has nothing to generalise, has no value."""
+    return _of_runs(lambda replicas: formula(replicas).mask(replicas["status"] == "diverged"))
 
 
 def _log_loss(replicas: pd.DataFrame) -> pd.Series:
@@ -296,16 +301,19 @@ METRICS: dict[str, Metric] = _DERIVED | {
     "test_accuracy": Metric(
         _of_runs(lambda r: r["test_accuracy"]), "fraction", "test accuracy", uninformative="chance"
     ),
+    "train_accuracy": Metric(
+        _of_runs(lambda r: r["train_accuracy"]), "fraction", "training accuracy", uninformative="chance"
+    ),
     "accuracy_gap": Metric(
-        _of_runs(lambda r: r["train_accuracy"] - r["test_accuracy"]),
+        _of_trained(lambda r: r["train_accuracy"] - r["test_accuracy"]),
         "fraction",
-        "training minus test accuracy",
+        "training minus test accuracy, of networks that did not diverge",
         uninformative="chance",
     ),
     "generalisation_gap": Metric(
-        _of_runs(lambda r: r["test_loss"] - r["train_loss"]),
+        _of_trained(lambda r: r["test_loss"] - r["train_loss"]),
         "nats",
-        "test minus training loss",
+        "test minus training loss, of networks that did not diverge",
         uninformative="chance",
     ),
     "log_final_loss": Metric(_of_runs(_log_loss), "log loss", "log of the final training loss", uninformative="chance"),

@@ -199,10 +199,13 @@ class Entry(Model):
         description="Of a policy: activations to try, in turn. The next are tried while the best so far, on tuning "
         "seeds, is below the dataset's target.",
     )
-    step: Literal["first", "second", "second_low", "third"] | None = Field(
+    step: Literal["first", "second", "second_low", "second_target", "third"] | None = Field(
         default=None,
         description="Of a policy, in the place of stages: a step of the article's guide, as analysis/policies.py "
-        "defines it. second_low is the second under a low budget.",
+        "defines it. second_low is the second under a low budget, second_target goes on below the dataset's target.",
+    )
+    decided: Text | None = Field(
+        default=None, description="What was fixed before results were seen, and what was changed after them."
     )
     guide: Guide | None = Field(default=None, description="What the page's guide says of the row; else it is silent.")
     cited: Distinct[str] = Field(
@@ -276,9 +279,9 @@ class Row(Entry):
     @property
     def policy(self) -> Step:
         """What a policy tries: the article's step, or its own stages whatever the situation and the budget."""
-        from activation_study.analysis.policies import ARTICLE, Step
+        from activation_study.analysis.policies import ARTICLE, Step, fixed
 
-        return Step(self.id, "any", lambda _: self.stages or ()) if self.step is None else ARTICLE[self.step]
+        return ARTICLE[self.step] if self.step else Step(self.id, "any", lambda _: self.stages or (), promising=fixed)
 
     def crossed(self) -> list[tuple[int, dict[str, Any]]]:
         """The runs to look for: (which arm, its factors with one value of every `over`)."""

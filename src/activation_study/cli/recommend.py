@@ -34,6 +34,7 @@ NEEDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=int, required=True, help="hidden layers")
     parser.add_argument("--samples", type=int, help="training samples; left out: as many as the study's datasets have")
+    parser.add_argument("--width", type=int, help="units per layer, for the costs; left out: as many as the study's")
     parser.add_argument(
         "--budget", choices=("low", "high"), default="high", help="low: one activation is tuned; high: several"
     )
@@ -49,13 +50,13 @@ def main(arguments: argparse.Namespace) -> None:
     Raises:
         StudyError: a number below one, no tables, or nothing in them to choose from.
     """
-    for name in ("depth", "samples"):
+    for name in ("depth", "samples", "width"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
     tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
-    evidence = Evidence.of(tables, _cited(tables["ledger"]))
+    evidence = Evidence.of(tables, _cited(tables["ledger"]), arguments.width)
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")

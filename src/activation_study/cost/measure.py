@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import random
 import timeit
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ UNITS = {
     "op_forward": "ns/element",  # the activations of a network alone, in training mode
     "op_backward": "ns/element",  # their gradients, of their own parameters too
     "product": "ms",  # the linear layer that follows, on the activation's output: do its zeros save time?
+    "sparse_product": "ms",  # the same, of that output as a sparse matrix (CSR), beside ReLU's dense one
     "step": "ms",  # forward, backward and update (SGD, momentum 0.9) of the network
     "inference": "ms",  # one batch, in evaluation and inference mode
     "op_share": "fraction",  # both of these together, over step
@@ -48,6 +50,8 @@ UNITS = {
     "zero_fraction": "fraction",  # hidden activations that are exactly zero
     "skippable_macs": "fraction",  # multiply-accumulates of a forward pass whose input is exactly zero
 }
+BESIDE = {"sparse_product": "product"}
+"""Quantities that are paired with another one of ReLU's."""
 
 
 def measure(
@@ -101,7 +105,7 @@ def _seconds(arms: Mapping[int, tuple[Arm, Arm]], repeats: int) -> dict[int, dic
     """Width → quantity → seconds per call [repeats, 2]."""
     timers = {width: (mine.timers(), relus.timers()) for width, (mine, relus) in arms.items()}
     keys = [(width, name) for width, (mine, _) in timers.items() for name in mine]
-    pairs = [(timers[width][0][name], timers[width][1][name]) for width, name in keys]
+    pairs = [(timers[width][0][name], timers[width][1][BESIDE.get(name, name)]) for width, name in keys]
     seconds: dict[int, dict[str, NDArray]] = {width: {} for width in arms}
     for (width, name), values in zip(keys, paired_seconds(pairs, repeats), strict=True):
         seconds[width][name] = values
@@ -206,10 +210,14 @@ class Arm:
             return torch.autograd.grad(outputs, [*inputs, *own], upstream, retain_graph=True, allow_unused=True)
 
         activations, weight, bias = (t.detach() for t in (outputs[0], *self.network[0].parameters()))
+        with warnings.catch_warnings():  # that PyTorch's sparse matrices are not final
+            warnings.simplefilter("ignore", UserWarning)
+            sparse, transposed = activations.to_sparse_csr(), weight.T.contiguous()
         return {
             "op_forward": timeit.Timer(forward),
             "op_backward": timeit.Timer(backward),
             "product": timeit.Timer(lambda: nn.functional.linear(activations, weight, bias)),
+            "sparse_product": timeit.Timer(lambda: torch.addmm(bias, sparse, transposed)),
             "step": timeit.Timer(self._step, self.network.train),
             "inference": timeit.Timer(self._infer, self.network.eval),
         }

@@ -27,7 +27,7 @@ from activation_study.analysis.inference import (
     Interval,
     stratified_interval,
 )
-from activation_study.analysis.policies import Budget, article_rows, step_costs
+from activation_study.analysis.policies import Budget, article_rows, median_width, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.analysis.standing import Standing, by_cell, complete, standings
@@ -46,8 +46,8 @@ CONFIDENCE = ("high", "moderate", "low", "low")
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluation replicas by experiment, the costs of a step, the ledger's rows on the article's claims by id, and the
-    rows of the claims file."""
+    """Evaluation replicas by experiment, the costs of a step at the reader's width, the ledger's rows on the article's
+    claims by id, and the rows of the claims file."""
 
     replicas: Mapping[str, pd.DataFrame]
     costs: pd.DataFrame
@@ -55,8 +55,11 @@ class Evidence:
     rows: Sequence[Row] = ()
 
     @classmethod
-    def of(cls, tables: Mapping[str, pd.DataFrame], rows: Sequence[Row] = ()) -> Evidence:
-        """From the tables runs, experiments, cost and ledger, of which any may be empty, and `rows.guide_rows`."""
+    def of(cls, tables: Mapping[str, pd.DataFrame], rows: Sequence[Row] = (), width: float | None = None) -> Evidence:
+        """From the tables runs, experiments, cost and ledger, of which any may be empty, and `rows.guide_rows`.
+
+        `width` is the reader's, in units per layer; by default that of the study's networks.
+        """
         scored = evaluated(tables["runs"])
         scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
@@ -64,8 +67,8 @@ class Evidence:
         replicas = {CORE: of_experiment(scored, tables["experiments"], core) if core else scored}
         sizes = of_experiment(scored, tables["experiments"], SIZES)
         replicas[SIZES] = sizes[sizes["samples_asked"].notna()]
-        width = float(scored["width"].median()) if len(scored) else 0.0
-        return cls(replicas, step_costs(tables["cost"], width), article_rows(tables["ledger"]), rows)
+        costs = step_costs(tables["cost"], width or median_width(scored))
+        return cls(replicas, costs, article_rows(tables["ledger"]), rows)
 
     @property
     def depths(self) -> list[int]:

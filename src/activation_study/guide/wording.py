@@ -24,6 +24,8 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
             f"Distinguishably worse: {listed(apart[:3])}" + (f", and {len(apart) - 3} more." * (len(apart) > 3))
         )
     said.append(f"Budget: {budget_text(answer)}")
+    if answer.budget == "low" and len(evidence.costs):
+        said.append(f"Costs: timed in networks of {evidence.costs['width'].iloc[0]:,} units per layer.")
     if answer.overfitting:
         said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
     said.append(f"Confidence: {confidence_text(answer)}")

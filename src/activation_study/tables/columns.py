@@ -198,8 +198,9 @@ TABLES: dict[str, dict[str, Column]] = {
         "quantity": Column(
             "str",
             "op_forward, op_backward: the activations of a network alone; product: the linear layer on their "
-            "output; step: forward, backward and update of the network; inference: a batch; op_share: both ops over "
-            "the step; saved_memory: what autograd keeps for the backward pass; step_memory: that, parameters, "
+            "output; sparse_product: that with the output as a sparse matrix, its ratio over ReLU's product; step: "
+            "forward, backward and update of the network; inference: a batch; op_share: both ops over the step; "
+            "saved_memory: what autograd keeps for the backward pass; step_memory: that, parameters, "
             "gradients and momentum; zero_fraction: of hidden activations; skippable_macs: multiplications by an "
             "exact zero in a forward pass",
             pattern="[a-z_]{1,40}",

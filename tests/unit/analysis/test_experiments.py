@@ -178,6 +178,8 @@ def test_the_front_holds_what_no_other_beats():
     assert table["ratio"].to_dict() == {name: ratios[name] for name in table.index}
     assert table.loc["slow_best", "accuracy"] == pytest.approx(0.9)
     assert (table["n"] == 4).all()
+    wide = summaries.cost_against_quality(cost, pd.DataFrame(rows), width=400)
+    assert (set(wide["width"]), set(wide["ratio"])) == ({512}, {9.0})
 
 
 def test_noise_is_held_against_the_median_of_all():

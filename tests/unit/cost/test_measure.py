@@ -160,7 +160,7 @@ def test_a_planted_slowdown_is_found():
 @pytest.mark.usefixtures("counted", "hasty")
 def test_without_a_slowdown_none_is_found():
     rows = pd.DataFrame(measured("relu", widths=[64], batch_size=128, repeats=12)).set_index("quantity")
-    timed = rows.drop(COUNTS)
+    timed = rows.drop([*COUNTS, "sparse_product"])
     assert (timed[["ratio_low", "ratio_high"]] == 1).all(axis=None)
 
 
@@ -168,7 +168,7 @@ def test_units_and_ratios(monkeypatch):
     """Known clocks: 2 s a call for everything, 4 s for the step; ReLU half as long."""
 
     def clocks(pairs, repeats):
-        names = ["op_forward", "op_backward", "product", "step", "inference"]
+        names = ["op_forward", "op_backward", "product", "sparse_product", "step", "inference"]
         assert len(pairs) == 2 * len(names)
         mine = np.array([4.0 if name == "step" else 2.0 for name in names * 2])
         return np.stack([mine, mine / 2], axis=-1)[:, None, :].repeat(repeats, axis=1)
@@ -281,6 +281,32 @@ def test_zeros_are_those_of_a_forward_pass_by_hand(name):
     assert counts["zero_fraction"] == zeros / hidden
     assert counts["skippable_macs"] == skippable / macs
     assert (counts["zero_fraction"] > 0.2) == (name == "relu")
+
+
+def test_the_sparse_product_is_paired_with_relus_dense_one(monkeypatch):
+    seen = {}
+
+    def clocks(pairs, repeats):
+        for mine, relus in pairs:
+            seen[mine.name] = relus.name
+        return np.ones((len(pairs), repeats, 2))
+
+    def named(self):
+        return {name: Scripted(name, 1.0, []) for name in real(self)}
+
+    real = measure.Arm.timers
+    monkeypatch.setattr(measure.Arm, "timers", named)
+    monkeypatch.setattr(measure, "paired_seconds", clocks)
+    measured("relu")
+    assert {name for name in seen if seen[name] != name} == {"sparse_product"}
+    assert seen["sparse_product"] == "product"
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_the_sparse_product_is_the_dense_one(name, monkeypatch):
+    monkeypatch.setattr(measure.timeit, "Timer", lambda call, *setup: call)
+    timers = arm(name).timers()
+    torch.testing.assert_close(timers["sparse_product"](), timers["product"]())
 
 
 def test_what_is_timed_leaves_the_network_as_it_is():

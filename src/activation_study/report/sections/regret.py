@@ -9,6 +9,7 @@ from activation_study.analysis.policies import (
     LOW_BUDGET,
     MUCH_DATA,
     OVERFITTING,
+    PROMISING,
     by_dataset,
     conditional_regret,
 )
@@ -25,6 +26,7 @@ NAMES = {
     ("step 1", "any"): "ReLU alone (step 1)",
     ("step 2", "low"): "ReLU, then Leaky ReLU (step 2)",
     ("step 2", "high"): "ReLU, then ELU (step 2)",
+    ("step 2, fixed target", "high"): "the same, going on below the fixed target",
     ("step 3", "high"): "compare as step 3 says",
     ("guide", "any"): "best of the other datasets at this depth",
     ("guide, compared", "high"): f"the best {COMPARED} of them, compared",
@@ -80,7 +82,7 @@ def _second_step(regret: pd.DataFrame) -> str:
         picks = second.loc[second["budget"] == budget, "pick"]
         if len(picks):
             said.append(f"going on to {name} changes the pick in {(picks != 'relu').sum()} of {len(picks)} cells")
-    return f" Where ReLU misses its target, {plain_list(said)}." if said else ""
+    return f" Where ReLU is below {PROMISING:.0%} of its best on the dataset, {plain_list(said)}." if said else ""
 
 
 def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
