@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -61,11 +61,11 @@ class Contrast:
     depths: tuple[str, ...] = ()
     intervals: tuple[Interval, ...] = ()
     counts: tuple[int, ...] = ()
-    informative: NDArray = NOTHING
+    informative: NDArray = field(default_factory=lambda: NOTHING)
     moments: Moments = NO_MOMENTS
     without: Moments = NONE_WITHOUT
     seeds: tuple[str, ...] = ()
-    at_one_rate: NDArray = NOTHING
+    at_one_rate: NDArray = field(default_factory=lambda: NOTHING)
     one_rate: Interval = UNKNOWN
     of_all: Interval = UNKNOWN
     of_trained: Interval = UNKNOWN
