@@ -16,10 +16,12 @@ from activation_study.analysis.tuned import (
     contrast,
     leave_one_out,
     outcome,
+    moments,
     rate_weights,
     tuned_interval,
     tuned_moments,
     tuned_test,
+    without_each,
 )
 from activation_study.core.errors import StudyError
 from activation_study.training.records import Record, Replica
@@ -263,6 +265,32 @@ def test_leaving_out_a_seed_is_the_study_without_it(rng):
         else:
             rest[one.cell] = (np.delete(arm.scores, one.seed, axis=0) @ arm.weights.weights).mean()
         assert one.estimate == pytest.approx(np.mean(rest))
+
+
+def test_the_moments_without_a_seed_are_those_of_the_study_without_it(rng):
+    tunings, arms = zip(*(drawn(rng) for _ in range(2)), strict=True)
+    cells = [arm.replicates() for arm in arms]
+    found, whole = without_each(cells), moments(cells)
+    for number, one in enumerate(leave_one_out(cells)):
+        tuning, arm, other = tunings[one.cell], arms[one.cell], 1 - one.cell
+        kept = np.arange(10) != one.seed if one.role == "evaluation" else np.ones(10, dtype=bool)
+        validation = np.delete(tuning, one.seed, axis=0) if one.role == "tuning" else tuning
+        alone = moments([rate_weights(validation).replicates(arm.scores[kept])])
+        assert found.estimates[number, one.cell] == pytest.approx(alone.estimates[0])
+        assert found.variances[number, one.cell, 0] == pytest.approx(alone.variances[0, 0])
+        expected = alone.variances[0, 1] if one.role == "evaluation" else whole.variances[one.cell, 1]
+        assert found.variances[number, one.cell, 1] == pytest.approx(expected)
+        for values, same in zip(found, whole, strict=True):
+            assert values[number, other] == pytest.approx(same[other])
+
+
+def test_without_tuning_seeds_it_is_the_stratified_t(rng):
+    values = rng.normal(size=(3, 10))
+    cells = [Replicates(row, np.empty((0, 10))) for row in values]
+    assert [*vars(tuned_interval(cells)).values()] == pytest.approx([*vars(stratified_interval(values)).values()])
+    assert {one.role for one in leave_one_out(cells)} == {"evaluation"}
+    two = moments(cells).mean(np.array([True, False, True]))
+    assert np.array(two) == pytest.approx(tuned_moments([cells[0], cells[2]]))
 
 
 CERTAIN = RateWeights(np.array([0.25, 0.75, 0.0]), np.tile([0.25, 0.75, 0.0], (6, 1)))

@@ -73,9 +73,9 @@ def _files(rows: pd.DataFrame) -> Markup:
         "trend is the change from one end of what is varied to the other. Cells in which every arm is at chance, or "
         "never reaches the target, say nothing and are counted apart. A test may name a check that its arms differ in "
         "what the claim is about; unless that holds, it is open: a check can only take a verdict back. Inference is "
-        "over seeds only: an interval holds the noise of evaluation seeds and, where networks were evaluated at every rate "
-        "that counts, the choice of the learning rate by the tuning seeds. No verdict rests on one seed: where leaving "
-        "one out changes it, the row is open."
+        "over seeds only: an interval holds the noise of evaluation seeds and, where networks were evaluated at every "
+        "rate that counts, the choice of the learning rate by the tuning seeds. No verdict rests on one seed: where "
+        "leaving one out changes it, the row is open."
     ).format(named, ALPHA)
 
 
