@@ -14,14 +14,15 @@ Mean = Callable[[str, str, int, float], float]
 """(activation, dataset, depth, rate) → accuracy."""
 
 
-def shares(validation: np.ndarray) -> list[float]:
-    """Each rate's share of the triples of seeds, from validation accuracies [T, G]; a lone rate where seeds are few."""
-    size = min(3, len(validation))
-    triples = list(combinations(range(len(validation)), size))
-    counts = [0] * validation.shape[1]
+def shares(*columns: np.ndarray) -> list[float]:
+    """Each rate's share of the triples of seeds, from what selects it and then what breaks ties [T, G], larger is
+    better; of fewer than three seeds all select together."""
+    size, rates = min(3, len(columns[0])), range(columns[0].shape[1])
+    triples = list(combinations(range(len(columns[0])), size))
+    counts = [0] * len(rates)
     for triple in triples:
-        means = [round(sum(validation[t, g] for t in triple), 12) for g in range(len(counts))]
-        counts[means.index(max(means))] += 1
+        keys = [[round(-sum(column[t, g] for t in triple) / size, 12) for column in columns] + [g] for g in rates]
+        counts[min(keys)[-1]] += 1
     return [count / len(triples) for count in counts]
 
 

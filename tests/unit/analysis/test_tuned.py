@@ -15,8 +15,8 @@ from activation_study.analysis.tuned import (
     Replicates,
     contrast,
     leave_one_out,
-    outcome,
     moments,
+    outcome,
     rate_weights,
     tuned_interval,
     tuned_moments,
@@ -163,7 +163,7 @@ def test_the_jackknife_written_the_long_way(rng):
     assert df == pytest.approx((variance + jackknife) ** 2 / (variance**2 / 9 + jackknife**2 / 5))
 
 
-def without_each(sample, evaluation):
+def means_without(sample, evaluation):
     """The left-out means of a plain sample, whose jackknife variance is that of its mean."""
     rest = [np.delete(sample, t).mean() for t in range(len(sample))]
     return np.repeat(np.array(rest)[:, None], evaluation, axis=1)
@@ -171,7 +171,7 @@ def without_each(sample, evaluation):
 
 def test_both_parts_together_are_welch(rng):
     a, b = rng.normal(0, 1, 10), rng.normal(0, 2, 6)
-    cell = Replicates(a - b.mean(), without_each(a.mean() - b, 10))
+    cell = Replicates(a - b.mean(), means_without(a.mean() - b, 10))
     interval, welch = tuned_interval([cell]), stats.ttest_ind(a, b, equal_var=False)
     assert interval.df == pytest.approx(welch.df)
     assert (interval.low, interval.high) == pytest.approx(tuple(welch.confidence_interval(0.95)))

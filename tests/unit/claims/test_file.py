@@ -24,10 +24,7 @@ GUIDE = {"step": "beyond", "about": "a"} | dict.fromkeys(("supported", "reversed
 
 
 def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
-    """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise is independent.
-
-    All tuning seeds choose the one rate.
-    """
+    """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise is independent. One rate."""
     rows = [
         {"run": f"{dataset}/{activation}/depth={depth}", "activation": activation, "dataset": dataset, "depth": depth,
          "replicate": seed, "test_accuracy": mean + sd * rng.normal()}
@@ -38,7 +35,8 @@ def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
     ]  # fmt: skip
     fixed = {"role": "evaluation", "learning_rate": 0.1, "status": "finished", "classes": 10, "reached": True,
              "train_loss": 0.1, "horizon": 600, "time_to_target": 50.0, "selected": True, "target": 0.5,
-             "validation_accuracy": 0.9, "validation_loss": 0.3, "select": "accuracy", "train_accuracy": 0.95, "train_samples": 1000, "width": 64}  # fmt: skip
+             "validation_accuracy": 0.9, "validation_loss": 0.3, "select": "accuracy",
+             "train_accuracy": 0.95, "train_samples": 1000, "width": 64}  # fmt: skip
     runs = pd.DataFrame(rows).assign(**fixed | columns)
     experiments = pd.DataFrame({"experiment": "core", "run": runs["run"].unique()})
     tuning = runs.drop_duplicates("run").drop(columns="replicate").merge(pd.DataFrame({"replicate": range(6)}), "cross")
