@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -182,7 +183,7 @@ def _described(
     found: Outcome, told: Sequence[tuple[str, int]], informative: NDArray[np.bool_], at: Sequence[Replicates | None]
 ) -> Contrast:
     names = tuple(f"{dataset}/depth={depth}" for dataset, depth in told)
-    values = pd.DataFrame([cell.evaluation for cell in found.cells]).to_numpy(dtype=float)
+    values = np.array(list(zip_longest(*(cell.evaluation for cell in found.cells), fillvalue=NAN))).T
     sd, estimate = pooled_sd(values), found.of_all.interval.estimate
     counts = tuple((~np.isnan(values)).sum(axis=1).tolist())
     datasets = tuple(str(dataset) for dataset, _ in told)

@@ -23,7 +23,7 @@ from activation_study.claims.file import CELL, Claims
 from activation_study.claims.metrics import COST, KEY, METRICS, SEED, Metric
 from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import STATISTICAL, Row, told
-from activation_study.claims.rules import Effect, tests
+from activation_study.claims.rules import Effect, p_values
 from activation_study.claims.verdicts import Verdict, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
@@ -105,7 +105,6 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
         pd.DataFrame(rows)
         .reindex(columns=LEDGER_COLUMNS)
         .assign(family=claims.family, article=claims.article)
-        .fillna(dict.fromkeys(TEXTS, ""))
         .astype(dict.fromkeys(COUNTS, "Int64")),
         pd.DataFrame(cells, columns=CELL_COLUMNS).assign(family=claims.family),
         claims.sha256,
@@ -115,18 +114,22 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
 def _about(row: Row) -> dict[str, Any]:
     unit = "log ratio" if row.metric == COST else METRICS[row.metric].unit if row.metric else ""
     about = {name: getattr(row.claim, name) for name in ("quote", "section", "known", "source", "correction")}
-    return about | {
-        "claim": row.claim.id,
-        "row": row.id,
-        "test": row.test,
-        "type": row.type,
-        "experiment": row.experiment or "",
-        "metric": row.metric or row.computation or "",
-        "unit": unit,
-        "threshold": NAN if row.threshold is None else row.threshold,
-        "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
-        "smallest_reason": row.reason or "",
-    }
+    return (
+        about
+        | dict.fromkeys(TEXTS, "")
+        | {
+            "claim": row.claim.id,
+            "row": row.id,
+            "test": row.test,
+            "type": row.type,
+            "experiment": row.experiment or "",
+            "metric": row.metric or row.computation or "",
+            "unit": unit,
+            "threshold": NAN if row.threshold is None else row.threshold,
+            "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
+            "smallest_reason": row.reason or "",
+        }
+    )
 
 
 def _exact(computation: str) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, 
     if verdict is None:
         described = {"verdict": Outcome.EXPLORATORY, "reason": "estimated, not judged"}
         return values | ({"verdict": Outcome.NOT_TESTED, "reason": found.missing} if found.missing else described)
-    raw = tests(found.effect, found.effect.contrast.moments.several())
+    raw = p_values(found.effect, found.effect.contrast.moments.several())
     return values | {
         "verdict": verdict.outcome,
         "reason": found.missing or verdict.reason,

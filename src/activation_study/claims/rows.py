@@ -155,7 +155,7 @@ class Guide(Model):
         default="", description="Where the opposite is; if it holds {size}, its numbers are those of the opposite."
     )
     negligible: Sentence = Field(default="", description="Where the effect is smaller than the smallest that matters.")
-    open: Sentence = Field(default="", description="Where the verdict is inconclusive.")
+    open: Sentence = Field(default="", description="Where the row is open.")
 
 
 class Entry(Model):

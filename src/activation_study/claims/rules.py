@@ -60,7 +60,7 @@ def _levels(word: str, levels: tuple[str, ...]) -> list[tuple[str, NDArray[np.bo
     return [(f"{word} {level}", np.array(levels) == level) for level in dict.fromkeys(levels)]
 
 
-class Tests(NamedTuple):
+class PValues(NamedTuple):
     """p-values: `superior` [N, P] of Δ ≤ 0 in each part, and of the whole `small` [N] of Δ ≥ δ (NaN for an
     equivalence) and `reversed` [N] of Δ ≥ 0. For an equivalence: TOST, and |Δ| ≤ δ, two-sided."""
 
@@ -88,10 +88,10 @@ class Found(NamedTuple):
     @property
     def codes(self) -> Codes:
         true = self.true
-        return np.select([true[:, 0], true[:, 1:].any(axis=1), self.false], [0, 1, 2], 3)
+        return np.select([self.confounded, true[:, 0], true[:, 1:].any(axis=1), self.false], [3, 0, 1, 2], 3)
 
 
-def tests(effect: Effect, moments: Moments) -> Tests:
+def p_values(effect: Effect, moments: Moments) -> PValues:
     """The p-values of N studies, from their moments [N, C]; NaN without cells or a standard error."""
     delta, equivalence = effect.smallest, effect.kind == "equivalence"
     superior = []
@@ -103,9 +103,9 @@ def tests(effect: Effect, moments: Moments) -> Tests:
     _, whole = effect.parts[0]
     if equivalence:
         outside = np.minimum(_p(effect, moments, whole, delta)[0], _p(effect, moments, whole, -delta)[1])
-        return Tests(np.stack(superior, axis=-1), np.full(len(outside), np.nan), np.minimum(2 * outside, 1))
+        return PValues(np.stack(superior, axis=-1), np.full(len(outside), np.nan), np.minimum(2 * outside, 1))
     small, reversed_ = (_p(effect, moments, whole, null)[1] for null in (delta, 0.0))
-    return Tests(np.stack(superior, axis=-1), small, reversed_)
+    return PValues(np.stack(superior, axis=-1), small, reversed_)
 
 
 def _p(effect: Effect, moments: Moments, cells: NDArray[np.bool_], null: float) -> tuple[NDArray, NDArray]:
@@ -122,7 +122,7 @@ def _p(effect: Effect, moments: Moments, cells: NDArray[np.bool_], null: float) 
     return above, below
 
 
-def holding(effect: Effect, moments: Moments, adjusted: Tests) -> Found:
+def holding(effect: Effect, moments: Moments, adjusted: PValues) -> Found:
     """What holds in N studies, by their moments [N, C] and adjusted p-values."""
     parts = [_part(effect, moments, cells) for _, cells in effect.parts]
     shown = adjusted.superior < ALPHA

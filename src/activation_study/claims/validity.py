@@ -13,7 +13,7 @@ from activation_study.analysis.inference import MIN_CELLS
 from activation_study.analysis.tuned import Replicates, moments, without_each
 from activation_study.claims.contrasts import Contrast
 from activation_study.claims.outcomes import Outcome
-from activation_study.claims.rules import ORDER, Effect, Tests, holding, tests
+from activation_study.claims.rules import ORDER, Effect, PValues, holding, p_values
 from activation_study.claims.verdicts import ONE_SEED
 
 PLANTED = 1.5
@@ -38,7 +38,7 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
     runs, ledger = tables["runs"], tables["ledger"]
     twins = control_twins(runs, tables["portraits"])
     alarms = false_alarms(twins)
-    family = tests_in_family(ledger, tables["ledger_cells"])
+    family = family_size(ledger, tables["ledger_cells"])
     powers = [planted_power([pair for pair in twins if pair.metric == metric], delta, family)
               for metric, delta in SMALLEST.items()]  # fmt: skip
     known = [power for power in powers if not np.isnan(power)]
@@ -69,7 +69,7 @@ def _repeated(ledger: pd.DataFrame, second: pd.DataFrame | None) -> dict[str, An
     }
 
 
-def tests_in_family(ledger: pd.DataFrame, cells: pd.DataFrame) -> int:
+def family_size(ledger: pd.DataFrame, cells: pd.DataFrame) -> int:
     """Tests of Δ ≤ 0 in the largest family: of each judged row, and of its depths and datasets where it has several."""
     judged = ledger.loc[ledger["p_superior"].notna(), ["family", "row"]]
     parts = cells.assign(
@@ -115,7 +115,7 @@ def _found(blocks: Sequence[Replicates], smallest: float, family: int) -> bool:
     )
     effect = Effect(made, smallest)
     for studies in (made.moments.several(), without_each(shifted)):
-        adjusted = Tests(*(np.minimum(p * family, 1) for p in tests(effect, studies)))
+        adjusted = PValues(*(np.minimum(p * family, 1) for p in p_values(effect, studies)))
         if (holding(effect, studies, adjusted).codes != ORDER.index(Outcome.TRUE)).any():
             return False
     return True

@@ -19,7 +19,7 @@ from scipy import stats
 from activation_study.analysis.inference import ALPHA, MIN_CELLS, MIN_SEEDS, MIN_TUNING, POWER, Interval, holm
 from activation_study.analysis.tuned import Moments
 from activation_study.claims.outcomes import Outcome
-from activation_study.claims.rules import ORDER, Effect, Found, Tests, bounds, holding, informed, redrawn, tests
+from activation_study.claims.rules import ORDER, Effect, Found, PValues, bounds, holding, informed, p_values, redrawn
 
 MAX_SEEDS = 10_000
 DRAWS = 400
@@ -55,20 +55,20 @@ class Family:
 
     def __init__(self, effects: Sequence[Effect]) -> None:
         self._effects = effects
-        self._raw = [tests(effect, effect.contrast.moments.several()) for effect in effects]
+        self._raw = [p_values(effect, effect.contrast.moments.several()) for effect in effects]
         ends = np.cumsum([0, *(len(effect.parts) for effect in effects)])
         self._columns = [slice(start, end) for start, end in pairwise(ends)]
 
     @property
-    def tests(self) -> int:
+    def size(self) -> int:
         """How many there are of Δ ≤ 0."""
         return self._columns[-1].stop if self._columns else 0
 
-    def observed(self, place: int) -> Tests:
+    def observed(self, place: int) -> PValues:
         """The adjusted p-values of a row of the study."""
         return self.adjusted(place, {place: self._raw[place]})
 
-    def adjusted(self, place: int, others: Mapping[int, Tests]) -> Tests:
+    def adjusted(self, place: int, others: Mapping[int, PValues]) -> PValues:
         """The adjusted p-values of one row in N studies, in which these rows have other p-values."""
         raw = [others.get(number, own) for number, own in enumerate(self._raw)]
         studies = max(len(one.small) for one in raw)
@@ -77,7 +77,7 @@ class Family:
             np.stack([_rows(p, studies) for p in ps], axis=1)
             for ps in ([one.small for one in raw], [one.reversed for one in raw])
         )
-        return Tests(holm(superior)[:, self._columns[place]], holm(small)[:, place], holm(backwards)[:, place])
+        return PValues(holm(superior)[:, self._columns[place]], holm(small)[:, place], holm(backwards)[:, place])
 
 
 def _rows(p: NDArray, studies: int) -> NDArray:
@@ -96,7 +96,9 @@ def judge(family: Mapping[str, Effect], checks: Mapping[str, tuple[str, Effect]]
     effects, checks = list(family.values()), checks or {}
     judged, rng = Family(effects), np.random.default_rng(0)
     draws = [redrawn(effect.contrast.moments, DRAWS, rng) for effect in effects]
-    fresh = {place: tests(effect, moments) for place, (effect, moments) in enumerate(zip(effects, draws, strict=True))}
+    fresh = {
+        place: p_values(effect, moments) for place, (effect, moments) in enumerate(zip(effects, draws, strict=True))
+    }
     verdicts = {}
     for place, (name, effect) in enumerate(family.items()):
         verdict, code = _verdict(effect, judged, place)
@@ -115,7 +117,7 @@ def _verdict(effect: Effect, family: Family, place: int) -> tuple[Verdict, int |
     """A row's verdict, and its outcome's code before a seed is left out; None where too little was run."""
     contrast, adjusted = effect.contrast, family.observed(place)
     power = (1 + POWER) / 2 if effect.kind == "equivalence" else POWER  # at zero, both tests of a TOST must pass
-    level = ALPHA / family.tests
+    level = ALPHA / family.size
     numbers = {
         "p_superior": float(adjusted.superior[0, 0]),
         "p_negligible": float(adjusted.small[0]),
@@ -154,7 +156,7 @@ def _outcome(effect: Effect, found: Found, family: Family, place: int) -> tuple[
         return outcome, _why_open(effect, found, family.observed(place)), ()
     kept = found.true[0]
     if contrast.seeds:
-        without = family.adjusted(place, {place: tests(effect, contrast.without)})
+        without = family.adjusted(place, {place: p_values(effect, contrast.without)})
         left = holding(effect, contrast.without, without)
         if (left.codes != code).any():
             seed = int((left.codes != code).argmax())
@@ -174,7 +176,7 @@ def _outcome(effect: Effect, found: Found, family: Family, place: int) -> tuple[
     return outcome, "smaller than the smallest effect of interest, on every dataset", ()
 
 
-def _why_open(effect: Effect, found: Found, adjusted: Tests) -> str:
+def _why_open(effect: Effect, found: Found, adjusted: PValues) -> str:
     """The first of the rules' conditions that fails."""
     whole, moments = effect.parts[0][1], effect.contrast.moments.several()
     shown, large, alike = (bool(column[0, 0]) for column in found[:3])

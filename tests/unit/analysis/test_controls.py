@@ -64,16 +64,16 @@ def test_streams_that_both_have_are_no_control():
     assert controls.control_twins(other, portraits()) == []
 
 
-def drawn(rng, blocks, offset=0.0):
+def drawn(rng, blocks, offset=0.0, spread=0.0):
     found = []
     for _ in range(blocks):
         noise = rng.normal(offset, 1, 10)
-        found.append(Replicates(noise, noise + rng.normal(0, 0.1, (6, 1))))
+        found.append(Replicates(noise, noise + rng.normal(0, spread, (6, 1))))
     return Twins("a", "b", "digits/depth=5", "test_accuracy", found)
 
 
 def test_alarms_are_those_of_the_studys_own_test():
-    pair = drawn(np.random.default_rng(1), 20, 0.7)
+    pair = drawn(np.random.default_rng(1), 20, 0.7, 0.1)
     (row,) = controls.false_alarms([pair]).to_dict("records")
     p = [2 * min(tuned_test([block], 0, side).p for side in ("greater", "less")) for block in pair.blocks]
     assert (row["comparisons"], row["alarms"], row["seeds"]) == (20, sum(one < 0.05 for one in p), 200)

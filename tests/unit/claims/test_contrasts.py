@@ -184,7 +184,8 @@ def judged(tmp_path, tables, *rows):
     return evaluate(claims_file.read(path), tables)
 
 
-def test_a_ledger_of_tables(tmp_path, tables):
+def test_a_ledger_of_tables(tmp_path):
+    tables = weighted(mean)
     ledger = judged(
         tmp_path, tables, ROW, ROW | {"one_rate": False}, ROW | {"arms": [{"activation": "a"}, {"activation": "c"}]}
     )

@@ -24,7 +24,7 @@ GUIDE = {"step": "beyond", "about": "a"} | dict.fromkeys(("supported", "reversed
 
 
 def small_tables(means, rng, seeds=10, sd=0.005, depths=(5,), **columns):
-    """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise is independent. One rate."""
+    """Tables of experiment core: `means` is activation → dataset → mean test accuracy; noise independent; one rate."""
     rows = [
         {"run": f"{dataset}/{activation}/depth={depth}", "activation": activation, "dataset": dataset, "depth": depth,
          "replicate": seed, "test_accuracy": mean + sd * rng.normal()}

@@ -7,7 +7,7 @@ from scipy import stats
 
 from activation_study.analysis.controls import Twins
 from activation_study.analysis.tuned import Replicates
-from activation_study.claims.validity import planted_power, tests_in_family, validity
+from activation_study.claims.validity import family_size, planted_power, validity
 from weighted import weighted
 
 LEDGER = pd.DataFrame(
@@ -32,8 +32,8 @@ CELLS = pd.DataFrame(
 
 def test_every_part_of_every_judged_row_is_a_test():
     """A: whole, two depths, two datasets; B: whole, three datasets; C: whole, two widths; D has no data."""
-    assert tests_in_family(LEDGER, CELLS) == 5 + 4 + 3 + 1
-    assert tests_in_family(LEDGER.iloc[:0], CELLS) == 0
+    assert family_size(LEDGER, CELLS) == 5 + 4 + 3 + 1
+    assert family_size(LEDGER.iloc[:0], CELLS) == 0
 
 
 def test_what_the_file_holds():

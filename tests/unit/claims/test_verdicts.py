@@ -9,7 +9,7 @@ from activation_study.analysis.tuned import Replicates, moments, tuned_interval,
 from activation_study.claims import verdicts
 from activation_study.claims.contrasts import Contrast
 from activation_study.claims.outcomes import Outcome
-from activation_study.claims.rules import Effect, holding, redrawn, tests
+from activation_study.claims.rules import Effect, holding, p_values, redrawn
 from activation_study.claims.verdicts import judge
 from activation_study.tables.columns import VERDICTS
 from effects import DATASETS, effect_of, of_cells
@@ -127,7 +127,7 @@ def test_a_row_without_data_is_open_and_keeps_its_place():
     family = {"a": effect_of(around([2] * 3, 3)), "nothing": NOTHING}
     results = judge(family)
     assert (results["nothing"].outcome, results["nothing"].seeds_to_settle) == ("open", None)
-    raw = tests(family["a"], family["a"].contrast.moments.several()).superior[0]
+    raw = p_values(family["a"], family["a"].contrast.moments.several()).superior[0]
     assert results["a"].p_superior == pytest.approx(multipletests([*raw, 1.0], method="holm")[1][0])
     assert len(raw) == 4
 
@@ -208,14 +208,14 @@ def cells_with_tuning(rng, count=3):
 def test_the_tests_are_those_of_tuned(rng):
     cells = cells_with_tuning(rng)
     effect = Effect(of_cells(cells), 0.5)
-    found = tests(effect, effect.contrast.moments.several())
+    found = p_values(effect, effect.contrast.moments.several())
     for place, part in enumerate([cells, *([cell] for cell in cells)]):
         assert found.superior[0, place] == pytest.approx(tuned_test(part, 0, "greater").p)
     assert found.small[0] == pytest.approx(tuned_test(cells, 0.5, "less").p)
     assert found.reversed[0] == pytest.approx(tuned_test(cells, 0, "less").p)
     same = Effect(effect.contrast, 0.5, "equivalence")
     tost = max(tuned_test(cells, -0.5, "greater").p, tuned_test(cells, 0.5, "less").p)
-    assert tests(same, same.contrast.moments.several()).superior[0, 0] == pytest.approx(tost)
+    assert p_values(same, same.contrast.moments.several()).superior[0, 0] == pytest.approx(tost)
 
 
 def test_redrawn_studies_scatter_as_the_interval_says(rng):
@@ -232,7 +232,7 @@ def test_false_alarms_stay_below_nominal(rng):
     values = rng.normal(0, 1, (3, 4_000, 10)) * np.array([1, 2, 3])[:, None, None]
     studies = moments([Replicates(cell, np.empty((4_000, 0, 10))) for cell in values])
     effect = effect_of(values[:, 0], 0.4)
-    raw = tests(effect, studies)
+    raw = p_values(effect, studies)
     codes = holding(effect, studies, raw._replace(superior=np.minimum(4 * raw.superior, 1))).codes
     assert (codes <= 1).mean() < 0.05
     assert (raw.reversed < 0.05).mean() == pytest.approx(0.05, abs=0.012)
@@ -244,7 +244,7 @@ def test_power_at_one_and_a_half_times_delta(rng, cells, seeds, power):
     values = rng.normal(0.6, 1, (cells, 4_000, seeds))
     studies = moments([Replicates(cell, np.empty((4_000, 0, seeds))) for cell in values])
     effect = effect_of(values[:, 0], 0.4, datasets=sorted(DATASETS * (cells // 3)))
-    raw = tests(effect, studies)
+    raw = p_values(effect, studies)
     found = holding(effect, studies, raw._replace(superior=80 * raw.superior)).codes == 0
     estimate, se, df = studies.mean()
     alike = np.all([part.mean(axis=(0, 2)) > 0 for part in np.split(values, 3)], axis=0)

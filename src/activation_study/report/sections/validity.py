@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from activation_study.analysis.controls import Twins, control_twins, false_alarms
 from activation_study.analysis.inference import ALPHA, MIN_CELLS, wilson
-from activation_study.claims.validity import PLANTED, SMALLEST, planted_power, tests_in_family
+from activation_study.claims.validity import PLANTED, SMALLEST, family_size, planted_power
 from activation_study.core.numbers import percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels
@@ -91,7 +91,7 @@ def _table(alarms: pd.DataFrame) -> Table:
 
 
 def _power(data: StudyData, twins: list[Twins]) -> Markup:
-    family = tests_in_family(data.tables["ledger"], data.tables["ledger_cells"])
+    family = family_size(data.tables["ledger"], data.tables["ledger_cells"])
     if not family:
         return Markup("")
     said = []
