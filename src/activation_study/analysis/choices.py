@@ -15,6 +15,12 @@ from scipy import stats
 from activation_study.analysis.replicas import log_time
 from activation_study.analysis.tuned import RateWeights, rate_weights
 
+READ = (
+    "run", "replicate", "learning_rate", "status", "select", "validation_accuracy", "validation_loss", "time_to_target",
+    "horizon", "area_under_loss",
+)  # fmt: skip
+"""Columns of `runs` that a choice rests on."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -37,7 +43,8 @@ class Choices:
     """The choice of each run of a table `runs`, by its id."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
-        self._tuning = runs[(runs["role"] == "tuning") & (runs["status"] != "no_data")]
+        tuning = (runs["role"] == "tuning") & (runs["status"] != "no_data")
+        self._tuning = runs.loc[tuning, [name for name in READ if name in runs]]
         self._places = self._tuning.groupby("run", sort=False).indices
         self._known: dict[str, Choice] = {}
 

@@ -232,13 +232,14 @@ def tuned_test(cells: Sequence[Replicates], null: float, alternative: Alternativ
 
 def leave_one_out(cells: Sequence[Replicates]) -> list[LeftOut]:
     """The mean over cells without each seed of each cell in turn, in which all arms lose it."""
-    roles: list[tuple[int, Role, int]] = [
+    roles: tuple[Role, ...] = ("tuning", "evaluation")
+    seeds_of_cells = [
         (place, role, seed)
         for place, cell in enumerate(cells)
-        for role, seeds in zip(("tuning", "evaluation"), cell.left_out.shape, strict=True)
+        for role, seeds in zip(roles, cell.left_out.shape, strict=True)
         for seed in range(seeds)
     ]
-    return [LeftOut(float(one), *seed) for one, seed in zip(without_each(cells).mean()[0], roles, strict=True)]
+    return [LeftOut(float(one), *seed) for one, seed in zip(without_each(cells).mean()[0], seeds_of_cells, strict=True)]
 
 
 def without_each(cells: Sequence[Replicates]) -> Moments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from activation_study.analysis.choices import Choice
+from activation_study.analysis.choices import Choices
 from activation_study.analysis.inference import (
     CHANCE_MARGIN,
     MIN_DATASETS,
@@ -62,11 +62,11 @@ class Contrast:
     depths: tuple[str, ...] = ()
     intervals: tuple[Interval, ...] = ()
     counts: tuple[int, ...] = ()
-    informative: NDArray = field(default_factory=lambda: NOTHING)
+    informative: NDArray[np.bool_] = field(default_factory=lambda: NOTHING.astype(bool))
     moments: Moments = NO_MOMENTS
     without: Moments = NONE_WITHOUT
     seeds: tuple[str, ...] = ()
-    at_one_rate: NDArray = field(default_factory=lambda: NOTHING)
+    at_one_rate: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
     one_rate: Interval = UNKNOWN
     of_all: Interval = UNKNOWN
     of_trained: Interval = UNKNOWN
@@ -89,7 +89,7 @@ class Contrast:
 def contrast(
     arms: Sequence[pd.DataFrame],
     coefficients: Sequence[float],
-    choices: Mapping[str, Choice] | None,
+    choices: Choices | None,
     *,
     offset: float = 0.0,
     uninformative: Uninformative | None = None,
@@ -128,7 +128,7 @@ def contrast(
     return _described(outcome(made, coefficients, offset), told, informative, _at(levels, made, coefficients, offset))
 
 
-def _arm(scores: pd.DataFrame, status: pd.DataFrame, run: str, choices: Mapping[str, Choice] | None) -> Arm:
+def _arm(scores: pd.DataFrame, status: pd.DataFrame, run: str, choices: Choices | None) -> Arm:
     """A run's arm on all rates of the tables."""
     if choices is None:
         there = status.notna().any().to_numpy(dtype=float)
@@ -140,15 +140,15 @@ def _arm(scores: pd.DataFrame, status: pd.DataFrame, run: str, choices: Mapping[
 
 def _common(arms: Sequence[Arm]) -> NDArray[np.bool_]:
     """Seeds [E] with a value in every arm."""
-    return np.logical_and.reduce([~np.isnan(arm.replicates().evaluation) for arm in arms])
+    return np.all([~np.isnan(arm.replicates().evaluation) for arm in arms], axis=0)
 
 
 def _one_rate(
-    arms: Sequence[Arm], runs: Sequence[str], rates: NDArray, choices: Mapping[str, Choice] | None
+    arms: Sequence[Arm], runs: Sequence[str], rates: NDArray[np.float64], choices: Choices | None
 ) -> int | None:
     """The place of the rate whose mean rank over the arms is best, of those at which all have values; the smaller."""
     ranks = np.mean([choices[run].at(rates).ranks for run in runs], axis=0) if choices else np.zeros(len(rates))
-    known = np.logical_and.reduce([~np.isnan(arm.scores) for arm in arms]).any(axis=0) & ~np.isnan(ranks)
+    known = np.all([~np.isnan(arm.scores) for arm in arms], axis=0).any(axis=0) & ~np.isnan(ranks)
     return int(np.where(known, ranks, np.inf).argmin()) if known.any() else None
 
 
@@ -164,7 +164,7 @@ def _at(
     ]
 
 
-def _alone(values: NDArray) -> Replicates:
+def _alone(values: NDArray[np.float64]) -> Replicates:
     """Values [E] that hold no choice of a rate."""
     return Replicates(values, np.empty((0, len(values))))
 

@@ -40,7 +40,9 @@ def cost_contrast(activations: Sequence[str], coefficients: Sequence[float], cos
     return timed([f"width={width}" for width in widths], estimate, variance, pairs)
 
 
-def timed(names: Sequence[str], estimate: NDArray, variance: NDArray, pairs: NDArray) -> Contrast:
+def timed(
+    names: Sequence[str], estimate: NDArray[np.float64], variance: NDArray[np.float64], pairs: NDArray[np.float64]
+) -> Contrast:
     """Of log ratios of costs [C], whose variances come from the ratios' intervals.
 
     The timings are no networks, so it has no seeds of its own: n counts timed pairs, no seed is left out, and the

@@ -21,6 +21,8 @@ from activation_study.claims.contrasts import Contrast
 from activation_study.claims.outcomes import Outcome
 
 Codes = NDArray[np.int_]
+Numbers = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 ORDER = (Outcome.TRUE, Outcome.PARTLY, Outcome.FALSE, Outcome.OPEN)
 """What the codes stand for."""
 STILL = 1e-12
@@ -36,7 +38,7 @@ class Effect:
     kind: Literal["difference", "equivalence"] = "difference"
 
     @cached_property
-    def parts(self) -> list[tuple[str, NDArray[np.bool_]]]:
+    def parts(self) -> list[tuple[str, Truth]]:
         """Names and cells [C] of the parts; the whole has no name."""
         of = self.contrast
         found = [("", np.ones(len(of.cells), dtype=bool))]
@@ -44,19 +46,19 @@ class Effect:
             found += _levels(word, levels) if len(set(levels)) > 1 else []
         return found
 
-    def within(self, cells: NDArray[np.bool_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    def within(self, cells: Truth) -> Iterator[tuple[str, Truth]]:
         """Names and cells [C] of the datasets and of the depths of a part."""
         for word, levels in (("on", self.contrast.datasets), ("at", self.contrast.depths)):
             for name, chosen in _levels(word, levels):
                 if (chosen & cells).any():
                     yield name, chosen & cells
 
-    def datasets(self, cells: NDArray[np.bool_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    def datasets(self, cells: Truth) -> Iterator[tuple[str, Truth]]:
         """Names and cells [C] of the datasets of a part."""
         return (one for one in self.within(cells) if one[0].startswith("on "))
 
 
-def _levels(word: str, levels: tuple[str, ...]) -> list[tuple[str, NDArray[np.bool_]]]:
+def _levels(word: str, levels: tuple[str, ...]) -> list[tuple[str, Truth]]:
     return [(f"{word} {level}", np.array(levels) == level) for level in dict.fromkeys(levels)]
 
 
@@ -64,9 +66,9 @@ class PValues(NamedTuple):
     """p-values: `superior` [N, P] of Δ ≤ 0 in each part, and of the whole `small` [N] of Δ ≥ δ (NaN for an
     equivalence) and `reversed` [N] of Δ ≥ 0. For an equivalence: TOST, and |Δ| ≤ δ, two-sided."""
 
-    superior: NDArray
-    small: NDArray
-    reversed: NDArray
+    superior: Numbers
+    small: Numbers
+    reversed: Numbers
 
 
 class Found(NamedTuple):
@@ -74,15 +76,15 @@ class Found(NamedTuple):
     datasets and depths, and not otherwise at one rate (`agrees`); of the whole [N] that it is `false`, and that it
     would be true or false but for what it is at one rate (`confounded`)."""
 
-    shown: NDArray[np.bool_]
-    large: NDArray[np.bool_]
-    alike: NDArray[np.bool_]
-    agrees: NDArray[np.bool_]
-    false: NDArray[np.bool_]
-    confounded: NDArray[np.bool_]
+    shown: Truth
+    large: Truth
+    alike: Truth
+    agrees: Truth
+    false: Truth
+    confounded: Truth
 
     @property
-    def true(self) -> NDArray[np.bool_]:
+    def true(self) -> Truth:
         return self.shown & self.large & self.alike & self.agrees
 
     @property
@@ -108,7 +110,7 @@ def p_values(effect: Effect, moments: Moments) -> PValues:
     return PValues(np.stack(superior, axis=-1), small, reversed_)
 
 
-def _p(effect: Effect, moments: Moments, cells: NDArray[np.bool_], null: float) -> tuple[NDArray, NDArray]:
+def _p(effect: Effect, moments: Moments, cells: Truth, null: float) -> tuple[Numbers, Numbers]:
     """p [N] of a mean above, and below `null`: t, or the sign test that is left where nothing varies over the seeds."""
     estimate, se, df = moments.mean(cells)
     gap = estimate - null
@@ -140,9 +142,7 @@ def holding(effect: Effect, moments: Moments, adjusted: PValues) -> Found:
     return Found(shown, large, alike, agrees, false, confounded & ~false)
 
 
-def _part(
-    effect: Effect, moments: Moments, cells: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def _part(effect: Effect, moments: Moments, cells: Truth) -> tuple[Truth, Truth, Truth]:
     """Whether a part is large enough, alike in all it holds, and not otherwise at one rate, in N studies."""
     own, at_one = _at_one_rate(effect.contrast, moments, cells)
     if effect.kind == "equivalence":
@@ -150,18 +150,18 @@ def _part(
     means = [mean for _, mean in informed(effect, moments, cells)]
     return (
         moments.mean(cells)[0] >= effect.smallest,
-        np.logical_and.reduce([mean > 0 for mean in means]),
+        np.all([mean > 0 for mean in means], axis=0),
         ~(own * at_one < 0),
     )
 
 
-def informed(effect: Effect, moments: Moments, cells: NDArray[np.bool_]) -> Iterator[tuple[str, NDArray]]:
+def informed(effect: Effect, moments: Moments, cells: Truth) -> Iterator[tuple[str, Numbers]]:
     """The means [N] over the informative cells of each dataset and each depth of a part; NaN over none."""
     usable = np.asarray(effect.contrast.informative, dtype=bool)
     return ((name, moments.mean(chosen & usable)[0]) for name, chosen in effect.within(cells))
 
 
-def _at_one_rate(contrast: Contrast, moments: Moments, cells: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+def _at_one_rate(contrast: Contrast, moments: Moments, cells: Truth) -> tuple[Numbers, Numbers]:
     """Means [N] over the part's cells that were compared at one rate: as they are, and at that rate.
 
     The seeds of both are the same, so in other studies both move alike.
@@ -171,13 +171,13 @@ def _at_one_rate(contrast: Contrast, moments: Moments, cells: NDArray[np.bool_])
     return own, own + np.mean((contrast.at_one_rate - contrast.moments.estimates)[known]) if known.any() else own
 
 
-def inside(effect: Effect, moments: Moments, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def inside(effect: Effect, moments: Moments, cells: Truth) -> Truth:
     """Whether the 95% interval of every dataset of the part lies within ±δ, in N studies."""
     found = (bounds(moments, chosen) for _, chosen in effect.datasets(cells))
-    return np.logical_and.reduce([np.abs(estimate) + half < effect.smallest for estimate, half in found])
+    return np.all([np.abs(estimate) + half < effect.smallest for estimate, half in found], axis=0)
 
 
-def bounds(moments: Moments, cells: NDArray[np.bool_] | slice = slice(None)) -> tuple[NDArray, NDArray]:
+def bounds(moments: Moments, cells: Truth | slice = slice(None)) -> tuple[Numbers, Numbers]:
     """The mean over cells and half its 95% interval."""
     estimate, se, df = moments.mean(cells)
     return estimate, np.where(se > 0, special.stdtrit(df, 0.975) * se, se)

@@ -80,7 +80,7 @@ class Family:
         return PValues(holm(superior)[:, self._columns[place]], holm(small)[:, place], holm(backwards)[:, place])
 
 
-def _rows(p: NDArray, studies: int) -> NDArray:
+def _rows(p: NDArray[np.float64], studies: int) -> NDArray[np.float64]:
     return np.broadcast_to(p, (studies, *p.shape[1:])) if len(p) < studies else p
 
 
@@ -96,9 +96,7 @@ def judge(family: Mapping[str, Effect], checks: Mapping[str, tuple[str, Effect]]
     effects, checks = list(family.values()), checks or {}
     judged, rng = Family(effects), np.random.default_rng(0)
     draws = [redrawn(effect.contrast.moments, DRAWS, rng) for effect in effects]
-    fresh = {
-        place: p_values(effect, moments) for place, (effect, moments) in enumerate(zip(effects, draws, strict=True))
-    }
+    fresh = {place: p_values(effect, draws[place]) for place, effect in enumerate(effects)}
     verdicts = {}
     for place, (name, effect) in enumerate(family.items()):
         verdict, code = _verdict(effect, judged, place)
@@ -125,7 +123,7 @@ def _verdict(effect: Effect, family: Family, place: int) -> tuple[Verdict, int |
         "minimum_detectable": minimum_detectable_effect(contrast.of_all, level, power),
         "same": float("nan"),
     }
-    code, where = None, ()
+    code, where = None, tuple[str, ...]()
     if reason := _too_little(effect):
         outcome = Outcome.OPEN
     else:
@@ -212,7 +210,7 @@ def _holds_again(check: Effect, rng: np.random.Generator) -> NDArray[np.bool_]:
     if not check.contrast.cells:
         return np.zeros(DRAWS, dtype=bool)
     estimate, half = bounds(redrawn(check.contrast.moments, DRAWS, rng))
-    return estimate - half > 0
+    return np.asarray(estimate - half > 0)
 
 
 def _checked(verdict: Verdict, name: str, check: Effect) -> Verdict:

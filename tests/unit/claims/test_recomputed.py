@@ -29,12 +29,12 @@ SCORES = ["train_accuracy", "test_accuracy", "log_time", "log_loss", "log_platea
 TUNING = 6
 
 
-def weighed(tables, left_out=None):
-    """The tables with one row per evaluation seed: scores weighted over rates, all else of the selected rate."""
+def weighed(tables, evaluation, left_out=None):
+    """The tables with one row per evaluation seed, of these networks: scores weighted over rates, all else of the
+    selected rate."""
     runs = tables["runs"]
     parts = [_weights(run, rows, left_out) for run, rows in runs[runs["role"] == "tuning"].groupby("run")]
-    evaluation = scored(tables).drop(columns="weight", errors="ignore")
-    evaluation = evaluation.merge(pd.concat(parts), on=["run", "learning_rate"])
+    evaluation = evaluation.drop(columns="weight", errors="ignore").merge(pd.concat(parts), on=["run", "learning_rate"])
     sums = evaluation[SCORES].mul(evaluation["weight"], axis=0).groupby([evaluation[k] for k in KEY]).sum()
     one = evaluation[evaluation["selected"]].drop(columns=SCORES).merge(sums.reset_index(), on=KEY)
     return tables | {"runs": pd.concat([runs[runs["role"] == "tuning"], one], ignore_index=True)}
@@ -209,7 +209,8 @@ def study():
     """Made-up tables, as they are and without each tuning seed, and their ledger."""
     tables = made_up_tables(Study.from_file(ROOT / "config.yaml"))
     ledger = evaluate(claims_file.read(), tables).rows.set_index("row")
-    return weighed(tables), ledger, [weighed(tables, seed) for seed in range(TUNING)]
+    networks = scored(tables)
+    return weighed(tables, networks), ledger, [weighed(tables, networks, seed) for seed in range(TUNING)]
 
 
 def parts(values, left):
