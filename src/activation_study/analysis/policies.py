@@ -19,7 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
-from activation_study.analysis.replicas import of_experiment
+from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.core.runs import cell_of
 
 Budget = Literal["low", "high"]
@@ -171,7 +171,7 @@ def cells_of(runs: pd.DataFrame) -> list[Cell]:
     runs = runs[~runs["status"].isin(["no_data", "pruned"])]
     runs = runs.assign(cell=runs["run"].map(cell_of))
     tuning = runs[(runs["role"] == "tuning") & runs["selected"].eq(True)]
-    scored = runs[runs["role"] == "evaluation"]
+    scored = evaluated(runs)
     cells = []
     for name, replicas in tuning.groupby("cell"):
         own = scored[scored["cell"] == name]

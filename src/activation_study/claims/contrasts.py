@@ -34,9 +34,8 @@ from activation_study.analysis.tuned import (
     tuned_interval,
     without_each,
 )
+from activation_study.claims.metrics import KEY
 
-CELL = ["dataset", "depth"]
-KEY = ["run", "replicate", "learning_rate"]
 NAN = float("nan")
 UNKNOWN = Interval(NAN, NAN, NAN)
 Uninformative = Literal["chance", "target"]

@@ -16,7 +16,6 @@ import pandas as pd
 from activation_study.analysis.choices import Choices
 from activation_study.analysis.inference import trend_weights
 from activation_study.analysis.policies import cells_of, step_costs
-from activation_study.analysis.replicas import evaluated
 from activation_study.claims.contrasts import Contrast, contrast
 from activation_study.claims.costs import cost_contrast
 from activation_study.claims.exact import COMPUTATIONS
@@ -309,7 +308,7 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     """
     tuning, missing = _replicas(row, tables, "tuning")
     scored, _ = _replicas(row, tables, "evaluation")
-    runs = pd.concat([tuning, evaluated(scored)])
+    runs = pd.concat([tuning, scored])
     found = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
     several = len({(cell.dataset, cell.depth) for cell in found}) < len(found)
     costs = step_costs(tables["cost"], float(runs["width"].median()))["ratio_to_relu"].to_dict() if found else {}
