@@ -48,7 +48,7 @@ def test_every_verdict_is_there_without_scripts_and_styles(visit: Visit, html: s
     ("old", "new", "fault"),
     [
         ('<details class="claim"', '<details hidden class="claim"', "not seen: claim-c01"),
-        ('<div class="claim-row"', '<div class="claim-raw"', "C01.1 is supported, shown: None"),
+        ('<div class="claim-row"', '<div class="claim-raw"', "C01.1 is true, shown: None"),
     ],
 )
 def test_a_missing_verdict_is_noticed(visit: Visit, html: str, ledger: pd.DataFrame, old: str, new: str, fault: str):
@@ -63,7 +63,7 @@ def test_colour_is_never_alone(visit: Visit, html: str):
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        (BODY, f'{BODY}<span class="verdict reversed">reversed</span>', "verdict without icon"),
+        (BODY, f'{BODY}<span class="verdict false">false</span>', "verdict without icon"),
         (BODY, BODY + LINES, "planted: only colour tells #0a5cad from #b54708"),
         (BODY, BODY + LINES.replace("#0a5cad", "#ff00ff"), "planted: not of the theme: #ff00ff"),
     ],

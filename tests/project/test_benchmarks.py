@@ -346,16 +346,14 @@ def test_machines_counts_verdicts_that_changed():
          "learning_rate": 0.1, "selected": True, "status": "finished", "test_accuracy": [0.1, 0.8, 0.9],
          "validation_loss": 0.3}
     )  # fmt: skip
-    ledger = pd.DataFrame(
-        {"family": "claims", "row": ["A", "B", "C"], "verdict": ["supported", "reversed", "negligible"]}
-    )
-    other = ledger.assign(verdict=["supported", "supported", "inconclusive"])
+    ledger = pd.DataFrame({"family": "claims", "row": ["A", "B", "C"], "verdict": ["true", "false", "partly"]})
+    other = ledger.assign(verdict=["true", "true", "open"])
     found = machines.compared({"runs": runs, "ledger": other}, {"runs": runs, "ledger": ledger})
     assert found["depths"]["depth 5"]["replicas"] == 2
     assert (found["verdicts"], found["opposite"]) == (3, 1)
-    assert found["changed"] == {"B": ("reversed", "supported"), "C": ("negligible", "inconclusive")}
+    assert found["changed"] == {"B": ("false", "true"), "C": ("partly", "open")}
     said = document.machines(found)
-    assert "Of 3 verdicts 2 changed, 1 of them to the opposite (B: reversed, then supported; C: negligible" in said
+    assert "Of 3 verdicts 2 changed, 1 of them to the opposite (B: false, then true; C: partly" in said
 
 
 def test_rounding_trains_the_pilots_runs_pruned_on_all_seeds():

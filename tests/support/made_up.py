@@ -10,6 +10,7 @@ import pandas as pd
 
 from activation_study.study.study import Study
 from activation_study.tables import columns as schemas
+from weighted import shares
 
 SEEDS, PROBES, EVALUATIONS = 6, (0, 10, 100), (0, 1, 3, 10, 30, 100)
 LAYER_DOSE = {"noise_gain": (0.1,), "selectivity": (None,), "covariate_shift": (None,)}
@@ -21,12 +22,12 @@ def made_up_tables(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Every run of the study, SEEDS evaluation seeds, paired noise, some replicas diverged; effects are arbitrary."""
     random = np.random.default_rng(seed)
     runs = pd.concat([_run(study, run, random) for run in study.runs.values()], ignore_index=True)
-    scored = runs[(runs["role"] == "evaluation") & (runs["status"] == "finished")]
+    scored = runs[(runs["role"] == "evaluation") & (runs["status"] == "finished") & runs["selected"]]
     keys = ["run", "role", "replicate", "learning_rate"]
     made = {
         "runs": runs,
         "curves": _curves(runs, random)[[*keys, *("step", "train_loss", "validation_loss", "validation_accuracy")]],
-        "layers": _layers(runs[runs["role"] == "evaluation"], random),
+        "layers": _layers(runs[(runs["role"] == "evaluation") & runs["selected"]], random),
         "measurements": _measurements(study, scored, keys, random),
         "cost": _cost(study, random),
         "experiments": pd.DataFrame(study.membership, columns=["experiment", "run"]),
@@ -40,16 +41,33 @@ def _effect(*names: object) -> float:
 
 
 def _run(study: Study, run, random: np.random.Generator) -> pd.DataFrame:
+    """Tuning networks at every rate, and evaluation networks at those that some triple of tuning seeds selects."""
+    rates, seeds = run.settings.learning_rates, run.settings.tuning_seeds
+    tuning = _outcomes(run, [("tuning", seed, rate) for rate in rates for seed in range(seeds)], random)
+    if run.factors.select == "speed":
+        time = np.log(np.fmin(tuning["time_to_target"], tuning["horizon"]).clip(lower=1))
+        columns = [-time, -tuning["area_under_loss"]]
+    else:
+        columns = [tuning["validation_accuracy"], -tuning["validation_loss"]]
+    weights = shares(*(column.to_numpy(float).reshape(len(rates), seeds).T for column in columns))
+    kept = [rate for rate, weight in zip(rates, weights, strict=True) if weight]
+    evaluation = _outcomes(run, [("evaluation", seed, rate) for rate in kept for seed in range(SEEDS)], random)
+    table = pd.concat([tuning, evaluation], ignore_index=True)
+    weight = table["learning_rate"].map(dict(zip(rates, weights, strict=True)))
+    return table.assign(weight=weight, selected=table["learning_rate"] == rates[weights.index(max(weights))])
+
+
+def _outcomes(run, replicas: list[tuple[str, int, float]], random: np.random.Generator) -> pd.DataFrame:
     factors, rates = dict(run.factors), run.settings.learning_rates
     cell = np.random.default_rng(zlib.crc32(f"{factors['dataset']}{factors['depth']}".encode()))
     shared = cell.normal(0, 0.05, 20)  # more than either role has seeds
-    replicas = [("tuning", seed, rate) for rate in rates for seed in range(run.settings.tuning_seeds)]
-    replicas += [("evaluation", seed, rates[len(rates) // 2]) for seed in range(SEEDS)]
     table = pd.DataFrame(replicas, columns=["role", "replicate", "learning_rate"])
     table = table.assign(run=run.id, **{name: [value] * len(table) for name, value in factors.items()})
     hopeless = factors["activation"] == "sigmoid" and factors["depth"] > 5
+    off = (np.searchsorted(rates, table["learning_rate"]) - len(rates) // 2).astype(float)
     score = 0.7 + 0.03 * _effect(run.condition) + 0.05 * _effect(factors["activation"]) + shared[table["replicate"]]
-    score = np.full(len(table), 0.1) if hopeless else (score + random.normal(0, 0.02, len(table))).clip(0.1, 1)
+    score = np.full(len(table), 0.1) if hopeless else score - 0.02 * off**2 + random.normal(0, 0.02, len(table))
+    score = np.clip(score, 0.1, 1)
     diverged = (table["learning_rate"] == rates[-1]) & (random.random(len(table)) < 0.4)
     diverged |= (table["role"] == "evaluation") & (random.random(len(table)) < 0.02)
     score = np.where(diverged, 0.1, score)
@@ -57,8 +75,7 @@ def _run(study: Study, run, random: np.random.Generator) -> pd.DataFrame:
     reached = ~diverged & (score > 0.6) & (time < factors["steps"])
     loss = -np.log(score) + random.uniform(0, 0.1, len(table))
     return table.assign(
-        selected=table["learning_rate"] == rates[len(rates) // 2], edge=False,
-        weight=(table["learning_rate"] == rates[len(rates) // 2]).astype(float),
+        edge=False,
         status=np.where(diverged, "diverged", "finished"), steps_done=np.where(diverged, 50, factors["steps"]),
         diverged_step=np.where(diverged, 50, np.nan), train_loss=np.where(diverged, math.log(10), loss / 2),
         train_accuracy=np.minimum(score + 0.05 * random.random(len(table)), 1), validation_loss=loss,

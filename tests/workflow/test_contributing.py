@@ -81,9 +81,9 @@ def test_a_claim(study):
     assert set(ledger["verdict"]) <= {
         "exploratory",
         "not tested",
-        "inconclusive",
-        "supported",
-        "reversed",
-        "negligible",
+        "true",
+        "partly",
+        "false",
+        "open",
     }
     assert "squareplus" in (study / "reports/mine.html").read_text(encoding="utf-8")

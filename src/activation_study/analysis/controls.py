@@ -1,44 +1,41 @@
-"""The study's own false alarms and power, from one function under two names with different seeds.
+"""The study's own false alarms, from one function under two names with different seeds.
 
-Whatever is called a difference between such twins is a false alarm. Nothing is resampled: a false-alarm rate is
-over disjoint groups of seeds, each as large as a real comparison's.
+Whatever is called a difference between such twins is a false alarm. A block is a comparison as the study makes them: a
+run of each twin, with tuning and evaluation seeds that no other run has. Runs whose seed stream is `control_1`,
+`control_2` ... are controls; of two twins, the first stream of the one is compared with the first of the other, and so
+on. With tuning seeds in common all blocks would share one choice of the learning rate, and their alarms come together.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from activation_study.analysis.inference import (
-    ALPHA,
-    MIN_CELLS,
-    mean_test,
-    stratified_interval,
-    wilson,
-)
-from activation_study.analysis.replicas import evaluated
+from activation_study.analysis.choices import Choice, Choices
+from activation_study.analysis.inference import ALPHA, wilson
+from activation_study.analysis.replicas import log_time
+from activation_study.analysis.tuned import contrast, tuned_interval, tuned_test
+from activation_study.core.runs import RunId
+from activation_study.core.tuning import Replicates
 
-GROUP = 10
-"""Seeds in a comparison, as many as the default study's."""
 METRICS = ("test_accuracy", "log_time")
-PLANTED = 1.5
-"""The planted effect, in smallest effects of interest."""
-DRAWS = 400
+CONTROL = re.compile(r"control_([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Two runs of one function under two names; ``differences`` [S] of a metric, seed by seed."""
+    """Two names of one function, in one `cell`: a metric's differences in each block."""
 
     first: str
     second: str
+    cell: str
     metric: str
-    differences: NDArray
+    blocks: Sequence[Replicates]
 
 
 def same_functions(portraits: pd.DataFrame) -> set[tuple[str, str]]:
@@ -56,51 +53,65 @@ def same_functions(portraits: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def control_twins(runs: pd.DataFrame, portraits: pd.DataFrame) -> list[Twins]:
-    """Every pair of runs that differ in the activation's name and the seed stream alone, for each of ``METRICS``.
+    """All pairs of control runs that differ in the activation's name and the stream alone, for each of ``METRICS``.
 
-    Seeds are paired by their number, which means nothing across streams: the pairs are independent.
+    Seeds are paired by their number, which means nothing across streams: the pairs are independent. A stream that both
+    twins have is in none.
     """
-    twins = same_functions(portraits)
-    rows = evaluated(runs)
-    alike: dict[str, list[tuple[str, str, str]]] = {}
-    for row in rows.drop_duplicates("run")[["run", "activation", "seed_stream"]].itertuples(index=False):
-        alike.setdefault(_rest(*row), []).append(tuple(row))
+    same, choices = same_functions(portraits), Choices(runs)
+    runs = runs[runs["seed_stream"].str.fullmatch(CONTROL.pattern) & ~runs["status"].isin(["no_data", "pruned"])]
+    networks = runs[runs["role"] == "evaluation"]
+    networks = networks.assign(log_time=log_time(networks))
+    by_run = dict(tuple(networks.groupby("run", sort=False)))
+    alike: dict[str, dict[str, dict[int, str]]] = {}
+    for run, rows in by_run.items():
+        name, stream = rows["activation"].iloc[0], CONTROL.fullmatch(rows["seed_stream"].iloc[0])
+        assert stream
+        cell = RunId.read(run).without("seed_stream").cell
+        alike.setdefault(cell, {}).setdefault(name, {})[int(stream[1])] = run
     found = []
-    for (first, a, stream_a), (second, b, stream_b) in (
-        pair for group in alike.values() for pair in permutations(group, 2)
-    ):
-        if stream_a < stream_b and (a, b) in twins:
-            one, other = (rows[rows["run"] == run].set_index("replicate") for run in (first, second))
-            found += [Twins(a, b, metric, (one[metric] - other[metric]).dropna().to_numpy(float)) for metric in METRICS]
+    for cell, streams in alike.items():
+        for first, second in combinations(sorted(streams), 2):
+            if (first, second) in same:
+                mine, others = streams[first], streams[second]
+                own = [sorted(one.keys() - other.keys()) for one, other in ((mine, others), (others, mine))]
+                pairs = [(mine[a], others[b]) for a, b in zip(*own, strict=False)]
+                for metric in METRICS:
+                    blocks = [_block(metric, [(by_run[run], choices[run]) for run in pair]) for pair in pairs]
+                    found += [Twins(first, second, cell, metric, blocks)] if blocks else []
     return found
 
 
-def _rest(run: str, activation: str, seed_stream: str) -> str:
-    """A run's id without its activation and seed stream."""
-    return run.replace(f"/{activation}/", "//").replace(f",seed_stream={seed_stream}", "")
+def _block(metric: str, runs: Sequence[tuple[pd.DataFrame, Choice]]) -> Replicates:
+    """The difference of two runs in a metric."""
+    arms = []
+    for networks, choice in runs:
+        scores = networks.pivot(index="replicate", columns="learning_rate", values=metric).reindex(columns=choice.rates)
+        arms.append(choice.weights.replicates(scores.to_numpy(dtype=float)))
+    return contrast(arms, (1, -1))
 
 
-def false_alarms(twins: Sequence[Twins], group: int = GROUP) -> pd.DataFrame:
-    """One row per pair and metric: how often two-sided 5% t tests on disjoint groups of seeds call a difference.
+def false_alarms(twins: Sequence[Twins]) -> pd.DataFrame:
+    """One row per pair, cell and metric: in how many blocks the study's two-sided 5% test calls a difference.
 
-    Adds first, second, metric, seeds, difference (_low, _high: 95% t interval over all seeds), comparisons, alarms,
-    rate (_low, _high: Wilson).
+    Columns first, second, cell, metric, seeds (of evaluation, in all), difference (_low, _high: 95% interval over all
+    blocks), comparisons, alarms, rate (_low, _high: Wilson).
     """
     rows = []
     for pair in twins:
-        groups = [pair.differences[i : i + group] for i in range(0, len(pair.differences) - group + 1, group)]
-        alarms = sum(_two_sided(values) < ALPHA for values in groups)
-        whole, rate = stratified_interval(pair.differences[None]), wilson(alarms, len(groups))
+        alarms = sum(two_sided(block) < ALPHA for block in pair.blocks)
+        whole, rate = tuned_interval(pair.blocks), wilson(alarms, len(pair.blocks))
         rows.append(
             {
                 "first": pair.first,
                 "second": pair.second,
+                "cell": pair.cell,
                 "metric": pair.metric,
-                "seeds": len(pair.differences),
+                "seeds": sum(int((~np.isnan(block.evaluation)).sum()) for block in pair.blocks),
                 "difference": whole.estimate,
                 "difference_low": whole.low,
                 "difference_high": whole.high,
-                "comparisons": len(groups),
+                "comparisons": len(pair.blocks),
                 "alarms": alarms,
                 "rate": rate.estimate,
                 "rate_low": rate.low,
@@ -110,27 +121,6 @@ def false_alarms(twins: Sequence[Twins], group: int = GROUP) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _two_sided(values: NDArray) -> float:
-    """The p of both alternatives of the study's own test; identical seeds, of no variance, are no difference."""
-    if not np.ptp(values) and not values[0]:
-        return 1.0
-    return min(1.0, 2 * min(mean_test(values[None], 0, side).p for side in ("greater", "less")))
-
-
-def planted_power(twins: Sequence[Twins], smallest: float, family: int, cells: int = MIN_CELLS) -> float:
-    """How often the rules for "supported" find an effect of ``PLANTED`` × ``smallest`` added to the twins' noise.
-
-    A drawn study has ``cells`` cells of ``GROUP`` seeds each, all different, of one pair; Holm's strictest level
-    for ``family`` claims, and an estimate of at least ``smallest``. NaN without seeds enough.
-    """
-    rng = np.random.default_rng(0)
-    pools = [pair.differences for pair in twins if len(pair.differences) >= cells * GROUP]
-    if not pools:
-        return float("nan")
-    found = []
-    for draw in range(DRAWS):
-        pool = pools[draw % len(pools)]
-        values = rng.permutation(pool - pool.mean())[: cells * GROUP].reshape(cells, GROUP) + PLANTED * smallest
-        shown = mean_test(values, 0, "greater").p < ALPHA / family
-        found.append(shown and values.mean() >= smallest and (values.mean(1) > 0).all())
-    return float(np.mean(found))
+def two_sided(block: Replicates) -> float:
+    """The p of both alternatives of the study's own test; identical results, of no variance, are no difference."""
+    return min(1.0, 2 * min(tuned_test([block], 0, side).p for side in ("greater", "less")))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,30 @@ class Arm:
         return self.weights.replicates(np.where(self.diverged, np.nan, self.scores))
 
 
+class Moments(NamedTuple):
+    """Estimates of C cells [..., C], and the variances of each with their degrees of freedom [..., C, parts].
+
+    The parts are independent: evaluation seeds and the choice of the rate.
+    """
+
+    estimates: NDArray
+    variances: NDArray
+    freedoms: NDArray
+
+    def several(self) -> Moments:
+        """As of one study among any number."""
+        return Moments(*(values[None] for values in self))
+
+    def mean(self, cells: slice | NDArray[np.bool_] = slice(None)) -> tuple[NDArray, NDArray, NDArray]:
+        """Estimate, standard error and degrees of freedom [...] of the mean over these cells; NaN of none."""
+        variances = self.variances[..., cells, :]
+        total = variances.sum(axis=(-1, -2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            df = total**2 / (variances**2 / self.freedoms[..., cells, :]).sum(axis=(-1, -2))
+            count = np.float64(variances.shape[-2])
+            return self.estimates[..., cells].sum(axis=-1) / count, np.sqrt(total) / count, df
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """The estimate without one seed of one cell, both numbered from 0."""
@@ -71,16 +95,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A contrast over cells: of all networks, of those that trained, and that `diverged` of `networks` did not."""
+    """A contrast over cells: of all networks, whose `cells` are given as well, of those that trained, and that
+    `diverged` of `networks` did not."""
 
+    cells: Sequence[Replicates]
     of_all: Estimate
     of_trained: Estimate
     diverged: int
     networks: int
 
 
-def contrast(arms: Sequence[Replicates], coefficients: Sequence[float]) -> Replicates:
-    """Σ coefficient · arm in one cell, whose seeds are paired: (1, −1) is the difference of two arms.
+def contrast(arms: Sequence[Replicates], coefficients: Sequence[float], offset: float = 0.0) -> Replicates:
+    """Σ coefficient · arm − offset in one cell, whose seeds are paired: (1, −1) is the difference of two arms.
 
     Leaving out a seed leaves it out in every arm. Raises StudyError for arms with different numbers of seeds.
     """
@@ -90,22 +116,28 @@ def contrast(arms: Sequence[Replicates], coefficients: Sequence[float]) -> Repli
             raise StudyError(f"{role} seeds: {seeds} of arms that are compared; paired arms need the same ones")
     pairs = list(zip(coefficients, arms, strict=True))
     return Replicates(
-        np.sum([factor * arm.evaluation for factor, arm in pairs], axis=0),
-        np.sum([factor * arm.left_out for factor, arm in pairs], axis=0),
+        np.sum([factor * arm.evaluation for factor, arm in pairs], axis=0) - offset,
+        np.sum([factor * arm.left_out for factor, arm in pairs], axis=0) - offset,
+    )
+
+
+def moments(cells: Sequence[Replicates]) -> Moments:
+    """Of each cell's mean over its evaluation seeds, with the variances over evaluation and over tuning seeds."""
+    parts = [_variances(cell) for cell in cells]
+    return Moments(
+        np.stack([_mean(cell.evaluation) for cell in cells], axis=-1),
+        np.stack([np.stack([variance for variance, _ in of], axis=-1) for of in parts], axis=-2),
+        np.stack([np.stack([freedom for _, freedom in of], axis=-1) for of in parts], axis=-2),
     )
 
 
 def tuned_moments(cells: Sequence[Replicates]) -> tuple[NDArray, NDArray, NDArray]:
     """Estimate, standard error and degrees of freedom [...] of the mean over cells of equal weight.
 
-    SE and df are NaN with fewer than four tuning or two evaluation seeds in a cell; df where nothing varies.
+    SE and df are NaN with one to three tuning seeds or one evaluation seed in a cell; df where nothing varies. Without
+    any tuning seed there was no choice of a rate, and none is in the interval.
     """
-    estimate = np.mean([_mean(cell.evaluation) for cell in cells], axis=0)
-    parts, freedoms = np.array([part for cell in cells for part in _variances(cell)]).swapaxes(0, 1)
-    total = parts.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        df = total**2 / (parts**2 / freedoms).sum(axis=0)
-    return estimate, np.sqrt(total) / len(cells), df
+    return moments(cells).mean()
 
 
 def tuned_interval(cells: Sequence[Replicates], level: float = 0.95) -> Interval:
@@ -128,21 +160,40 @@ def tuned_test(cells: Sequence[Replicates], null: float, alternative: Alternativ
 
 def leave_one_out(cells: Sequence[Replicates]) -> list[LeftOut]:
     """The mean over cells without each seed of each cell in turn, in which all arms lose it."""
-    means = np.array([_mean(cell.evaluation) for cell in cells])
-    found = []
+    roles: tuple[Role, ...] = ("tuning", "evaluation")
+    seeds_of_cells = [
+        (place, role, seed)
+        for place, cell in enumerate(cells)
+        for role, seeds in zip(roles, cell.left_out.shape, strict=True)
+        for seed in range(seeds)
+    ]
+    return [LeftOut(float(one), *seed) for one, seed in zip(without_each(cells).mean()[0], seeds_of_cells, strict=True)]
+
+
+def without_each(cells: Sequence[Replicates]) -> Moments:
+    """The moments [N, C] without each seed of each cell in turn, in the order of `leave_one_out`.
+
+    The variance over tuning seeds stays as it is where one of them is left out: another would take every pair of them.
+    """
+    whole, found = moments(cells), []
     for place, cell in enumerate(cells):
-        kept = ~np.eye(cell.evaluation.shape[-1], dtype=bool)
-        by_role: dict[Role, NDArray] = {
-            "tuning": _mean(cell.left_out),
-            "evaluation": _mean(np.where(kept, cell.evaluation, np.nan)),
-        }
-        rest = means.sum() - means[place]
-        found += [
-            LeftOut(float(rest + mean) / len(cells), place, role, seed)
-            for role, without in by_role.items()
-            for seed, mean in enumerate(without)
-        ]
-    return found
+        tuning, evaluation = cell.left_out.shape
+        kept = ~np.eye(evaluation, dtype=bool)
+        rest = moments(
+            [
+                Replicates(
+                    np.concatenate([cell.left_out, np.where(kept, cell.evaluation, np.nan)]),
+                    np.concatenate(
+                        [np.tile(cell.left_out, (tuning, 1, 1)), np.where(kept[:, None], cell.left_out, np.nan)]
+                    ),
+                )
+            ]
+        )
+        studies = [np.repeat(values[None], tuning + evaluation, axis=0) for values in whole]
+        for values, new in zip(studies, rest, strict=True):
+            values[:, place] = new[:, 0]
+        found.append(studies)
+    return Moments(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def estimated(cells: Sequence[Replicates]) -> Estimate:
@@ -155,18 +206,20 @@ def estimated(cells: Sequence[Replicates]) -> Estimate:
     )
 
 
-def outcome(cells: Sequence[Sequence[Arm]], coefficients: Sequence[float]) -> Outcome:
-    """The contrast Σ coefficient · arm over cells, each with its arms in the order of the coefficients.
+def outcome(cells: Sequence[Sequence[Arm]], coefficients: Sequence[float], offset: float = 0.0) -> Outcome:
+    """The contrast Σ coefficient · arm − offset over cells, each with its arms in the order of the coefficients.
 
     Without diverged networks it is of what trained: an evaluation seed counts where every arm has a network left.
     """
     arms = [arm for cell in cells for arm in cell]
-    evaluated = [np.broadcast_to(arm.weights.weights > 0, arm.diverged.shape) for arm in arms]
+    networks = [(arm.weights.weights > 0) & (arm.diverged | ~np.isnan(arm.scores)) for arm in arms]
+    of_all = [contrast([arm.replicates() for arm in cell], coefficients, offset) for cell in cells]
     return Outcome(
-        estimated([contrast([arm.replicates() for arm in cell], coefficients) for cell in cells]),
-        estimated([contrast([arm.trained() for arm in cell], coefficients) for cell in cells]),
-        sum(int(arm.diverged[networks].sum()) for arm, networks in zip(arms, evaluated, strict=True)),
-        sum(int(networks.sum()) for networks in evaluated),
+        of_all,
+        estimated(of_all),
+        estimated([contrast([arm.trained() for arm in cell], coefficients, offset) for cell in cells]),
+        sum(int(arm.diverged[known].sum()) for arm, known in zip(arms, networks, strict=True)),
+        sum(int(known.sum()) for known in networks),
     )
 
 
@@ -174,11 +227,15 @@ def _variances(cell: Replicates) -> list[tuple[NDArray, NDArray]]:
     """Variances of a cell's mean [...], over evaluation and over tuning seeds, each with its degrees of freedom."""
     values, means = cell.evaluation, _mean(cell.left_out)
     count = (~np.isnan(values)).sum(axis=-1)
-    tuning = np.full_like(count, means.shape[-1])
     squares = np.nansum((values - _mean(values)[..., None]) ** 2, axis=-1)
-    spread = ((means - means.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    seeds = means.shape[-1]
+    spread = ((means - _mean(means)[..., None]) ** 2).sum(axis=-1)
+    no_choice = np.zeros(count.shape), np.ones(count.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return [(squares / (count - 1) / count, count - 1), (spread * (tuning - 1) / tuning, tuning - 1)]
+        return [
+            (squares / (count - 1) / count, count - 1),
+            (spread * (seeds - 1) / seeds, np.full(count.shape, seeds - 1)) if seeds else no_choice,
+        ]
 
 
 def _mean(values: NDArray) -> NDArray:

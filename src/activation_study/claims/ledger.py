@@ -8,35 +8,44 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from activation_study.analysis.inference import Interval, Test, stratified_interval, trend_weights
+from activation_study.analysis.choices import Choices
+from activation_study.analysis.inference import trend_weights
 from activation_study.analysis.policies import cells_of, median_width, step_costs
 from activation_study.claims.bounds import bound
+from activation_study.claims.contrasts import Contrast, contrast
+from activation_study.claims.costs import cost_contrast
 from activation_study.claims.exact import COMPUTATIONS
 from activation_study.claims.file import CELL, Claims
-from activation_study.claims.metrics import COST, KEY, METRICS
+from activation_study.claims.metrics import COST, KEY, METRICS, SEED, Metric
+from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import STATISTICAL, Row, told
-from activation_study.claims.verdicts import Contrast, Effect, Outcome, Verdict, contrast, effect, judge
+from activation_study.claims.rules import Effect, p_values
+from activation_study.claims.verdicts import Verdict, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
-from activation_study.cost.measure import BESIDE
 from activation_study.tables.of_study import Tables
 
 NAN = float("nan")
 LEDGER_COLUMNS = (
     "family", "article", "claim", "row", "quote", "section", "test", "type", "experiment", "metric", "unit", "verdict",
-    "reason", "estimate", "low", "high", "clustered_low", "clustered_high", "informative_estimate", "standardised",
-    "superiority_probability", "p_superior", "p_negligible", "p_reversed", "p_superior_raw", "n", "cells",
-    "informative_cells", "seeds", "diverged", "threshold", "smallest", "smallest_reason", "minimum_detectable",
-    "seeds_to_settle", "known", "source", "correction",
+    "reason", "where", "estimate", "low", "high", "trained_estimate", "trained_low", "trained_high", "lowest",
+    "lowest_without", "highest", "highest_without", "one_rate_estimate", "one_rate_low", "one_rate_high",
+    "one_rate_cells", "random_low", "random_high", "new_low", "new_high", "informative_estimate", "standardised",
+    "superiority_probability", "p_superior", "p_negligible", "p_reversed", "p_superior_raw", "same_verdict", "n",
+    "cells", "informative_cells", "seeds", "tuning_seeds", "diverged", "networks", "threshold", "smallest",
+    "smallest_reason", "minimum_detectable", "seeds_to_settle", "known", "source", "correction", "decided",
 )  # fmt: skip
-COUNTS = ("n", "cells", "informative_cells", "seeds", "diverged", "seeds_to_settle")
-_ARM_COLUMNS = ["run", *CELL, "replicate", "status", "classes", "reached", "test_accuracy"]
+TEXTS = ("where", "lowest_without", "highest_without")
+COUNTS = (
+    "one_rate_cells", "n", "cells", "informative_cells", "seeds", "tuning_seeds", "diverged", "networks",
+    "seeds_to_settle",
+)  # fmt: skip
+_ARM_COLUMNS = ["run", *CELL, *KEY[1:], "status", "classes", "reached", "test_accuracy"]
 CELL_COLUMNS = ("family", "row", "cell", "dataset", "estimate", "low", "high", "n", "informative")
 
 
@@ -56,10 +65,9 @@ class Ledger:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What the tables hold on a row: its effect, its cells, why there is nothing, or why the estimate is a bound."""
+    """What the tables hold on a row: its effect, why there is nothing, or why the estimate is a bound."""
 
     effect: Effect
-    cells: Sequence[dict[str, Any]]
     missing: str = ""
     bound: str = ""
 
@@ -67,21 +75,23 @@ class _Found:
 def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     """The verdicts on one family.
 
-    A row that the study has no runs for is inconclusive, and keeps its place in the family.
+    A row that the study has no runs for is open, and keeps its place in the family.
 
     Args:
         tables: runs, experiments, cost if a row is a policy, and whichever of curves, layers, measurements and cost
             the metrics need.
 
     Raises:
-        StudyError: an arm that fits more than one run of a cell; it names the row.
+        StudyError: an arm that fits more than one run of a cell; arms with different numbers of seeds; it names the
+            row.
     """
     source = Tables(tables)
-    found = {row.id: _find(row, source) for row in claims.rows if row.type not in ("exact", "policy")}
-    verdicts = judge({row.id: found[row.id].effect for row in claims.rows if row.type in STATISTICAL})
-    for row in claims.rows:
-        if row.check:
-            verdicts[row.id] = _checked(verdicts[row.id], row.check, found[row.check].effect.interval)
+    choices = Choices(source["runs"])
+    found = {row.id: _find(row, source, choices) for row in claims.rows if row.type not in ("exact", "policy")}
+    verdicts = judge(
+        {row.id: found[row.id].effect for row in claims.rows if row.type in STATISTICAL},
+        {row.id: (row.check, found[row.check].effect) for row in claims.rows if row.check},
+    )
     rows, cells = [], []
     for row in claims.rows:
         if row.computation is not None:
@@ -91,7 +101,7 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
             cells += [{"row": row.id} | cell for cell in of_cells]
         else:
             values = _statistical(row, found[row.id], verdicts.get(row.id))
-            cells += [{"row": row.id} | cell for cell in found[row.id].cells]
+            cells += [{"row": row.id} | cell for cell in _cells(found[row.id].effect.contrast)]
         rows.append(_about(row) | values)
     return Ledger(
         pd.DataFrame(rows)
@@ -103,31 +113,26 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame]) -> Ledger:
     )
 
 
-def _checked(verdict: Verdict, check: str, interval: Interval) -> Verdict:
-    """Without a verdict where the runs do not differ in what the claim is about, whatever else differs between them."""
-    if verdict.outcome is Outcome.INCONCLUSIVE:
-        return verdict
-    if interval.low > 0:
-        return dataclasses.replace(verdict, reason=f"{verdict.reason}; its check, {check}, holds")
-    reason = f"its check, {check}, does not hold: the runs are not shown to differ in what the claim is about"
-    return dataclasses.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason, seeds_to_settle=None)
-
-
 def _about(row: Row) -> dict[str, Any]:
     unit = "log ratio" if row.metric == COST else METRICS[row.metric].unit if row.metric else ""
     about = {name: getattr(row.claim, name) for name in ("quote", "section", "known", "source", "correction")}
-    return about | {
-        "claim": row.claim.id,
-        "row": row.id,
-        "test": row.test,
-        "type": row.type,
-        "experiment": row.experiment or "",
-        "metric": row.metric or row.computation or "",
-        "unit": unit,
-        "threshold": NAN if row.threshold is None else row.threshold,
-        "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
-        "smallest_reason": row.reason or "",
-    }
+    return (
+        about
+        | dict.fromkeys(TEXTS, "")
+        | {
+            "claim": row.claim.id,
+            "row": row.id,
+            "test": row.test,
+            "type": row.type,
+            "experiment": row.experiment or "",
+            "metric": row.metric or row.computation or "",
+            "unit": unit,
+            "threshold": NAN if row.threshold is None else row.threshold,
+            "smallest": row.smallest if row.type in (*STATISTICAL, "policy") else NAN,
+            "smallest_reason": row.reason or "",
+            "decided": row.decided or "",
+        }
+    )
 
 
 def _exact(computation: str) -> dict[str, Any]:
@@ -137,28 +142,20 @@ def _exact(computation: str) -> dict[str, Any]:
 
 
 def _statistical(row: Row, found: _Found, verdict: Verdict | None) -> dict[str, Any]:
-    of = found.effect
-    values = {
-        "estimate": of.interval.estimate,
-        "low": of.interval.low,
-        "high": of.interval.high,
-        "clustered_low": of.clustered.low,
-        "clustered_high": of.clustered.high,
-        "informative_estimate": of.informative.estimate,
-        "standardised": of.standardised,
-        "superiority_probability": of.superiority_probability,
-        **{name: getattr(of, name) for name in ("n", "cells", "informative_cells", "seeds", "diverged")},
-    }
+    values = _numbers(found.effect.contrast)
     if verdict is None:
         described = {"verdict": Outcome.EXPLORATORY, "reason": _said("estimated, not judged", found.bound)}
         return values | ({"verdict": Outcome.NOT_TESTED, "reason": found.missing} if found.missing else described)
+    raw = p_values(found.effect, found.effect.contrast.moments.several())
     return values | {
         "verdict": verdict.outcome,
         "reason": found.missing or _said(verdict.reason, found.bound),
+        "where": ", ".join(verdict.where),
         "p_superior": verdict.p_superior,
-        "p_negligible": verdict.p_negligible if of.negligibility else NAN,
+        "p_negligible": verdict.p_negligible if found.effect.kind == "difference" else NAN,
         "p_reversed": verdict.p_reversed,
-        "p_superior_raw": of.superiority.p,
+        "p_superior_raw": float(raw.superior[0, 0]),
+        "same_verdict": verdict.same,
         "minimum_detectable": verdict.minimum_detectable,
         "seeds_to_settle": NAN if verdict.seeds_to_settle is None else verdict.seeds_to_settle,
     }
@@ -168,35 +165,84 @@ def _said(*parts: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _find(row: Row, tables: Tables) -> _Found:
+def _numbers(of: Contrast) -> dict[str, Any]:
+    """The columns that describe a contrast."""
+    usable = np.asarray(of.informative, dtype=bool)
+    values: dict[str, Any] = {
+        "lowest": of.lowest[0],
+        "lowest_without": of.lowest[1],
+        "highest": of.highest[0],
+        "highest_without": of.highest[1],
+        "one_rate_cells": int((~np.isnan(of.at_one_rate)).sum()),
+        "informative_estimate": float(of.moments.mean(usable)[0]),
+        "cells": len(of.cells),
+        "informative_cells": int(usable.sum()),
+        "seeds": of.seeds_each,
+        "tuning_seeds": of.tuning,
+        **{name: getattr(of, name) for name in ("n", "diverged", "networks", "standardised")},
+        "superiority_probability": of.superiority_probability,
+    }
+    for name, interval in {"": of.of_all, "trained_": of.of_trained, "one_rate_": of.one_rate}.items():
+        ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+        values |= {f"{name}{end}": value for end, value in ends.items()}
+    for name, interval in {"random": of.random, "new": of.new}.items():
+        values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return values
+
+
+def _find(row: Row, tables: Tables, choices: Choices) -> _Found:
+    made, missing, bounded = _compared(row, tables, choices)
+    kind: Literal["difference", "equivalence"] = "equivalence" if row.type == "equivalence" else "difference"
+    return _Found(Effect(made, row.smallest, kind), missing, bounded)
+
+
+def _compared(row: Row, tables: Tables, choices: Choices) -> tuple[Contrast, str, str]:
+    """A row's contrast, why it has none, and why its estimate is a bound, if so."""
+    coefficients = [_weights(row)[index] * len(row.arms) / len(row.crossed()) for index, _ in row.crossed()]
+    offset = _sign(row) * (row.threshold or 0.0)
     if row.metric == COST:
-        return _find_cost(row, tables["cost"])
+        names = [factors["activation"] for _, factors in row.crossed()]
+        made = cost_contrast(names, coefficients, tables["cost"], str(row.options.quantity), offset)
+        return made, "" if made.cells else "not in this study", ""
     assert row.metric  # only policies and computations have none
     metric = METRICS[row.metric]
     replicas, missing = _replicas(row, tables, metric.role)
-    weights, arms = [], []
-    for index, factors in row.crossed():
+    if metric.role == "evaluation" and not metric.every_rate:
+        replicas = replicas[replicas["selected"].eq(True)]
+    arms = []
+    for _, factors in row.crossed():
         chosen = _chosen(row, replicas, factors)
         if chosen.empty and not missing:
             missing = f"not in this study: no runs of {told(factors)}"
         arms.append(chosen)
-        weights.append(_weights(row)[index] * len(row.arms) / len(row.crossed()))
+    arms = _valued(row, metric, tables, replicas, arms)
+    try:
+        made = contrast(
+            arms,
+            coefficients,
+            choices if metric.every_rate else None,
+            offset=offset,
+            uninformative=metric.uninformative,
+            one_rate=row.one_rate and metric.role == "evaluation",
+        )
+    except StudyError as error:
+        raise StudyError(f"claim {row.id}.arms: {error}") from error
+    bounded = bound(arms, coefficients) if metric.uninformative == "target" else ""
+    return made, missing or ("" if made.cells else "no data"), bounded
+
+
+def _valued(
+    row: Row, metric: Metric, tables: Tables, replicas: pd.DataFrame, arms: Sequence[pd.DataFrame]
+) -> list[pd.DataFrame]:
+    """The arms with the metric's values; one network stands for a tuning seed, whose values are over all rates."""
     wanted = replicas[replicas["run"].isin(pd.concat([arm["run"] for arm in arms]))]
     values = metric.values(tables, wanted, row.options.given).astype({"run": wanted["run"].dtype, "replicate": "int64"})
+    keys = SEED if metric.role == "tuning" else KEY
+    if metric.role == "tuning":
+        by_status = [arm.sort_values("status", key=lambda status: status != "diverged", kind="stable") for arm in arms]
+        arms = [arm.drop_duplicates(SEED).sort_index().assign(learning_rate=0.0) for arm in by_status]
     known = [name for name in values if name not in KEY]
-    arms = [arm.drop(columns=known, errors="ignore").merge(values, on=KEY, how="left") for arm in arms]
-    made = contrast(
-        arms,
-        "value",
-        weights=weights,
-        offset=_sign(row) * (row.threshold or 0.0),
-        cell=CELL,
-        uninformative=metric.uninformative,
-    )
-    if not missing and not made.cells:
-        missing = "no data"
-    judged = effect(made, row.smallest, "equivalence" if row.type == "equivalence" else "difference")
-    return _Found(judged, _cells(made), missing, bound(arms, weights) if metric.uninformative == "target" else "")
+    return [arm.drop(columns=known, errors="ignore").merge(values, on=keys, how="left") for arm in arms]
 
 
 def _weights(row: Row) -> list[float]:
@@ -213,10 +259,7 @@ def _sign(row: Row) -> float:
 
 
 def _replicas(row: Row, tables: Tables, role: str) -> tuple[pd.DataFrame, str]:
-    """The replicas of the row's experiment with the factors of `where`, and why there are none, if so.
-
-    Tuning replicas at all their learning rates, evaluation replicas at the selected one.
-    """
+    """The networks of the row's experiment with the factors of `where`, and why there are none, if so."""
     experiments, runs = tables["experiments"], tables["runs"]
     names = experiments.loc[experiments["experiment"] == row.experiment, "run"]
     if names.empty:
@@ -236,7 +279,7 @@ def _matching(runs: pd.DataFrame, factor: str, values: Sequence[Any]) -> pd.Seri
 
 
 def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.DataFrame:
-    """An arm, one row per cell and replicate; of tuning replicas, with many rates, one that diverged if any did."""
+    """The networks of an arm, of one run per cell."""
     here = [_matching(replicas, factor, [value]) for factor, value in factors.items()]
     replicas = replicas.loc[np.logical_and.reduce(here), _ARM_COLUMNS] if here else replicas[_ARM_COLUMNS]
     runs = replicas.drop_duplicates("run")
@@ -247,96 +290,23 @@ def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.
             f"{plain(', '.join(twice['run'].head(2)))}; "
             f"another factor must tell them apart"
         )
-    by_status = replicas.sort_values("status", key=lambda status: status != "diverged", kind="stable")
-    return by_status.drop_duplicates(KEY).sort_index()
+    return replicas
 
 
 def _cells(made: Contrast) -> list[dict[str, Any]]:
-    rows = []
-    for name, dataset, values, informative in zip(
-        made.cells, made.datasets, made.values, made.informative, strict=True
-    ):
-        interval = stratified_interval(values[None])
-        rows.append(
-            {
-                "cell": name,
-                "dataset": dataset,
-                "estimate": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "n": int((~np.isnan(values)).sum()),
-                "informative": bool(informative),
-            }
-        )
-    return rows
-
-
-def _find_cost(row: Row, cost: pd.DataFrame) -> _Found:
-    cost = cost[cost["quantity"] == row.options.quantity]
-    weights = _weights(row)
-    parts = []
-    for index, factors in row.crossed():
-        rows = cost[cost["activation"] == factors["activation"]].set_index("width")
-        logs = np.log(rows[["ratio_to_relu", "ratio_low", "ratio_high"]].astype(float))
-        se = (logs["ratio_high"] - logs["ratio_low"]) / (2 * stats.norm.ppf(0.975))
-        share = weights[index] * len(row.arms) / len(row.crossed())
-        # ReLU beside itself differs by timing noise only: it is the unit, not a measurement.
-        itself = factors["activation"] == "relu" and row.options.quantity not in BESIDE
-        known = 0.0 if itself else 1.0
-        moments = {"estimate": share * known * logs["ratio_to_relu"], "variance": (share * known * se) ** 2}
-        parts.append(pd.DataFrame(moments | {"pairs": rows["pairs"]}))
-    widths = sorted(set.intersection(*(set(part.index) for part in parts)))
-    missing = "" if widths else "not in this study"
-    parts = [part.loc[widths] for part in parts]
-    estimate = sum(part["estimate"] for part in parts).to_numpy(dtype=float) - _sign(row) * (row.threshold or 0.0)
-    variance = sum(part["variance"] for part in parts).to_numpy(dtype=float)
-    pairs = np.min([part["pairs"] for part in parts], axis=0) if widths else np.zeros(0)
-    names = [f"width={width}" for width in widths]
-    cells = [
-        {"cell": name, "dataset": "", "estimate": e, "low": e - h, "high": e + h, "n": int(n), "informative": True}
-        for name, e, h, n in zip(names, estimate, stats.norm.ppf(0.975) * np.sqrt(variance), pairs, strict=True)
+    columns = (made.cells, made.datasets, made.intervals, made.counts, made.informative)
+    return [
+        {
+            "cell": name,
+            "dataset": "" if dataset == name else dataset,
+            "estimate": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "n": count,
+            "informative": bool(informative),
+        }
+        for name, dataset, interval, count, informative in zip(*columns, strict=True)
     ]
-    return _Found(cost_effect(names, estimate, variance, pairs, row.smallest), cells, missing)
-
-
-def cost_effect(
-    names: Sequence[str], estimate: np.ndarray, variance: np.ndarray, pairs: np.ndarray, smallest: float
-) -> Effect:
-    """The effect of a log ratio of costs: cells are widths [C], and their variances come from the ratios' intervals.
-
-    The timings are no replicas, so it has no seeds of its own: n counts timed pairs, and the clustered interval,
-    the standardised effect and P(A > B) are unknown. Satterthwaite's degrees of freedom, pairs - 1 per width.
-    """
-    count = len(names)
-    mean = float(estimate.mean()) if count else NAN
-    total = variance.sum()
-    se = float(np.sqrt(total)) / count if count else NAN
-    df = float(total**2 / (variance**2 / (pairs - 1)).sum()) if count and total > 0 else NAN
-    half = float(stats.t.ppf(0.975, df) * se)
-    interval = Interval(mean, mean - half, mean + half, se, df)
-
-    def test(null: float, alternative: str) -> Test:
-        t = (mean - null) / se if se > 0 else NAN
-        return Test(float(stats.t.sf(t, df) if alternative == "greater" else stats.t.cdf(t, df)), "t", t, df)
-
-    return Effect(
-        kind="difference",
-        smallest=smallest,
-        interval=interval,
-        clustered=Interval(NAN, NAN, NAN),
-        informative=interval,
-        by_dataset=dict(zip(names, estimate.tolist(), strict=True)),
-        standardised=NAN,
-        superiority_probability=NAN,
-        superiority=test(0.0, "greater"),
-        negligibility=test(smallest, "less"),
-        reversal=test(0.0, "less"),
-        n=int(pairs.sum()),
-        cells=count,
-        informative_cells=count,
-        seeds=int(pairs.min(initial=10**9)) if count else 0,
-        diverged=0,
-    )
 
 
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:

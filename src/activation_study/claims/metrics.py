@@ -1,7 +1,9 @@
-"""What a claim can be about: one value per replica, from the study's tables.
+"""What a claim can be about: one value per network, from the study's tables.
 
-Each metric is a function of the tables, the runs' replicas (rows of `runs`) and the row's options; it returns a
-table of run, replicate, value. A replica without a value has no row, or NaN: a gap. Diverged replicas count wherever
+Each metric is a function of the tables, the runs' networks (rows of `runs`) and the row's options; it returns a
+table of run, replicate, learning_rate, value, or without the rate where a seed has one value over all of them. A
+network without a value has no row, or NaN: a gap. What layers and measurements tell is known at the selected rate
+alone, where probes are taken; the rest at every rate that counts. Diverged networks count wherever
 the tables say what they are worth (chance, a loss of ln K, never at the target), but for the gaps between training and
 test, of which they have none; layer by layer they are taken at their last probe before.
 """
@@ -22,13 +24,14 @@ from activation_study.quantities.base import Measured, layer_metrics, measured
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
 from activation_study.tables.of_study import Tables
 
-KEY = ["run", "replicate"]
+KEY = ["run", "replicate", "learning_rate"]
+SEED = KEY[:2]
 NO_GRADIENT = -45.0
 """log10 below which a gradient counts as this: float32, in which networks train, holds nothing below 1.4e-45."""
 PLATEAU = 0.9
 """Share of ln K, the loss of guessing, below which the plateau at the start is left."""
 COST = "log_cost_ratio"
-"""The one metric that is no value per replica: see `ledger.cost_effect`."""
+"""The one metric that is no value per network: see `costs`."""
 
 Options = Mapping[str, Any]
 
@@ -37,8 +40,9 @@ Options = Mapping[str, Any]
 class Metric:
     """A metric: its function, unit and meaning.
 
-    `options` are the names that it takes, `role` the replicas that it is of, `measure` what the config must ask
-    for, and `uninformative` how a cell tells nothing: all arms at "chance", or none that `reached` its "target".
+    `options` are the names that it takes, `role` the networks that it is of, `measure` what the config must ask
+    for, `every_rate` whether evaluation networks have it at every rate that counts, and `uninformative` how a cell
+    tells nothing: all arms at "chance", or none that `reached` its "target".
     """
 
     values: Callable[[Tables, pd.DataFrame, Options], pd.DataFrame]
@@ -47,6 +51,7 @@ class Metric:
     options: tuple[str, ...] = ()
     role: Literal["evaluation", "tuning"] = "evaluation"
     measure: str | None = None
+    every_rate: bool = False
     uninformative: Literal["chance", "target"] | None = None
 
 
@@ -91,7 +96,7 @@ def _log_crossing(points: pd.DataFrame, replicas: pd.DataFrame, limits: pd.Serie
         if key in limits.index
     }
     known = replicas[[*KEY, "horizon", "status"]].assign(
-        time=[times.get(key) for key in zip(replicas["run"], replicas["replicate"], strict=True)]
+        time=[times.get(key) for key in replicas[KEY].itertuples(index=False, name=None)]
     )
     known["time"] = known["time"].astype(float).mask(known["status"] == "diverged", np.inf)
     known = known.dropna(subset="time")
@@ -247,13 +252,13 @@ def instability(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.
     fast = found["learning_rate"] > found["run"].map(chosen).astype(float)
     collapsed = found["accuracy"] <= 1 / found["classes"] + CHANCE_MARGIN
     lost = (fast & collapsed | found["status"].eq("diverged")).astype(float)
-    return lost.groupby([found[name] for name in KEY]).mean().rename("value").reset_index()
+    return lost.groupby([found[name] for name in SEED]).mean().rename("value").reset_index()
 
 
 def rate_sensitivity(tables: Tables, replicas: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Validation accuracy of the best rate minus the grid's mean, where the worse rates are stopped; diverged: 1/K."""
     found = _where_rates_stop(tables, replicas)
-    by_seed = found["accuracy"].groupby([found[name] for name in KEY])
+    by_seed = found["accuracy"].groupby([found[name] for name in SEED])
     return (by_seed.max() - by_seed.mean()).rename("value").reset_index()
 
 
@@ -265,9 +270,7 @@ def _where_rates_stop(tables: Tables, replicas: pd.DataFrame) -> pd.DataFrame:
     at_stop = points[points["step"] == points["run"].map(stop)]
     late = replicas["diverged_step"].astype(float) > replicas["run"].map(stop).astype(float)
     replicas = replicas.assign(status=replicas["status"].mask(late, "finished"))
-    found = replicas[[*KEY, "learning_rate", "status", "classes"]].merge(
-        at_stop[[*KEY, "learning_rate", "validation_accuracy"]], how="left", on=[*KEY, "learning_rate"]
-    )
+    found = replicas[[*KEY, "status", "classes"]].merge(at_stop[[*KEY, "validation_accuracy"]], how="left", on=KEY)
     chance = 1 / found["classes"]
     return found.assign(accuracy=found["validation_accuracy"].astype(float).mask(found["status"] == "diverged", chance))
 
@@ -299,34 +302,47 @@ _DERIVED = {
 
 METRICS: dict[str, Metric] = _DERIVED | {
     "test_accuracy": Metric(
-        _of_runs(lambda r: r["test_accuracy"]), "fraction", "test accuracy", uninformative="chance"
+        _of_runs(lambda r: r["test_accuracy"]), "fraction", "test accuracy", every_rate=True, uninformative="chance"
     ),
     "train_accuracy": Metric(
-        _of_runs(lambda r: r["train_accuracy"]), "fraction", "training accuracy", uninformative="chance"
+        _of_runs(lambda r: r["train_accuracy"]),
+        "fraction",
+        "training accuracy",
+        every_rate=True,
+        uninformative="chance",
     ),
     "accuracy_gap": Metric(
         _of_trained(lambda r: r["train_accuracy"] - r["test_accuracy"]),
         "fraction",
         "training minus test accuracy, of networks that did not diverge",
+        every_rate=True,
         uninformative="chance",
     ),
     "generalisation_gap": Metric(
         _of_trained(lambda r: r["test_loss"] - r["train_loss"]),
         "nats",
         "test minus training loss, of networks that did not diverge",
+        every_rate=True,
         uninformative="chance",
     ),
-    "log_final_loss": Metric(_of_runs(_log_loss), "log loss", "log of the final training loss", uninformative="chance"),
+    "log_final_loss": Metric(
+        _of_runs(_log_loss), "log loss", "log of the final training loss", every_rate=True, uninformative="chance"
+    ),
     "area_under_loss": Metric(
         _of_runs(lambda r: r["area_under_loss"]),
         "log loss",
         "mean of the log validation loss over log-spaced steps",
+        every_rate=True,
         uninformative="chance",
     ),
     "log_time_to_target": Metric(
-        _of_runs(log_time), _TIME, "log steps to the target accuracy, at most the budget", uninformative="target"
+        _of_runs(log_time),
+        _TIME,
+        "log steps to the target accuracy, at most the budget",
+        every_rate=True,
+        uninformative="target",
     ),
-    "plateau_time": _documented(plateau_time, _TIME, uninformative="target"),
+    "plateau_time": _documented(plateau_time, _TIME, every_rate=True, uninformative="target"),
     "saturation_time": _documented(saturation_time, _TIME, measure="saturation", uninformative="target"),
     "gradient_decay": _documented(gradient_decay, "decades per layer", options=("step",)),
     "update_decay": _documented(update_decay, "decades per layer", options=("step",)),

@@ -155,7 +155,7 @@ class Guide(Model):
         default="", description="Where the opposite is; if it holds {size}, its numbers are those of the opposite."
     )
     negligible: Sentence = Field(default="", description="Where the effect is smaller than the smallest that matters.")
-    open: Sentence = Field(default="", description="Where the verdict is inconclusive.")
+    open: Sentence = Field(default="", description="Where the row is open.")
 
 
 class Entry(Model):
@@ -191,7 +191,12 @@ class Entry(Model):
     check: str | None = Field(
         default=None,
         description="Another row of the file, by its id, that says whether the runs differ in what the claim is "
-        "about. Unless its 95% interval lies above zero, this row is inconclusive.",
+        "about. Unless its 95% interval lies above zero, this row is open.",
+    )
+    one_rate: Annotated[bool, TRUTH] = Field(
+        default=True,
+        description="Whether the arms of a cell are compared at one learning rate as well, and the row is open where "
+        "that says otherwise; false where the claim is about learning rates.",
     )
     computation: str | None = Field(default=None, description="Of an exact row; claims/exact.py lists them.")
     stages: Annotated[tuple[Distinct[str], ...], Field(min_length=1), LISTED] | None = Field(

@@ -33,7 +33,7 @@ SHARE = 0.95  # of all means must lie within them, and of all selected rates at 
 SAME_RATE = 0.50  # of all runs must select the very same rate, or too little else is compared
 SAME_CHOICE = 0.90  # of all verdicts must be the same, and of the intervals of their cells overlap
 RELATIVE = 1e-6  # of constants and portraits, which are computed in float64
-OPPOSITE = {"supported": "reversed", "reversed": "supported"}
+OPPOSITE = {"true": "false", "false": "true"}
 
 
 class Finding(NamedTuple):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from activation_study.analysis.inference import ALPHA
 from activation_study.analysis.policies import article_rows
+from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import Guide, Row
-from activation_study.claims.verdicts import Outcome, Side
 from activation_study.core.numbers import decimals
 from activation_study.guide.chooser import NEAR
 
@@ -59,13 +60,16 @@ def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
     if outcome is None or pd.isna(judged.loc[row.id, "estimate"]):
         return Sentence(guide.step, NO_EVIDENCE.format(about=guide.about))
     numbers = judged.loc[row.id, ["estimate", "low", "high"]].astype(float).to_dict()
-    if outcome.side == "against" and "{size}" in guide.reversed:  # the numbers of the opposite
+    opposite = outcome is Outcome.FALSE and judged.loc[row.id, "p_reversed"] < ALPHA
+    if opposite and "{size}" in guide.reversed:  # the numbers of the opposite
         numbers = {"estimate": -numbers["estimate"], "low": -numbers["high"], "high": -numbers["low"]}
     ratio = str(judged.loc[row.id, "unit"]).startswith("log ")
     shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}
     shown = {name: decimals(value) for name, value in shares.items()}
-    sides: dict[Side | None, str] = {"for": guide.supported, "against": guide.reversed, "small": guide.negligible}
-    text = sides.get(outcome.side, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
+    said = {Outcome.TRUE: guide.supported, Outcome.FALSE: guide.reversed if opposite else guide.negligible}
+    text = said.get(outcome, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
+    if outcome is Outcome.PARTLY:
+        text += f" (Shown {judged.loc[row.id, 'where']} only.)"
     return Sentence(guide.step, text + " (An estimate, not tested.)" * (outcome.side is None), (row.id,))
 
 

@@ -83,10 +83,10 @@ LAYER_METRICS = {
 
 TESTS = ("difference", "equivalence", "trend", "threshold", "exact", "exploratory", "policy")
 VERDICTS = (
-    "supported",
-    "reversed",
-    "negligible",
-    "inconclusive",
+    "true",
+    "partly",
+    "false",
+    "open",
     "holds as stated",
     "wrong as stated",
     "little regret",
@@ -277,11 +277,29 @@ TABLES: dict[str, dict[str, Column]] = {
             "the outcome: of a test by its type's rules, of an exact row that it holds or is wrong", *VERDICTS
         ),
         "reason": Column("str", "why this verdict; the computation of an exact row"),
+        "where": Column("str", "depths and datasets where a claim that is partly true is so"),
         "estimate": Column("float", "effect, positive as the claim has it; an exact row's number", nullable=True),
         "low": Column("float", "lower end of its 95% interval", nullable=True),
         "high": Column("float", "upper end", nullable=True),
-        "clustered_low": Column("float", "lower end, seeds as clusters", nullable=True),
-        "clustered_high": Column("float", "upper end", nullable=True),
+        "trained_estimate": Column("float", "the estimate without diverged networks", nullable=True),
+        "trained_low": Column("float", "lower end of its 95% interval", nullable=True),
+        "trained_high": Column("float", "upper end", nullable=True),
+        "lowest": Column("float", "the lowest estimate without one seed", nullable=True),
+        "lowest_without": Column("str", "without which; empty where there are no seeds"),
+        "highest": Column("float", "the highest", nullable=True),
+        "highest_without": Column("str", "without which"),
+        "one_rate_estimate": Column(
+            "float", "the estimate with all arms of a cell at one learning rate, where one was evaluated", nullable=True
+        ),
+        "one_rate_low": Column("float", "lower end of its 95% interval", nullable=True),
+        "one_rate_high": Column("float", "upper end", nullable=True),
+        "one_rate_cells": Column("int", "cells that were compared so", nullable=True, low=0),
+        "random_low": Column(
+            "float", "lower end of the 95% interval over datasets, from twelve of them on", nullable=True
+        ),
+        "random_high": Column("float", "upper end", nullable=True),
+        "new_low": Column("float", "lower end of the 95% prediction for a new dataset, likewise", nullable=True),
+        "new_high": Column("float", "upper end", nullable=True),
         "informative_estimate": Column("float", "the estimate over informative cells alone", nullable=True),
         "standardised": Column("float", "effect over the standard deviation of the paired differences", nullable=True),
         "superiority_probability": _fraction("P(A > B) over paired seeds, ties half", nullable=True),
@@ -289,23 +307,29 @@ TABLES: dict[str, dict[str, Column]] = {
         "p_negligible": _fraction("for an effect below the smallest of interest", nullable=True),
         "p_reversed": _fraction("for an effect in the other direction", nullable=True),
         "p_superior_raw": _fraction("p_superior before Holm's correction", nullable=True),
+        "same_verdict": _fraction("probability of the same verdict with fresh seeds, simulated", nullable=True),
         "n": Column("int", "paired values; timed pairs of a cost", nullable=True, low=0),
         "cells": Column("int", "dataset × condition cells; widths of a cost", nullable=True, low=0),
         "informative_cells": Column(
             "int", "of them, where not every arm is at chance or without the target", nullable=True, low=0
         ),
         "seeds": Column("int", "fewest pairs of a cell", nullable=True, low=0),
-        "diverged": Column("int", "diverged networks among them", nullable=True, low=0),
+        "tuning_seeds": Column(
+            "int", "tuning seeds whose choice of the rate the interval holds; 0: none", nullable=True, low=0
+        ),
+        "diverged": Column("int", "diverged networks, at all rates that count", nullable=True, low=0),
+        "networks": Column("int", "networks, likewise", nullable=True, low=0),
         "threshold": Column("float", "what the estimate is the distance from", nullable=True),
         "smallest": Column("float", "smallest effect of interest, fixed beforehand", nullable=True),
         "smallest_reason": Column("str", "why that"),
         "minimum_detectable": Column("float", "effect that would be found with a power of 80%", nullable=True),
         "seeds_to_settle": Column(
-            "int", "seeds that would settle an inconclusive row; of a cost, timed pairs", nullable=True, low=0
+            "int", "evaluation seeds that would settle an open row; of a cost, timed pairs", nullable=True, low=0
         ),
         "known": Column("str", "what is known from elsewhere"),
         "source": Column("str", "where from"),
         "correction": Column("str", "the right statement, where the article's is wrong as written"),
+        "decided": Column("str", "what was fixed before results were seen, and what was changed after them"),
     },
     "ledger_cells": {
         "family": _name("claims file"),

@@ -1,38 +1,34 @@
-"""False alarms and power of the study's own rules, on seeds whose truth is known."""
+"""False alarms of the study's own rules, on seeds whose truth is known."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from activation_study.analysis import controls
+from activation_study.analysis.choices import Choices
 from activation_study.analysis.controls import Twins
+from activation_study.analysis.tuned import contrast, tuned_interval, tuned_test
+from activation_study.core.tuning import Replicates
+from weighted import weighted
 
 
-def _runs(seeds, shift=0.0, rng=None):
-    rng = rng or np.random.default_rng(0)
-    rows = []
-    for name, stream, add in (("relu", "main", 0.0), ("leaky_0", "control", shift), ("elu", "control", 0.3)):
-        stream_part = "" if stream == "main" else f",seed_stream={stream}"
-        for replicate in range(seeds):
-            rows.append(
-                {
-                    "run": f"digits/{name}/depth=5{stream_part},steps=300",
-                    "activation": name,
-                    "seed_stream": stream,
-                    "role": "evaluation",
-                    "status": "finished",
-                    "replicate": replicate,
-                    "selected": True,
-                    "test_accuracy": 0.9 + add + 0.02 * rng.standard_normal(),
-                    "time_to_target": np.exp(3 + 0.2 * rng.standard_normal()),
-                    "horizon": 300,
-                }
+def control_runs(blocks, shift=0.0):
+    """Both names of the rectifier, in streams of their own, and another function in the second's streams."""
+    parts = []
+    for name, first, add in (("relu", 1, 0.0), ("leaky_0", blocks + 1, shift), ("elu", blocks + 1, 0.1)):
+        for stream in range(first, first + blocks):
+            found = weighted(
+                lambda activation, dataset, depth, rate, add=add: 0.7 + add,
+                (name,),
+                datasets=("digits",),
+                stream=f"control_{stream}",
+                seed=10 * stream + (name == "elu"),
             )
-    return pd.DataFrame(rows)
+            parts.append(found["runs"])
+    return pd.concat(parts, ignore_index=True)
 
 
-def _portraits():
+def portraits():
     x = np.linspace(-3, 3, 7)
     relu, slope = np.maximum(x, 0), (x > 0).astype(float)
     curves = {"relu": (relu, slope), "leaky_0": (relu + 1e-12, slope), "elu": (np.where(x > 0, x, np.expm1(x)), slope)}
@@ -42,53 +38,58 @@ def _portraits():
     )
 
 
-def test_only_one_function_under_two_names_and_streams_is_a_pair():
-    twins = controls.control_twins(_runs(4), _portraits())
-    assert {(pair.first, pair.second) for pair in twins} == {("leaky_0", "relu")}
-    assert [pair.metric for pair in twins] == list(controls.METRICS)
-    runs = _runs(4).set_index(["activation", "replicate"])
-    expected = runs.loc["leaky_0", "test_accuracy"] - runs.loc["relu", "test_accuracy"]
-    assert twins[0].differences == pytest.approx(expected.to_numpy())
-    times = np.log(runs.loc["leaky_0", "time_to_target"]) - np.log(runs.loc["relu", "time_to_target"])
-    assert twins[1].differences == pytest.approx(times.to_numpy())
-    assert controls.control_twins(_runs(4).assign(seed_stream="main"), _portraits()) == [], (
-        "paired seeds are no control"
-    )
+def test_blocks_are_pairs_of_runs_of_one_function_in_other_streams():
+    runs = control_runs(11)
+    twins = controls.control_twins(runs, portraits())
+    assert [(pair.first, pair.second, pair.metric) for pair in twins] == [
+        ("leaky_0", "relu", metric) for metric in controls.METRICS
+    ]
+    assert {len(pair.blocks) for pair in twins} == {11}
+    choices = Choices(runs)
+    for block, (a, b) in zip(twins[0].blocks, [(11 + n, n) for n in range(1, 12)], strict=True):
+        arms = []
+        for name, stream in (("leaky_0", a), ("relu", b)):
+            run = f"digits/{name}/depth=5,seed_stream=control_{stream}"
+            rows = runs.query("run == @run and role == 'evaluation'")
+            table = rows.pivot(index="replicate", columns="learning_rate", values="test_accuracy")
+            arms.append(choices[run].weights.replicates(table.reindex(columns=choices[run].rates).to_numpy()))
+        assert block.evaluation == pytest.approx(contrast(arms, (1, -1)).evaluation)
 
 
-def test_alarms_are_those_of_scipys_t_test_on_disjoint_groups():
-    values = np.random.default_rng(1).standard_normal(205) + 0.7
-    (row,) = controls.false_alarms([Twins("a", "b", "test_accuracy", values)]).to_dict("records")
-    p = stats.ttest_1samp(values[:200].reshape(20, 10), 0, axis=1).pvalue
-    assert (row["comparisons"], row["alarms"]) == (20, int((p < 0.05).sum()))
+def test_streams_that_both_have_are_no_control():
+    runs = control_runs(3)
+    shared = runs.replace({"seed_stream": {"control_4": "control_1"}})
+    shared["run"] = shared["run"].str.replace("control_4", "control_1")
+    assert {len(pair.blocks) for pair in controls.control_twins(shared, portraits())} == {2}
+    other = runs.assign(seed_stream=runs["seed_stream"].str.replace("control", "main"))
+    assert controls.control_twins(other, portraits()) == []
+
+
+def drawn(rng, blocks, offset=0.0, spread=0.0):
+    found = []
+    for _ in range(blocks):
+        noise = rng.normal(offset, 1, 10)
+        found.append(Replicates(noise, noise + rng.normal(0, spread, (6, 1))))
+    return Twins("a", "b", "digits/depth=5", "test_accuracy", found)
+
+
+def test_alarms_are_those_of_the_studys_own_test():
+    pair = drawn(np.random.default_rng(1), 20, 0.7, 0.1)
+    (row,) = controls.false_alarms([pair]).to_dict("records")
+    p = [2 * min(tuned_test([block], 0, side).p for side in ("greater", "less")) for block in pair.blocks]
+    assert (row["comparisons"], row["alarms"], row["seeds"]) == (20, sum(one < 0.05 for one in p), 200)
     assert row["alarms"] > 4
-    low, high = stats.t.interval(0.95, 204, values.mean(), values.std(ddof=1) / np.sqrt(205))
-    assert (row["difference_low"], row["difference_high"]) == pytest.approx((low, high))
+    whole = tuned_interval(pair.blocks)
+    assert (row["difference"], row["difference_low"]) == (whole.estimate, whole.low)
 
 
 def test_the_rate_is_nominal_where_nothing_differs():
     rng = np.random.default_rng(2)
-    twins = [Twins("a", "b", "test_accuracy", rng.standard_normal(200)) for _ in range(40)]
-    table = controls.false_alarms(twins)
+    table = controls.false_alarms([drawn(rng, 20) for _ in range(40)])
     assert 0.03 < table["alarms"].sum() / table["comparisons"].sum() < 0.07
 
 
 def test_identical_results_are_no_alarm():
-    (row,) = controls.false_alarms([Twins("a", "b", "test_accuracy", np.zeros(20))]).to_dict("records")
+    block = Replicates(np.zeros(10), np.zeros((6, 10)))
+    (row,) = controls.false_alarms([Twins("a", "b", "c", "test_accuracy", [block] * 2)]).to_dict("records")
     assert (row["comparisons"], row["alarms"]) == (2, 0)
-
-
-@pytest.mark.slow
-def test_power_follows_the_size_of_the_planted_effect():
-    rng = np.random.default_rng(3)
-    twins = [Twins("a", "b", "test_accuracy", 5 + rng.standard_normal(200))]
-    strong, weak, none = (controls.planted_power(twins, smallest, 20) for smallest in (2.0, 0.3, 1e-9))
-    assert strong > 0.99
-    assert 0.05 < weak < 0.7
-    assert none < 0.02
-    assert np.isnan(controls.planted_power([Twins("a", "b", "test_accuracy", np.ones(20))], 1.0, 20))
-    # Noncentral t, one-sided at .05/20, three cells of ten: the rule's first condition alone.
-    effect = 1.5 * 0.6
-    t = effect * np.sqrt(30) / twins[0].differences.std(ddof=1)
-    expected = stats.nct.sf(stats.t.isf(0.05 / 20, 27), 27, t)
-    assert controls.planted_power(twins, 0.6, 20) == pytest.approx(expected, abs=0.08)

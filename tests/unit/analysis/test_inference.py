@@ -95,19 +95,22 @@ def test_a_rare_divergence_is_not_in_the_interval(rng):
     assert covered(rng.normal(size=falls.shape) - 40 * falls, -0.4) == pytest.approx(0.59, abs=0.01)
 
 
-def test_seed_clustered_is_a_t_over_seed_means(rng):
-    values = rng.normal(0, 1, (3, 8))
-    values[1, 2] = np.nan
-    means = np.delete(values, 2, axis=1).mean(axis=0)
-    interval = inference.clustered_interval(values)
-    assert (interval.low, interval.high) == pytest.approx(stats.t.interval(0.95, 6, means.mean(), stats.sem(means)))
+def test_over_datasets_the_prediction_is_wider(rng):
+    """A new dataset's estimate falls into its interval as often as it says."""
+    means = rng.normal(3, 2, (400, 13))
+    hits = 0
+    for row in means:
+        mean, new = inference.over_datasets(row[:12])
+        assert (mean.low, mean.high) == pytest.approx(stats.t.interval(0.95, 11, row[:12].mean(), stats.sem(row[:12])))
+        hits += new.low <= row[12] <= new.high
+    assert hits / 400 == pytest.approx(0.95, abs=0.035)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 1), (1, 1)])
 def test_too_little_data_gives_nan_and_not_an_error(shape):
     values = np.ones(shape)
-    for interval in (inference.stratified_interval(values), inference.clustered_interval(values)):
-        assert np.isnan([interval.low, interval.high]).all()
+    interval = inference.stratified_interval(values)
+    assert np.isnan([interval.low, interval.high]).all()
     assert np.isnan(inference.mean_test(values, 0, "greater").p)
     assert np.isnan(inference.equivalence_test(values, 1.0).p)
 

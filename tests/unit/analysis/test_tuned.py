@@ -13,10 +13,12 @@ from activation_study.analysis.tuned import (
     Arm,
     contrast,
     leave_one_out,
+    moments,
     outcome,
     tuned_interval,
     tuned_moments,
     tuned_test,
+    without_each,
 )
 from activation_study.core.errors import StudyError
 from activation_study.core.tuning import RateWeights, Replicates, rate_weights
@@ -162,7 +164,7 @@ def test_the_jackknife_written_the_long_way(rng):
     assert df == pytest.approx((variance + jackknife) ** 2 / (variance**2 / 9 + jackknife**2 / 5))
 
 
-def without_each(sample, evaluation):
+def means_without(sample, evaluation):
     """The left-out means of a plain sample, whose jackknife variance is that of its mean."""
     rest = [np.delete(sample, t).mean() for t in range(len(sample))]
     return np.repeat(np.array(rest)[:, None], evaluation, axis=1)
@@ -170,7 +172,7 @@ def without_each(sample, evaluation):
 
 def test_both_parts_together_are_welch(rng):
     a, b = rng.normal(0, 1, 10), rng.normal(0, 2, 6)
-    cell = Replicates(a - b.mean(), without_each(a.mean() - b, 10))
+    cell = Replicates(a - b.mean(), means_without(a.mean() - b, 10))
     interval, welch = tuned_interval([cell]), stats.ttest_ind(a, b, equal_var=False)
     assert interval.df == pytest.approx(welch.df)
     assert (interval.low, interval.high) == pytest.approx(tuple(welch.confidence_interval(0.95)))
@@ -264,6 +266,32 @@ def test_leaving_out_a_seed_is_the_study_without_it(rng):
         else:
             rest[one.cell] = (np.delete(arm.scores, one.seed, axis=0) @ arm.weights.weights).mean()
         assert one.estimate == pytest.approx(np.mean(rest))
+
+
+def test_the_moments_without_a_seed_are_those_of_the_study_without_it(rng):
+    tunings, arms = zip(*(drawn(rng) for _ in range(2)), strict=True)
+    cells = [arm.replicates() for arm in arms]
+    found, whole = without_each(cells), moments(cells)
+    for number, one in enumerate(leave_one_out(cells)):
+        tuning, arm, other = tunings[one.cell], arms[one.cell], 1 - one.cell
+        kept = np.arange(10) != one.seed if one.role == "evaluation" else np.ones(10, dtype=bool)
+        validation = np.delete(tuning, one.seed, axis=0) if one.role == "tuning" else tuning
+        alone = moments([rate_weights(validation).replicates(arm.scores[kept])])
+        assert found.estimates[number, one.cell] == pytest.approx(alone.estimates[0])
+        assert found.variances[number, one.cell, 0] == pytest.approx(alone.variances[0, 0])
+        expected = alone.variances[0, 1] if one.role == "evaluation" else whole.variances[one.cell, 1]
+        assert found.variances[number, one.cell, 1] == pytest.approx(expected)
+        for values, same in zip(found, whole, strict=True):
+            assert values[number, other] == pytest.approx(same[other])
+
+
+def test_without_tuning_seeds_it_is_the_stratified_t(rng):
+    values = rng.normal(size=(3, 10))
+    cells = [Replicates(row, np.empty((0, 10))) for row in values]
+    assert [*vars(tuned_interval(cells)).values()] == pytest.approx([*vars(stratified_interval(values)).values()])
+    assert {one.role for one in leave_one_out(cells)} == {"evaluation"}
+    two = moments(cells).mean(np.array([True, False, True]))
+    assert np.array(two) == pytest.approx(tuned_moments([cells[0], cells[2]]))
 
 
 CERTAIN = RateWeights(np.array([0.25, 0.75, 0.0]), np.tile([0.25, 0.75, 0.0], (6, 1)))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from activation_study.analysis.policies import ARTICLE, article_rows, by_dataset, conditional_regret, policy_regret
-from activation_study.analysis.replicas import of_experiment
+from activation_study.analysis.replicas import evaluated, of_experiment
 from activation_study.claims import file as claims_file
 from activation_study.claims.ledger import evaluate
 from activation_study.claims.rows import guide_rows
@@ -231,16 +231,18 @@ def test_the_third_step_recomputed(tables, ledger):
     """With plain pandas, for every cell: nothing of `guidelines` but its two thresholds, written out."""
     runs = of_experiment(tables["runs"], tables["experiments"], "core")
     score = runs["validation_accuracy"].mask(runs["status"] == "diverged", 0.1)
-    runs = runs.assign(validation=score, test=runs["test_accuracy"].mask(runs["status"] == "diverged", 0.1))
+    runs = runs.assign(
+        validation_accuracy=score, test_accuracy=runs["test_accuracy"].mask(runs["status"] == "diverged", 0.1)
+    )
     found = ledger["ledger_cells"].query("row == 'G3'").set_index("cell")["estimate"]
     unconditional = {}
     for (dataset, depth), cell in runs.groupby(["dataset", "depth"]):
-        tuned = cell[(cell["role"] == "tuning") & cell["selected"]].groupby("activation")["validation"].mean()
-        scored = cell[cell["role"] == "evaluation"]
-        test, relu = scored.groupby("activation")["test"].mean(), scored[scored["activation"] == "relu"]
+        tuned = cell[(cell["role"] == "tuning") & cell["selected"]].groupby("activation")["validation_accuracy"].mean()
+        scored = evaluated(cell)
+        test, relu = scored.groupby("activation")["test_accuracy"].mean(), scored[scored["activation"] == "relu"]
         names = ["relu", "leaky_relu", "elu"]
         names += ["prelu"] * (SAMPLES[dataset] > 3000)
-        names += ["rrelu"] * bool((relu["train_accuracy"] - relu["validation"]).mean() > 0.05)
+        names += ["rrelu"] * bool((relu["train_accuracy"] - relu["validation_accuracy"]).mean() > 0.05)
         tried = tuned.reindex(names).dropna()
         assert found[f"{dataset}/depth={depth}"] == pytest.approx(test[tuned.idxmax()] - test[tried.idxmax()])
         every = tuned.reindex(["relu", "leaky_relu", "elu", "prelu", "rrelu"]).dropna()

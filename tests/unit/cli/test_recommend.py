@@ -19,7 +19,7 @@ from planted import planted
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     made = planted(lambda dataset, activation, depth: 0.9 - 0.1 * (activation != ("elu" if depth == 50 else "relu")))
-    ledger = {"family": "claims", "article": True, "row": "G2.1", "verdict": "supported"}
+    ledger = {"family": "claims", "article": True, "row": "G2.1", "verdict": "true"}
     made["ledger"] = pd.DataFrame([ledger | {"estimate": 0.1, "low": 0.0, "high": 0.2}])
     for name in ("runs", "experiments", "ledger"):  # no cost
         made[name].to_parquet(folder / f"{name}.parquet")
@@ -32,7 +32,7 @@ def test_the_answer_its_evidence_and_its_confidence(tables, capsys):
     assert said.startswith("Use elu.\n")
     assert "18 networks of 50 layers on 2,000 samples, 3 cells of at least 6 seeds, 0 diverged" in said
     assert "Confidence: high" in said
-    assert "Ledger: G2.1 (supported)" in said
+    assert "Ledger: G2.1 (true)" in said
     assert "say nothing of other datasets" in said
     main(["recommend", "--depth", "6", "--overfitting", "--tables", str(tables)])
     said = capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_a_claims_file_that_the_ledger_does_not_judge_is_not_read(tables, monkey
     monkeypatch.chdir(tmp_path)
     asked = ["recommend", "--depth", "50", "--tables", str(tables)]
     main(asked)
-    assert "Ledger: G2.1 (supported)" in capsys.readouterr().out  # as the checkout's own file cites it
+    assert "Ledger: G2.1 (true)" in capsys.readouterr().out  # as the checkout's own file cites it
     monkeypatch.setattr(recommend, "candidates", lambda name: [tmp_path / name])
     main(asked)
     assert "Ledger: no row is cited, as the claims file that it judges is not here" in capsys.readouterr().out
@@ -87,7 +87,7 @@ def test_the_claims_file_that_the_ledger_judges_is_cited(tables, monkeypatch, tm
     ledger.to_parquet(tmp_path / "ledger.parquet")
     monkeypatch.chdir(tmp_path)
     main(["recommend", "--depth", "50", "--tables", str(tmp_path)])
-    assert "Ledger: Mine.1 (supported)" in capsys.readouterr().out
+    assert "Ledger: Mine.1 (true)" in capsys.readouterr().out
 
 
 def test_the_published_tables_stand_in(tables, monkeypatch, tmp_path):

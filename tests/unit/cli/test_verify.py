@@ -27,7 +27,7 @@ def _layers():
 
 
 def _tables():
-    verdicts = ["supported", "reversed", "negligible", "inconclusive"] * 5
+    verdicts = ["true", "false", "partly", "open"] * 5
     ledger = pd.DataFrame({"family": "claims", "row": [f"C{i}" for i in range(20)], "verdict": verdicts})
     cells = pd.DataFrame({"family": "claims", "row": ledger["row"], "cell": "digits", "dataset": "digits"})
     gains = pd.DataFrame({"activation": ["relu", "tanh"], "gain": [2**0.5, 1.593]})
@@ -212,10 +212,10 @@ def test_another_study_differs(study):
 @pytest.mark.parametrize(
     ("changed", "agrees"),
     [
-        ({0: "inconclusive", 1: "inconclusive"}, True),  # of twenty
-        ({0: "inconclusive", 1: "inconclusive", 2: "inconclusive"}, False),
-        ({0: "reversed"}, False),
-        ({1: "supported"}, False),
+        ({0: "open", 1: "open"}, True),  # of twenty
+        ({0: "open", 1: "open", 2: "open"}, False),
+        ({0: "false"}, False),
+        ({1: "true"}, False),
     ],
 )
 def test_one_verdict_in_ten_may_change_and_none_may_turn_round(study, changed, agrees):

@@ -171,8 +171,9 @@ def test_nothing_gives_nothing():
 # The guide
 
 
-def ledger(row: str, verdict: str, estimate: float = 0.03) -> pd.DataFrame:
-    numbers = {"estimate": estimate, "low": estimate - 0.01, "high": estimate + 0.01}
+def ledger(row: str, verdict: str, estimate: float = 0.03, p_reversed: float = 1.0) -> pd.DataFrame:
+    numbers = {"estimate": estimate, "low": estimate - 0.01, "high": estimate + 0.01, "p_reversed": p_reversed}
+    numbers |= {"where": "at 5 layers"}
     return pd.DataFrame(
         [{"family": "claims", "article": True, "row": row, "verdict": verdict, "unit": "fraction"} | numbers]
     )
@@ -184,14 +185,15 @@ def test_a_sentence_follows_its_verdict_and_its_numbers(rule):
     tables = planted(elu_when_deep)
     regret = policy_regret(core(tables), tables["cost"])
 
-    def said(verdict: str, estimate: float = 0.03) -> str:
-        found = sentences(ROWS, ledger(rule.id, verdict, estimate), by_dataset(regret), regret)
+    def said(verdict: str, *numbers: float) -> str:
+        found = sentences(ROWS, ledger(rule.id, verdict, *numbers), by_dataset(regret), regret)
         return next(one.text for one in found if one.rows == (rule.id,))
 
-    texts = [said(verdict) for verdict in ("supported", "reversed", "negligible", "inconclusive", "exploratory")]
+    texts = [said(verdict) for verdict in ("true", "partly", "false", "open", "exploratory")]
+    texts.append(said("false", 0.03, 0.001))
     assert len(set(texts)) == len(texts)
-    assert said("supported") != said("supported", 0.05)
-    without = sentences(ROWS, ledger("C99", "supported"), by_dataset(regret), regret)
+    assert said("true") != said("true", 0.05)
+    without = sentences(ROWS, ledger("C99", "true"), by_dataset(regret), regret)
     assert f"There is no evidence on {rule.guide.about} in this study." in [one.text for one in without]
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from activation_study.claims.verdicts import Outcome
+from activation_study.claims.outcomes import Outcome
 from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
 from activation_study.report.sections import answer, ledger, validity
 from activation_study.report.sections.ledger import Scale
@@ -38,7 +38,7 @@ def test_every_row_is_there_once_with_its_verdict(data):
 def test_a_claim_wears_the_verdicts_that_are_judged(data):
     claims, _ = _claims(ledger.section(data))
     badges = {claim.name: [verdict for verdict, _ in claim.badges] for claim in claims}
-    assert badges["C01"] == ["supported", "reversed"]
+    assert badges["C01"] == ["true", "false"]
     assert badges["C06"] == ["exploratory"]
 
 
@@ -98,9 +98,9 @@ def test_a_forest_stands_where_its_numbers_are():
 
 
 def test_the_first_screen_counts_the_claims(data):
-    """By hand: C01 is mixed; C02 negligible, C04 wrong, C09 costly; C05 and C08 hold; C03 stays open."""
+    """By hand: C01 is mixed and C02 partly true; C04 is wrong, C09 costly; C05 and C08 hold; C03 stays open."""
     said = str(answer._claims(data.tables["ledger"]))
-    assert "Of the seven claims that were tested, 2 hold up, 1 hold in part, 3 do not, and 1 are inconclusive" in said
+    assert "Of the seven claims that were tested, 2 hold up, 2 hold in part, 2 do not, and 1 are open" in said
 
 
 def test_a_wide_interval_is_not_called_as_good():

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
 from activation_study.analysis.standing import overall
-from activation_study.claims.verdicts import Outcome
+from activation_study.claims.outcomes import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
 from activation_study.networks.base import architectures
@@ -96,13 +96,13 @@ def _claims(ledger: pd.DataFrame) -> Markup:
     rows = article_rows(ledger)
     if rows.empty:
         return Markup("<strong>And the article’s reasons?</strong> {}").format(NO_ARTICLE)
-    sides = rows["verdict"].map(lambda word: Outcome(word).side).replace("small", "against").dropna()
+    sides = rows["verdict"].map(lambda word: Outcome(word).side).dropna()
     found = sides.groupby(rows["claim"]).agg(set)
     count = {side: int(sum(of == {side} for of in found)) for side in ("for", "against", "open")}
     mixed = len(found) - sum(count.values())
     return Markup(
         "<strong>And the article’s reasons?</strong> Of the {} that were tested, {} hold up, {} hold in part, {} do "
-        'not, and {} are inconclusive: <a href="#ledger">each with its verdict and its numbers</a>.'
+        'not, and {} are open: <a href="#ledger">each with its verdict and its numbers</a>.'
     ).format(counted(len(found), "claim"), count["for"], mixed, count["against"], count["open"])
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.inference import ALPHA
+from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import STATISTICAL
-from activation_study.claims.verdicts import Outcome
 from activation_study.core.numbers import ABSENT, decimals, figures
 from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
@@ -72,8 +72,10 @@ def _files(rows: pd.DataFrame) -> Markup:
         "depth, and averages those cells with equal weight. Estimates are positive in the direction of the claim; a "
         "trend is the change from one end of what is varied to the other. Cells in which every arm is at chance, or "
         "never reaches the target, say nothing and are counted apart. A test may name a check that its arms differ in "
-        "what the claim is about; unless that holds, it is inconclusive: a check can only take a verdict back. "
-        "Inference is over seeds only, at the learning rates that were selected."
+        "what the claim is about; unless that holds, it is open: a check can only take a verdict back. Inference is "
+        "over seeds only: an interval holds the noise of evaluation seeds and, where networks were evaluated at every "
+        "rate that counts, the choice of the learning rate by the tuning seeds. No verdict rests on one seed: where "
+        "leaving one out changes it, the row is open."
     ).format(named, ALPHA)
 
 
@@ -190,16 +192,35 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         facts.append(("p (Holm)", _ps(row)))
     if row["cells"] > 0:
         facts.append(("Rests on", _evidence(row)))
-    if not pd.isna(row["clustered_low"]):
-        facts.append(("Seeds as clusters", f"95% interval {scale.long(row['clustered_low'], row['clustered_high'])}"))
+    facts += _robustness(row, scale)
     if not pd.isna(row["standardised"]):
         ahead = decimals(100 * row["superiority_probability"])
         facts.append(("In seed deviations", f"{figures(row['standardised'], 2)}; above zero in {ahead}% of pairs"))
-    if row["verdict"] == Outcome.INCONCLUSIVE and not pd.isna(row["minimum_detectable"]):
+    if row["verdict"] == Outcome.OPEN and not pd.isna(row["minimum_detectable"]):
         found = f"{scale.long(row['minimum_detectable'])} with a power of 80%"
         facts.append(("Smallest that could be found", f"{found}; {_settles(row)}"))
     source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
     facts.append(("From", f"{source}, {row['metric']} ({row['type']})"))
+    return facts
+
+
+def _robustness(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
+    """What the estimate is without one seed, without diverged networks, at one learning rate, and with fresh seeds."""
+    facts = []
+    if row["lowest_without"]:
+        ends = ((row["lowest"], row["lowest_without"]), (row["highest"], row["highest_without"]))
+        facts.append(
+            ("Without one seed", " to ".join(f"{scale.short(value)} (without {seed})" for value, seed in ends))
+        )
+    for term, name in (("Of what trained", "trained"), ("At one learning rate", "one_rate")):
+        if not pd.isna(row[f"{name}_estimate"]) and (name != "trained" or row["diverged"] > 0):
+            said = f"{scale.long(row[f'{name}_estimate'])}, 95% interval "
+            said += scale.long(row[f"{name}_low"], row[f"{name}_high"])
+            facts.append((term, said + f", in {counted(int(row['one_rate_cells']), 'cell')}" * (name == "one_rate")))
+    if not pd.isna(row["new_low"]):
+        facts.append(("A new dataset", f"95% prediction {scale.long(row['new_low'], row['new_high'])}"))
+    if not pd.isna(row["same_verdict"]):
+        facts.append(("With fresh seeds", f"the same verdict in {decimals(100 * row['same_verdict'], 0)}% of studies"))
     return facts
 
 
@@ -232,7 +253,11 @@ def _evidence(row: pd.Series) -> str:
     informative = (
         "" if row["informative_cells"] == row["cells"] else f", of which {int(row['informative_cells'])} informative"
     )
-    return f"{said}{informative}; at least {int(row['seeds'])} seeds in each; {int(row['diverged'])} networks diverged"
+    rates = "the choice of the rate is in the interval" if row["tuning_seeds"] else "at the selected rates alone"
+    return (
+        f"{said}{informative}; at least {int(row['seeds'])} seeds in each; {int(row['diverged'])} of "
+        f"{int(row['networks'])} networks diverged; {rates}"
+    )
 
 
 def _verdict(row: Row) -> Cell:
