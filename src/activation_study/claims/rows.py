@@ -150,12 +150,16 @@ class Guide(Model):
         description="The step of the article's guide that it bears on, or beyond them."
     )
     about: Text = Field(description="What there is no evidence on where there is none; a policy in words.")
-    supported: Sentence = Field(default="", description="Where the claim is supported.")
+    supported: Sentence = Field(default="", description="Where the claim is true.")
     reversed: Sentence = Field(
-        default="", description="Where the opposite is; if it holds {size}, its numbers are those of the opposite."
+        default="",
+        description="Where it is false as the opposite holds, whose numbers are those of a sentence with {size}.",
     )
-    negligible: Sentence = Field(default="", description="Where the effect is smaller than the smallest that matters.")
-    open: Sentence = Field(default="", description="Where the row is open.")
+    negligible: Sentence = Field(default="", description="Where it is false as the effect is too small to matter.")
+    open: Sentence = Field(
+        default="",
+        description="Where the row is open, or the claim true at some depths or on some datasets only, which are added.",
+    )
 
 
 class Entry(Model):
