@@ -36,6 +36,8 @@ from activation_study.claims.metrics import KEY
 from activation_study.core.tuning import RateWeights, Replicates
 
 NAN = float("nan")
+DECIMALS = 12
+"""Values that agree to so many are a tie: means of one score with different weights may differ in the last bit."""
 UNKNOWN = Interval(NAN, NAN, NAN)
 Uninformative = Literal["chance", "target"]
 NOTHING = np.empty(0)
@@ -209,7 +211,7 @@ def _described(
         tuning=min(cell.left_out.shape[0] for cell in found.cells),
         seeds_each=min(counts),
         standardised=estimate / sd if sd > 0 else NAN,
-        superiority_probability=probability_of_superiority(values),
+        superiority_probability=probability_of_superiority(np.round(values, DECIMALS)),
         **(dict(zip(("random", "new"), over_datasets(means), strict=True)) if several else {}),
     )
 

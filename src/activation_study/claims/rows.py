@@ -158,7 +158,7 @@ class Guide(Model):
     negligible: Sentence = Field(default="", description="Where it is false as the effect is too small to matter.")
     open: Sentence = Field(
         default="",
-        description="Where the row is open, or the claim true at some depths or on some datasets only, which are added.",
+        description="Where the row is open, or the claim true at some depths or datasets only, which are added.",
     )
 
 
