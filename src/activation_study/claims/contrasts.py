@@ -140,7 +140,8 @@ def _arm(scores: pd.DataFrame, status: pd.DataFrame, run: str, choices: Choices 
 
 def _common(arms: Sequence[Arm]) -> NDArray[np.bool_]:
     """Seeds [E] with a value in every arm."""
-    return np.all([~np.isnan(arm.replicates().evaluation) for arm in arms], axis=0)
+    known: NDArray[np.bool_] = np.all([~np.isnan(arm.replicates().evaluation) for arm in arms], axis=0)
+    return known
 
 
 def _one_rate(

@@ -174,7 +174,8 @@ def _at_one_rate(contrast: Contrast, moments: Moments, cells: Truth) -> tuple[Nu
 def inside(effect: Effect, moments: Moments, cells: Truth) -> Truth:
     """Whether the 95% interval of every dataset of the part lies within ±δ, in N studies."""
     found = (bounds(moments, chosen) for _, chosen in effect.datasets(cells))
-    return np.all([np.abs(estimate) + half < effect.smallest for estimate, half in found], axis=0)
+    within: Truth = np.all([np.abs(estimate) + half < effect.smallest for estimate, half in found], axis=0)
+    return within
 
 
 def bounds(moments: Moments, cells: Truth | slice = slice(None)) -> tuple[Numbers, Numbers]:

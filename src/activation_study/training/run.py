@@ -197,12 +197,6 @@ class RunTraining:
         order = batch_order(replica.seed, len(inputs), self.factors.batch_size, 0, 1)
         return inputs[order[0]].to(self.device, self.dtype)
 
-    def _first_batch(self, replica: Replica) -> Tensor:
-        """The inputs of its first training step [B, features]."""
-        inputs = replica.split.train_x
-        order = batch_order(replica.seed, len(inputs), self.factors.batch_size, 0, 1)
-        return inputs[order[0]].to(self.device, self.dtype)
-
     def note(self, name: str, group: ReplicaGroup) -> None:
         """Keep and log that a group has come to the end of a phase."""
         self.checkpoint.keep(name, group)
