@@ -14,14 +14,15 @@ import psutil
 
 from project import Call, Project
 
-# A stage is there while a process runs this script, and its logs or files fit.
+# In the order of a study, whose costs are measured last: a stage is there while a process runs this script, and its
+# logs or files fit.
 SCRIPTS = {
     "dataset": "prepare_dataset.py",
     "activation": "describe_activation.py",
-    "cost": "measure_cost.py",
     "tuning": "train.py",
     "evaluation": "train.py",
     "checkpoint": "train.py",
+    "cost": "measure_cost.py",
     "collect": "collect_tables.py",
     "ledger": "judge_claims.py",
     "report": "make_report.py",
