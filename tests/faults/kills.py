@@ -27,7 +27,7 @@ SCRIPTS = {
     "ledger": "judge_claims.py",
     "report": "make_report.py",
 }
-GRACE = 10.0  # seconds for which a later stage is passed over while the wished one may yet come
+GRACE = 2.0  # seconds for which a later stage is passed over while the wished one may yet come
 LONGEST = 1.5  # seconds between the beginning of a stage and the kill, at most
 # Appended to the copied checkpoints.py, before the undisturbed run: one is written at every evaluation.
 ALWAYS = "\n\nINTERVAL = 0.0\n"
