@@ -14,19 +14,20 @@ import psutil
 
 from project import Call, Project
 
-# A stage is there while a process runs this script, and its logs or files fit.
+# In the order of a study, whose costs are measured last: a stage is there while a process runs this script, and its
+# logs or files fit.
 SCRIPTS = {
     "dataset": "prepare_dataset.py",
     "activation": "describe_activation.py",
-    "cost": "measure_cost.py",
     "tuning": "train.py",
     "evaluation": "train.py",
     "checkpoint": "train.py",
+    "cost": "measure_cost.py",
     "collect": "collect_tables.py",
     "ledger": "judge_claims.py",
     "report": "make_report.py",
 }
-GRACE = 10.0  # seconds for which a later stage is passed over while the wished one may yet come
+GRACE = 2.0  # seconds for which a later stage is passed over while the wished one may yet come
 LONGEST = 1.5  # seconds between the beginning of a stage and the kill, at most
 # Appended to the copied checkpoints.py, before the undisturbed run: one is written at every evaluation.
 ALWAYS = "\n\nINTERVAL = 0.0\n"
