@@ -44,7 +44,8 @@ def write(folder: Path, study: Study | None = None) -> Path:
     for name in set(schemas.TABLES) - {"ledger", "ledger_cells"}:
         _write(name, frames.get(name, pd.DataFrame()), folder)
     path = SimpleNamespace(**{name: folder / f"{name}.parquet" for name in schemas.TABLES})
-    judge_claims(study, {name: getattr(path, name) for name in READ}, {n: getattr(path, n) for n in schemas.TABLES})
+    written = {name: getattr(path, name) for name in schemas.TABLES} | {"validity": folder / "validity.json"}
+    judge_claims(study, {name: getattr(path, name) for name in READ}, written)
     return folder
 
 

@@ -6,11 +6,15 @@ rule ledger:
         layers=rules.tables.output.layers,
         measurements=rules.tables.output.measurements,
         cost=rules.tables.output.cost,
+        portraits=rules.tables.output.portraits,
         claims=STUDY.config.claims,
+        # Its receipt says whether it is another one now: two studies that name each other would take turns for ever.
+        compared=ancient(STUDY.compared),
         again=again,
     output:
         ledger=f"{STUDY.results}/tables/ledger.parquet",
         ledger_cells=f"{STUDY.results}/tables/ledger_cells.parquet",
+        validity=STUDY.validity_file,
     log:
         f"{STUDY.results}/logs/ledger.log",
     conda:

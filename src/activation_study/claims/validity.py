@@ -19,6 +19,10 @@ from activation_study.core.tuning import Replicates
 
 PLANTED = 1.5
 """The planted effect, in smallest effects of interest."""
+FOUND = 0.95
+"""The least power for it that the study aims at."""
+SAME = 0.90
+"""The least share of the tested verdicts that it wants to see again with other seeds, and none reversed."""
 DRAWS = 200
 SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
 """The smallest effects that most claims name: one point, a tenth more steps."""
@@ -27,10 +31,10 @@ SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
 def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = None) -> dict[str, Any]:
     """The study's checks on itself, as `tables/validity.json` holds them.
 
-    `aa_alarms` of `aa_tests` comparisons of a function with itself; `power_at_1_5_smallest`, the least of the metrics'
-    (None without controls); `verdicts_same_share` of the tested rows that come out as in the second study, and
+    `aa_alarms` of `aa_tests` comparisons of a function with itself, and `power_at_1_5_smallest`, the least of the
+    metrics' (None without controls); `verdicts_same_share` of the tested rows that come out as in the second study, and
     `verdicts_reversed` between true and false (None without one); `rows_undone_by_one_seed`, which are open for that
-    reason alone; `diverged` of `networks` that were evaluated.
+    reason alone (None without verdicts); `diverged` of `networks` that were evaluated.
 
     Args:
         tables: runs, portraits, ledger and ledger_cells of the study.
@@ -45,11 +49,11 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
     known = [power for power in powers if not np.isnan(power)]
     networks = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
     return {
-        "aa_alarms": int(alarms["alarms"].sum()) if len(alarms) else 0,
-        "aa_tests": int(alarms["comparisons"].sum()) if len(alarms) else 0,
+        "aa_alarms": int(alarms["alarms"].sum()) if len(alarms) else None,
+        "aa_tests": int(alarms["comparisons"].sum()) if len(alarms) else None,
         "power_at_1_5_smallest": min(known) if known else None,
         **_repeated(ledger, second),
-        "rows_undone_by_one_seed": int(ledger["reason"].str.startswith(ONE_SEED).sum()),
+        "rows_undone_by_one_seed": int(ledger["reason"].str.startswith(ONE_SEED).sum()) if len(ledger) else None,
         "diverged": int((networks["status"] == "diverged").sum()),
         "networks": len(networks),
     }

@@ -161,5 +161,10 @@ class Settings(Training):
     precision: Precision = "float32"
     evaluation_seeds: Seeds
     tuning_seeds: Seeds
+    stream: Name | None = None
     measure: Annotated[tuple[str, ...], LISTED]
     learning_rates: Rates
+
+    def stream_of(self, factors: Factors) -> str:
+        """The name of a run's family of seeds: the study's own stream, if it has one, makes them all others."""
+        return f"{self.stream}/{factors.seed_stream}" if self.stream else factors.seed_stream

@@ -163,7 +163,8 @@ def _render(
 def _summary(data: StudyData) -> dict[str, Any]:
     """What a program that reads the page finds in it."""
     overall = data.overall.astype(object).where(data.overall.notna(), None)
-    return {"study": data.name, "provenance": dict(data.provenance), "overall": overall.to_dict("records")}
+    about = {"study": data.name, "provenance": dict(data.provenance), "validity": data.validity}
+    return about | {"overall": overall.to_dict("records")}
 
 
 def _numbered(sections: Sequence[Section]) -> dict[str, int]:

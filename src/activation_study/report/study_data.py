@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.standing import CELL, overall
 from activation_study.claims.rows import Row, guide_rows
+from activation_study.core.files import MADE_BY, read_json
 from activation_study.core.runs import cell_of
 from activation_study.tables.of_study import Tables
 
@@ -37,11 +38,16 @@ class StudyData:
     provenance: Mapping[str, Any]
     claims: Sequence[str] = ()
     """The study's claims files."""
+    validity: Mapping[str, Any] = field(default_factory=dict)
+    """As `claims.validity.validity` gives it; empty where the study has not said it."""
 
     @classmethod
     def read(cls, name: str, folder: Path, provenance: Mapping[str, Any], claims: Sequence[str] = ()) -> StudyData:
-        """From `folder`/<table>.parquet. Raises StudyError as `Tables.read` does."""
-        return cls(name, Tables.read(folder), provenance, claims)
+        """From `folder`/<table>.parquet and `folder`/validity.json. Raises StudyError as `Tables.read` does."""
+        tables, path = Tables.read(folder), folder / "validity.json"
+        said = read_json(path) if path.exists() else {}
+        said.pop(MADE_BY, None)
+        return cls(name, tables, provenance, claims, said)
 
     @cached_property
     def guide_rows(self) -> tuple[Row, ...]:

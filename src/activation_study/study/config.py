@@ -44,6 +44,10 @@ class StudySeeds(Model):
         default=10,
         description="Fresh seeds, at every rate that three tuning seeds select. Fewer than 5 give no verdict.",
     )
+    stream: Name | None = Field(
+        default=None,
+        description="Gives all seeds of the study other values, for a second study that differs in nothing else.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -142,6 +146,11 @@ class Config(entries.Activations, data_entries.Datasets):
         default=(),
         description="Files of claims to judge, each with its path from the repository's root; a file is one family of "
         "tests, called as the file.",
+    )
+    compare: Name | None = Field(
+        default=None,
+        description="Another study, by its name, that differs in seeds.stream alone: once it has a ledger, this one's "
+        "page says how many verdicts stay.",
     )
     seeds: StudySeeds = Field(
         default=StudySeeds(),
@@ -282,6 +291,8 @@ def _check_names(config: Config) -> None:
     """Those that become folders, files and the workflow's wildcards."""
     if config.study.lower() == "reference":  # some disks do not tell them apart
         raise StudyError("study: 'reference' is where reports/ keeps the published run; another name is needed")
+    if config.compare == config.study:
+        raise StudyError(f"compare: {shown(config.study)} is this study itself; the name of another is needed")
     families = [family(path) for path in config.claims]
     for place, name in enumerate(families):
         if name in families[:place]:

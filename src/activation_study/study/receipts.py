@@ -87,6 +87,12 @@ def of_ledger(study: Study, tables: Receipt) -> Receipt:
     return _on(study, tables, "ledger")
 
 
+def of_validity(study: Study, tables: Receipt) -> Receipt:
+    """For what the study says of itself: on its verdicts, and on those that they are compared with."""
+    compared = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in study.compared]
+    return of_ledger(study, tables) | {"compared": compared}
+
+
 def of_report(study: Study, tables: Receipt) -> Receipt:
     """For the page on tables with this receipt."""
     return _on(study, tables, "report")
@@ -181,6 +187,7 @@ def stale(study: Study) -> dict[str, str]:
         tables = of_tables(study, made)
         fresh(study.table_file("runs"), tables)
         fresh(study.table_file("ledger"), of_ledger(study, tables))
+        fresh(study.validity_file, of_validity(study, tables))
         fresh(study.page, of_report(study, tables))
     return wrong
 

@@ -81,6 +81,16 @@ class Study:
         return f"reports/{self.name}.html"
 
     @property
+    def validity_file(self) -> str:
+        return f"{self.results}/tables/validity.json"
+
+    @property
+    def compared(self) -> list[str]:
+        """The ledger of the study that this one's verdicts are compared with, once it is there."""
+        ledger = Path("results", str(self.config.compare), "tables", "ledger.parquet")
+        return [str(ledger)] if self.config.compare and ledger.is_file() else []
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the validated config, but for how runs are shared out among jobs."""
         config = plain_sorted(self.config.model_dump(exclude={"jobs"}))
@@ -269,6 +279,7 @@ def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
                 measure=measured,
                 learning_rates=rates if run.rates == "all" else rates[1::2] or rates,
                 tuning_seeds=run.tuning_seeds or config.seeds.tuning,
+                stream=config.seeds.stream,
             )
         return made[*decisive, measured]
 

@@ -120,9 +120,8 @@ class RunTraining:
     def _replicas(self, role: str, rates: list[float]) -> list[Replica]:
         factors = self.factors
         count = self.settings.tuning_seeds if role == "tuning" else self.settings.evaluation_seeds
-        seeds = [
-            seed_of(factors.dataset, factors.depth, role, replicate, factors.seed_stream) for replicate in range(count)
-        ]
+        stream = self.settings.stream_of(factors)
+        seeds = [seed_of(factors.dataset, factors.depth, role, replicate, stream) for replicate in range(count)]
         return [Replica(role, i, rate, seed, self._split(seed)) for i, seed in enumerate(seeds) for rate in rates]
 
     def _split(self, seed: int) -> Split:

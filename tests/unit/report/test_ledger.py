@@ -53,6 +53,15 @@ def test_the_page_holds_the_ledger(report):
     assert "Beyond the threshold (+50.00 points) by" in html, "not an effect of that size"
 
 
+def test_a_row_says_what_was_decided_when(data):
+    decided = data.tables["ledger"].assign(decided=lambda rows: "Fixed before the results: " + rows["row"])
+    told = StudyData("small", data.tables | {"ledger": decided}, {})
+    for claim in _claims(ledger.section(told))[0]:
+        for row in claim.rows:
+            assert dict(row.facts)["Decided"] == f"Fixed before the results: {row.row}"
+    assert not any("Decided" in dict(row.facts) for claim in _claims(ledger.section(data))[0] for row in claim.rows)
+
+
 def test_no_ledger_no_section(data):
     empty = data.tables | {"ledger": data.tables["ledger"].iloc[:0]}
     assert ledger.section(StudyData("small", empty, {})) is None

@@ -13,7 +13,7 @@ import small
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.runs import RunId
-from activation_study.study.config import ROOT, Config, LearningRates
+from activation_study.study.config import ROOT, Config, LearningRates, merged
 from activation_study.study.study import Study
 
 
@@ -54,6 +54,18 @@ def test_the_order_and_the_way_of_writing_do_not_matter():
     for other in (reordered, Study.from_config(spelt)):
         assert [run.params for run in other.runs.values()] == [run.params for run in plain.runs.values()]
         assert other.digest == plain.digest
+
+
+def test_the_second_study_differs_in_its_seeds_alone():
+    first = Study.from_file(ROOT / "config.yaml")
+    second = Study.from_config(merged([ROOT / "config.yaml", ROOT / "config/second.yaml"], {}))
+    assert (first.config.compare, second.config.compare) == (second.name, first.name)
+    assert list(second.runs) == list(first.runs)
+    assert second.config.model_dump(exclude={"study", "compare"}) == first.config.model_dump(
+        exclude={"study", "compare"}
+    ) | {"seeds": dict(first.config.seeds) | {"stream": "second"}}
+    streams = {run.settings.stream_of(run.factors) for run in (*first.runs.values(), *second.runs.values())}
+    assert len(streams) == 2 * len({run.factors.seed_stream for run in first.runs.values()})
 
 
 def test_experiments_share_equal_runs():

@@ -136,8 +136,10 @@ def test_equal_functions_give_equal_results_and_other_seed_streams_do_not():
     rows = small.rows(small.run(), dtype=torch.float64)
     _assert_close(small.rows(formula, dtype=torch.float64)["curves"], rows["curves"], 1e-9)
     other = small.rows(small.run({"seed_stream": "other"}), dtype=torch.float64)
-    pairs = zip(other["curves"], rows["curves"], strict=False)
-    assert all(a["validation_loss"] != b["validation_loss"] for a, b in pairs)
+    second = small.rows(small.run(seeds={"stream": "second"}), dtype=torch.float64)
+    for one, two in ((other, rows), (second, rows), (second, other)):
+        pairs = zip(one["curves"], two["curves"], strict=False)
+        assert all(a["validation_loss"] != b["validation_loss"] for a, b in pairs)
 
 
 def _spied(monkeypatch, run, arrays=None):

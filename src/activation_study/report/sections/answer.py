@@ -17,6 +17,7 @@ from activation_study.report.figures.drawing import at_right, drawn, name_rows, 
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
+from activation_study.report.trust import trust
 from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
 
 NAME, PART, PLACE = "In short", "The answer", 0
@@ -43,6 +44,8 @@ def section(data: StudyData) -> Section:
         blocks.append(Facts([*_by_depth(data), ("How sure it is", _confidence(data))]))
     if len(data.tables["ledger"]):
         blocks.append(Paragraph(_claims(data.tables["ledger"])))
+    if data.validity:
+        blocks.append(Paragraph(trust(data.validity)))
     blocks.append(Paragraph(_caveat(data), "note"))
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks.append(_differences(data))

@@ -173,8 +173,9 @@ class Scale:
 
 
 def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
+    decided = [("Decided", row["decided"])] if row["decided"] else []
     if row["type"] == "exact":
-        return [("Computed", f"{figures(row['estimate'], 4)} ({row['unit']})")]
+        return [("Computed", f"{figures(row['estimate'], 4)} ({row['unit']})"), *decided]
     facts = []
     if not pd.isna(row["estimate"]):
         said = scale.long(row["estimate"])
@@ -201,7 +202,7 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         facts.append(("Smallest that could be found", f"{found}; {_settles(row)}"))
     source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
     facts.append(("From", f"{source}, {row['metric']} ({row['type']})"))
-    return facts
+    return facts + decided
 
 
 def _robustness(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:

@@ -1,0 +1,83 @@
+"""How far to trust the study, by its checks on itself: first what it misses, then what it keeps and what is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from activation_study.analysis.inference import ALPHA, wilson
+from activation_study.claims.validity import FOUND, PLANTED, SAME
+from activation_study.core.numbers import percent
+from activation_study.report.words import counted
+
+
+class Check(NamedTuple):
+    """Whether the study passes one of its checks, None where it cannot be known, and the sentence that says so."""
+
+    passes: bool | None
+    text: str
+
+
+def trust(validity: Mapping[str, Any]) -> Markup:
+    """The first screen's paragraph.
+
+    Args:
+        validity: as `claims.validity.validity` gives it.
+    """
+    checks = [_alarms(validity), _power(validity), _again(validity), _one_seed(validity), _diverged(validity)]
+    missed, kept, unknown = (
+        [check.text for check in checks if check.passes is passes] for passes in (False, True, None)
+    )
+    parts = [Markup("<strong>How far to trust it.</strong>")]
+    if missed:
+        parts.append(Markup("<strong>This study misses what it asks of itself.</strong> {}").format(" ".join(missed)))
+    parts += [Markup("{}").format(text) for text in kept]
+    if unknown:
+        parts.append(Markup("Not known: {}.").format("; ".join(unknown)))
+    return Markup(" ").join(parts)
+
+
+def _alarms(validity: Mapping[str, Any]) -> Check:
+    alarms, tests = validity["aa_alarms"], validity["aa_tests"]
+    if not tests:
+        return Check(None, "how often it cries wolf, as no function was trained under two names")
+    said = f"A function was compared with itself {tests} times: {alarms} of these comparisons raised an alarm"
+    rate = wilson(alarms, tests)
+    if rate.low <= ALPHA <= rate.high:
+        return Check(True, f"{said}, no more than chance explains where {percent(ALPHA, 0)} should.")
+    return Check(False, f"{said}, where {ALPHA * tests:.0f} are due.")
+
+
+def _power(validity: Mapping[str, Any]) -> Check:
+    power = validity["power_at_1_5_smallest"]
+    if power is None:
+        return Check(None, "how often it would find an effect that is there")
+    said = f"An effect {PLANTED:g} times as large as the smallest that matters is found in {percent(power, 0)} of "
+    said += "simulated studies"
+    return Check(True, f"{said}.") if power >= FOUND else Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
+
+
+def _again(validity: Mapping[str, Any]) -> Check:
+    share, turned = validity["verdicts_same_share"], validity["verdicts_reversed"]
+    if share is None:
+        return Check(None, "how many verdicts other seeds would change, as there is no second study to compare with")
+    said = f"A second study, of other seeds, comes to the same verdict on {percent(share, 0)} of the tested rows, and "
+    said += f"to the opposite on {counted(turned, 'row') if turned else 'none'}"
+    passes = share >= SAME and not turned
+    return Check(passes, f"{said}." if passes else f"{said}; {percent(SAME, 0)} and none was the aim.")
+
+
+def _one_seed(validity: Mapping[str, Any]) -> Check:
+    undone = validity["rows_undone_by_one_seed"]
+    if undone is None:
+        return Check(None, "what its verdicts rest on, as there are none")
+    said = "No verdict is undone by leaving out one seed"
+    more = f": {counted(undone, 'row')} that would be {'is' if undone == 1 else 'are'} called open" if undone else ""
+    return Check(True, f"{said}{more}.")
+
+
+def _diverged(validity: Mapping[str, Any]) -> Check:
+    diverged, networks = validity["diverged"], validity["networks"]
+    return Check(True, f"Of {networks:,} networks that were scored {diverged:,} diverged; they count as guessing.")
