@@ -18,74 +18,28 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from activation_study.analysis.replicas import evaluated, of_experiment
-from activation_study.core.runs import cell_of
+from activation_study.analysis.replicas import of_experiment
+from activation_study.analysis.situations import OVERFITTING, Cell, Situation, cells_of
 
-Budget = Literal["low", "high"]
 Stages = Sequence[Sequence[str]]
 LOW_BUDGET = 2.5
 """Units of tuning ReLU that a low budget pays for: ReLU and one other, also if its step takes half as long again."""
 MUCH_DATA = 3_000
 """Training samples above which there is much data: the largest number to which the study cuts a training set."""
-OVERFITTING = 0.05
-"""Training minus validation accuracy from which a network over-fits: five times the point that matters elsewhere."""
 PROMISING = 0.95
 """Share of the best validation accuracy so far below which an activation disappoints; fixed after the first results."""
 COMPARED = 3
 """Activations that the study's own guide compares under a high budget: as many as the article's second step names."""
 OTHERS = ("relu", "leaky_relu", "elu")
 """What the third step compares whatever the situation."""
-REGRET_COLUMNS = ("policy", "budget", "dataset", "depth", "cell", "tried", "spent", "pick", "regret", "n")
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What a reader knows beforehand: hidden layers, training samples, the budget, and whether ReLU over-fits.
-
-    The article's exception for very large networks has no place: the largest here is 50 layers of 64 units.
-    """
-
-    depth: int
-    samples: int
-    budget: Budget
-    overfitting: bool
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One dataset under one condition: mean tuning validation and mean test accuracy, both by activation.
-
-    Only activations that have both; a diverged network counts at chance. `gap` is ReLU's training minus validation
-    accuracy on evaluation seeds (the tuning runs record no training accuracy; no test score is read), NaN without it.
-    `best` is ReLU's highest validation accuracy in all cells of the dataset, NaN without it.
-    """
-
-    name: str
-    dataset: str
-    depth: int
-    samples: int
-    target: float
-    gap: float
-    best: float
-    validation: pd.Series
-    test: pd.Series
-    n: int
-
-    def situation(self, budget: Budget) -> Situation:
-        return Situation(self.depth, self.samples, budget, self.gap > OVERFITTING)
-
-    @property
-    def reference(self) -> float:
-        """Test accuracy of the activation that is best on tuning seeds."""
-        return float(self.test[self.validation.idxmax()])
-
-    def regret(self, names: Sequence[str]) -> float:
-        """What is lost to the reference by the best, on tuning seeds, of these."""
-        return self.reference - float(self.test[self.validation[names].idxmax()])
+REGRET_COLUMNS = (
+    "policy", "budget", "dataset", "depth", "cell", "tried", "spent", "pick", "regret", "lowest", "highest", "trained",
+    "diverged", "n",
+)  # fmt: skip
 
 
 def article_rows(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -190,41 +144,6 @@ def spent(names: Sequence[str], costs: Mapping[str, float]) -> float:
     return sum(costs.get(name, 1.0) for name in names)
 
 
-def cells_of(runs: pd.DataFrame) -> list[Cell]:
-    """The cells of one experiment's replicas; those without a score are left out."""
-    runs = runs.assign(cell=runs["run"].map(cell_of))
-    known = ~runs["status"].isin(["no_data", "pruned"])
-    tuning = runs[known & (runs["role"] == "tuning") & runs["selected"].eq(True)]
-    scored = evaluated(runs)
-    relus = tuning[tuning["activation"] == "relu"].groupby(["dataset", "cell"])["validation_accuracy"].mean()
-    best = relus.groupby("dataset").max()
-    cells = []
-    for name, replicas in tuning.groupby("cell"):
-        own = scored[scored["cell"] == name]
-        validation = replicas.groupby("activation")["validation_accuracy"].mean().dropna()
-        test = own.groupby("activation")["test_accuracy"].mean().dropna()
-        both = validation.index.intersection(test.index)
-        if both.empty:
-            continue
-        relu = own[own["activation"] == "relu"]
-        first = replicas.iloc[0]
-        cells.append(
-            Cell(
-                name=str(name),
-                dataset=first["dataset"],
-                depth=int(first["depth"]),
-                samples=int(first["train_samples"]),
-                target=float(first["target"]),
-                gap=float((relu["train_accuracy"] - relu["validation_accuracy"]).mean()),
-                best=float(best.get(first["dataset"], float("nan"))),
-                validation=validation[both],
-                test=test[both],
-                n=int(own["replicate"].nunique()),
-            )
-        )
-    return cells
-
-
 def step_costs(cost: pd.DataFrame, width: float) -> pd.DataFrame:
     """Time of a training step over ReLU's, at the timed width whose ratio to `width` is nearest to one: index
     activation, columns width, ratio_to_relu, ratio_low, ratio_high. ReLU is the unit: beside itself it differs by
@@ -262,25 +181,51 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = 
     activations, and "random pair", over all pairs that the low budget pays for; "reference", the best of all on tuning
     seeds. `budget` is "low", "high", or "any" where one activation is tuned. `spent` is in units of tuning ReLU, at the
     reader's `width`, by default that of the networks; `n` counts evaluation seeds.
+
+    `lowest` and `highest` are the regret's range when any one of the cell's seeds is left out. `trained` is the regret
+    with the test accuracies of what trained, and `diverged` how many networks of the pick and the reference did not (of
+    all activations, where no single one is picked).
     """
     cells = cells_of(runs)
     costs = step_costs(cost, width or median_width(runs))["ratio_to_relu"].to_dict()
     rows = []
     for cell in cells:
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
-        for policy, budget, names in _staged(cell, cells, costs):
-            trial = {"policy": policy, "budget": budget, "tried": ", ".join(names), "spent": spent(names, costs)}
-            rows.append(about | trial | {"pick": cell.validation[names].idxmax(), "regret": cell.regret(names)})
-        validation, test = cell.validation.to_dict(), cell.test.to_dict()
-        for policy, budget, size in (("random", "any", 1), ("random pair", "low", 2)):
-            sets = [list(names) for names in combinations(cell.test.index, size)]
-            sets = [names for names in sets if size == 1 or spent(names, costs) <= LOW_BUDGET]
-            if sets:
-                picks = [max(names, key=validation.__getitem__) for names in sets]
-                mean = sum(spent(names, costs) for names in sets) / len(sets)
-                trial = {"policy": policy, "budget": budget, "tried": "", "spent": mean, "pick": ""}
-                rows.append(about | trial | {"regret": cell.reference - sum(map(test.__getitem__, picks)) / len(picks)})
+        without = [_regrets(other, cells, costs) for other in cell.without_each().values()]
+        trained = {key: one.regret for key, one in _regrets(cell.of_trained, cells, costs).items()}
+        for key, one in _regrets(cell, cells, costs).items():
+            others = [one.regret, *(left[key].regret for left in without if key in left)]
+            least = {"lowest": min(others), "highest": max(others), "trained": trained[key]}
+            least["diverged"] = cell.lost([one.pick]) if one.pick else int(cell.diverged.sum())
+            rows.append({"policy": key[0], "budget": key[1]} | about | one._asdict() | least)
     return pd.DataFrame(rows, columns=REGRET_COLUMNS)
+
+
+class Followed(NamedTuple):
+    """What a policy comes to in a cell: what it tries, for how much, its pick ("" for several), and its regret."""
+
+    tried: str
+    spent: float
+    pick: str
+    regret: float
+
+
+def _regrets(cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:
+    """By policy and budget."""
+    found = {}
+    for policy, budget, names in _staged(cell, cells, costs):
+        cost = spent(names, costs)
+        found[policy, str(budget)] = Followed(", ".join(names), cost, cell.pick(names), cell.regret(names))
+    validation, test = cell.validation.to_dict(), cell.test.to_dict()
+    for policy, budget, size in (("random", "any", 1), ("random pair", "low", 2)):
+        sets = [list(names) for names in combinations(cell.test.index, size)]
+        sets = [names for names in sets if size == 1 or spent(names, costs) <= LOW_BUDGET]
+        if sets:
+            picks = [max(names, key=validation.__getitem__) for names in sets]
+            mean = sum(spent(names, costs) for names in sets) / len(sets)
+            regret = cell.reference - sum(map(test.__getitem__, picks)) / len(picks)
+            found[policy, budget] = Followed("", mean, "", regret)
+    return found
 
 
 def _staged(
@@ -315,6 +260,19 @@ def by_dataset(regret: pd.DataFrame) -> pd.DataFrame:
     about = regret.groupby(keys, sort=False).agg(cells=("cell", "nunique"), spent=("spent", "mean"))
     about = about.assign(mean=table.mean(axis=1), worst=table.max(axis=1))
     return about.join(table).reset_index()
+
+
+def ranges(regret: pd.DataFrame) -> pd.DataFrame:
+    """By policy, budget and dataset: mean over its cells of `regret` and `trained`, the `diverged` networks, `n`
+    evaluation seeds, and the mean regret's range, `lowest` to `highest`, when any one seed of a cell is left out."""
+    keys = ["policy", "budget", "dataset"]
+    moved = regret.assign(low=regret["lowest"] - regret["regret"], high=regret["highest"] - regret["regret"])
+    found = moved.groupby(keys, sort=False).agg(
+        regret=("regret", "mean"), trained=("trained", "mean"), diverged=("diverged", "sum"), n=("n", "sum"),
+        cells=("cell", "nunique"), low=("low", "min"), high=("high", "max"),
+    )  # fmt: skip
+    lowest, highest = (found["regret"] + found[end] / found["cells"] for end in ("low", "high"))
+    return found.assign(lowest=lowest, highest=highest).drop(columns=["low", "high", "cells"])
 
 
 def conditional_regret(tables: Mapping[str, pd.DataFrame], experiments: Sequence[str]) -> pd.DataFrame:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from activation_study.analysis.choices import Choices
 from activation_study.analysis.inference import trend_weights
-from activation_study.analysis.policies import cells_of, median_width, step_costs
+from activation_study.analysis.policies import median_width, step_costs
+from activation_study.analysis.situations import Cell, cells_of
 from activation_study.claims.bounds import bound
 from activation_study.claims.contrasts import Contrast, contrast
 from activation_study.claims.costs import cost_contrast
@@ -25,7 +26,7 @@ from activation_study.claims.metrics import COST, KEY, METRICS, SEED, Metric
 from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import STATISTICAL, Row, told
 from activation_study.claims.rules import Effect, p_values
-from activation_study.claims.verdicts import Verdict, judge
+from activation_study.claims.verdicts import ONE_SEED, Verdict, judge
 from activation_study.core.errors import StudyError
 from activation_study.core.text import plain
 from activation_study.tables.of_study import Tables
@@ -313,23 +314,61 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
     """Regret of the policy in each cell: test accuracy of the activation that is best on tuning seeds, minus its own.
 
     The policies, their costs and their regret are those of `policies`, so that the ledger and the page's regrets have
-    one set of numbers.
+    one set of numbers: also without each seed, and of what trained.
     """
     tuning, missing = _replicas(row, tables, "tuning")
     scored, _ = _replicas(row, tables, "evaluation")
     runs = pd.concat([tuning, scored])
-    found = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
-    several = len({(cell.dataset, cell.depth) for cell in found}) < len(found)
+    every: list[Cell] = sorted(cells_of(runs), key=lambda cell: (cell.dataset, cell.depth, cell.name))
+    several = len({(cell.dataset, cell.depth) for cell in every}) < len(every)
     costs = step_costs(tables["cost"], median_width(runs))["ratio_to_relu"].to_dict()
-    cells: list[dict[str, Any]] = []
-    for cell in found:
-        if names := row.policy.tries(cell, costs):
-            name = cell.name if several else f"{cell.dataset}/depth={cell.depth}"
-            about = {"cell": name, "dataset": cell.dataset, "n": cell.n, "informative": True}
-            cells.append(about | {"estimate": cell.regret(names), "low": NAN, "high": NAN})
+    found = [(cell, names) for cell in every if (names := row.policy.tries(cell, costs))]
+    cells = [
+        {
+            "cell": cell.name if several else f"{cell.dataset}/depth={cell.depth}",
+            "dataset": cell.dataset,
+            "estimate": cell.regret(names),
+            "low": NAN,
+            "high": NAN,
+            "n": cell.n,
+            "informative": True,
+        }
+        for cell, names in found
+    ]
     by_dataset = pd.DataFrame(cells, columns=["dataset", "estimate"]).groupby("dataset")["estimate"].mean()
-    values = {"estimate": float(by_dataset.mean()), "n": sum(cell["n"] for cell in cells), "cells": len(cells)}
-    return values | _policy_verdict(by_dataset, row.smallest, missing) | {"unit": "fraction"}, cells
+    values: dict[str, Any] = {"estimate": float(by_dataset.mean()), "n": sum(cell.n for cell, _ in found)}
+    values |= {"cells": len(cells), "unit": "fraction"} | _policy_verdict(by_dataset, row.smallest, missing)
+    return (_policy_robust(row, found, costs, by_dataset, values) if found else values), cells
+
+
+def _policy_robust(
+    row: Row,
+    found: Sequence[tuple[Cell, Sequence[str]]],
+    costs: Mapping[str, float],
+    by_dataset: pd.Series,
+    values: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The values with the regret's range without one seed, the regret of what trained, and how many networks of pick
+    and reference did not; the reason says if one seed decides."""
+    cells = pd.Series([cell.dataset for cell, _ in found]).value_counts()
+    moved, trained, reason = [], by_dataset * 0, values["reason"]
+    for cell, names in found:
+        share, regret = 1 / cells[cell.dataset], cell.regret(names)
+        trained[cell.dataset] += share * cell.of_trained.regret(names)
+        for seed, other in cell.without_each().items():
+            left = by_dataset.copy()
+            left[cell.dataset] += share * (other.regret(row.policy.tries(other, costs)) - regret)
+            moved.append((float(left.mean()), seed))
+            verdict = _policy_verdict(left, row.smallest, "")["verdict"]
+            if verdict != values["verdict"] and reason == values["reason"]:
+                reason += f"; {ONE_SEED}: {verdict} without {seed}"
+    ends = {"lowest": min(moved), "highest": max(moved)} if moved else {}
+    return (
+        {**values, "reason": reason, "trained_estimate": float(trained.mean(skipna=False))}
+        | {"diverged": sum(cell.lost(names) for cell, names in found)}
+        | {name: estimate for name, (estimate, _) in ends.items()}
+        | {f"{name}_without": seed for name, (_, seed) in ends.items()}
+    )
 
 
 def _policy_verdict(regret: pd.Series, smallest: float, missing: str) -> dict[str, str]:

@@ -27,9 +27,10 @@ from activation_study.analysis.inference import (
     Interval,
     stratified_interval,
 )
-from activation_study.analysis.policies import Budget, article_rows, median_width, step_costs
+from activation_study.analysis.policies import article_rows, median_width, step_costs
 from activation_study.analysis.ranks import score_table
 from activation_study.analysis.replicas import evaluated, of_experiment
+from activation_study.analysis.situations import Budget
 from activation_study.analysis.standing import Standing, by_cell, complete, standings
 from activation_study.claims.rows import Row
 from activation_study.core.runs import cell_of

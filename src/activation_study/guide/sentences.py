@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from activation_study.analysis.inference import ALPHA
-from activation_study.analysis.policies import article_rows
+from activation_study.analysis.policies import article_rows, ranges
 from activation_study.claims.outcomes import Outcome
 from activation_study.claims.rows import Guide, Row
 from activation_study.core.numbers import decimals
@@ -89,13 +89,27 @@ def _policy(row: Row, guide: Guide, judged: pd.DataFrame, by_dataset: pd.DataFra
         return Sentence(guide.step, NO_EVIDENCE.format(about=f"what {guide.about} costs"))
     values = {name: own[name].item() for name in _datasets(by_dataset) if pd.notna(own[name].item())}
     costly = outcome is Outcome.COSTLY if outcome else own["worst"].item() > NEAR
+    own_regret = regret[(regret["policy"] == policy) & (regret["budget"] == budget)]
     shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
+    beside = _beside(ranges(own_regret).droplevel(["policy", "budget"]))
     if not costly:
-        text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown})."
+        text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown}).{beside}"
     else:
         text = f"{about} is not enough. Points of test accuracy lost: {shown}"
-        text += _depths(regret[(regret["policy"] == policy) & (regret["budget"] == budget)]) + "."
+        text += f"{_depths(own_regret)}.{beside}"
     return Sentence(guide.step, text, (row.id,) if outcome else ())
+
+
+def _beside(found: pd.DataFrame) -> str:
+    """What a dataset's regret is when any one seed is left out, and of the networks that trained where some did not."""
+    parts = [f"{decimals(100 * row['lowest'])} to {decimals(100 * row['highest'])} on {name}"
+             for name, row in found.iterrows()]  # fmt: skip
+    said = f" Without any one seed: {', '.join(parts)}."
+    if len(lost := found[found["diverged"] > 0]):
+        trained = [f"{decimals(100 * row['trained'])} on {name}" for name, row in lost.iterrows()]
+        count = int(lost["diverged"].sum())
+        said += f" Without the {count} network{'s' * (count != 1)} that diverged: {', '.join(trained)}."
+    return said
 
 
 def _depths(regret: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from activation_study.analysis.standing import Standing
 from activation_study.core.numbers import percent, points
 from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation
+from activation_study.tables.columns import FORMER_VERDICTS
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 
@@ -29,7 +30,9 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     if answer.overfitting:
         said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
     said.append(f"Confidence: {confidence_text(answer)}")
-    cited = [f"{row} ({evidence.ledger.loc[row, 'verdict']})" for row in answer.rows]
+    verdicts = [str(evidence.ledger.loc[row, "verdict"]) for row in answer.rows]
+    older = [", by earlier rules" * (verdict in FORMER_VERDICTS) for verdict in verdicts]
+    cited = [f"{row} ({verdict}{rules})" for row, verdict, rules in zip(answer.rows, verdicts, older, strict=True)]
     none = ("no row compares it" if evidence.rows else NO_FILE) if len(evidence.ledger) else NO_ARTICLE
     said.append(f"Ledger: {', '.join(cited) or f'{none}; the evidence is the scores above'}")
     reach = f"multilayer perceptrons on {', '.join(answer.datasets)}"

@@ -47,7 +47,7 @@ def _alarms(validity: Mapping[str, Any]) -> Check:
     rate = wilson(alarms, tests)
     if rate.low <= ALPHA <= rate.high:
         return Check(True, f"{said}, no more than chance explains where {percent(ALPHA, 0)} should.")
-    return Check(False, f"{said}, where {ALPHA * tests:.0f} are due.")
+    return Check(False, f"{said}, where {ALPHA * tests:z.0f} are due.")
 
 
 def _power(validity: Mapping[str, Any]) -> Check:

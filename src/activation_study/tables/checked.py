@@ -20,7 +20,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.runs import RunId, as_text
 from activation_study.core.text import plain, shown
 from activation_study.tables import parquet
-from activation_study.tables.columns import FACTORS, KEYS, TABLES, Column
+from activation_study.tables.columns import FACTORS, KEYS, OLDER, TABLES, Column
 
 _KINDS = {
     "str": (pa.types.is_string, pa.types.is_large_string),
@@ -38,7 +38,7 @@ _JOINERS = "\u00ad\u200c\u200d"
 
 def read(name: str, path: str | Path) -> pd.DataFrame:
     """The table of that name, whole and of this version. Raises StudyError, one line that names file and column."""
-    return _held(name, parquet.read(name, path), path)
+    return _held(name, parquet.read(name, path), path, TABLES[name])
 
 
 def read_any(path: str | Path, needs: Sequence[str] = ()) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def read_any(path: str | Path, needs: Sequence[str] = ()) -> pd.DataFrame:
     table = parquet.read_any(path)
     if lacking := [column for column in needs if column not in table.column_names]:
         raise StudyError(f"{plain(path)}: lacks the column {', '.join(lacking)}; it is not a {name} table of a study")
-    return _held(name, table, path)
+    return _held(name, table, path, TABLES[name] | OLDER.get(name, {}))
 
 
 def hold_together(held: Mapping[str, pd.DataFrame]) -> None:
@@ -69,14 +69,14 @@ def hold_together(held: Mapping[str, pd.DataFrame]) -> None:
                 )
 
 
-def _held(name: str, table: pa.Table, path: str | Path) -> pd.DataFrame:
+def _held(name: str, table: pa.Table, path: str | Path, spec: Mapping[str, Column]) -> pd.DataFrame:
     try:
         table.validate(full=True)  # also that texts are UTF-8
         for column in table.column_names:
             if table.column_names.count(column) > 1:
                 raise StudyError(f"column {shown(column)}: stands there twice")
-            if column in TABLES[name]:
-                _check(column, TABLES[name][column], table[column].combine_chunks())
+            if column in spec:
+                _check(column, spec[column], table[column].combine_chunks())
         _check_keys(name, table)
         if name == "runs":
             _check_runs(table)

@@ -94,6 +94,8 @@ VERDICTS = (
     "exploratory",
     "not tested",
 )
+FORMER_VERDICTS = ("supported", "reversed", "negligible", "inconclusive")
+"""The words of earlier rules, which were others: none of them is one of the present verdicts."""
 
 TABLES: dict[str, dict[str, Column]] = {
     "runs": {
@@ -346,6 +348,9 @@ TABLES: dict[str, dict[str, Column]] = {
 
 
 _REPLICA = tuple(REPLICA)
+OLDER = {"ledger": {"verdict": _one_of("the outcome", *VERDICTS, *FORMER_VERDICTS)}}
+"""Columns that tables of an older version may have with other values."""
+
 KEYS: dict[str, tuple[str, ...]] = {
     "runs": _REPLICA,
     "curves": (*_REPLICA, "step"),

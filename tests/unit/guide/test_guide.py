@@ -13,6 +13,7 @@ from activation_study.analysis.policies import (
     conditional_regret,
     first_relu,
     policy_regret,
+    ranges,
     step_costs,
     then_another,
     tried,
@@ -117,8 +118,40 @@ def test_a_diverged_network_counts_at_chance():
     runs = tables["runs"]
     gone = (runs["activation"] == "relu") & (runs["replicate"] == 0) & (runs["role"] == "evaluation")
     runs.loc[gone, ["status", "test_accuracy"]] = ["diverged", 0.1]
-    regret = policy_regret(runs, tables["cost"]).set_index(["policy", "dataset", "depth"])["regret"]
-    assert regret["always relu", "digits", 50] == pytest.approx(0.9 - (5 * 0.7 + 0.1) / 6)
+    regret = policy_regret(runs, tables["cost"])
+    relu = regret.set_index(["policy", "dataset", "depth"]).loc[("always relu", "digits", 50)]
+    assert relu["regret"] == pytest.approx(0.9 - (5 * 0.7 + 0.1) / 6)
+    # Apart: without it, and the range says what it does, of both cells of the dataset as of this one.
+    assert relu["trained"] == pytest.approx(0.2)
+    assert relu["diverged"] == 1
+    assert (relu["lowest"], relu["highest"]) == pytest.approx((0.2, 0.9 - (4 * 0.7 + 0.1) / 5))
+    whole = ranges(regret).loc["always relu", "any", "digits"]
+    assert (whole["lowest"], whole["highest"]) == pytest.approx((0.1, (0.9 - (4 * 0.7 + 0.1) / 5) / 2))
+    assert (whole["trained"], whole["diverged"]) == pytest.approx((0.1, 2))  # at five layers ReLU is the reference
+
+
+@pytest.mark.slow
+def test_the_range_without_one_seed_by_brute_force():
+    """Of every policy that does not look at the dataset's other cells."""
+    names = ("always tanh", "random", "step 1", "step 2, fixed target", "step 3", "guide")
+    tables = planted(elu_when_deep, sd=0.03)
+    runs, cost = core(tables), tables["cost"]
+
+    def regrets(runs):
+        found = policy_regret(runs, cost)
+        return found[found["policy"].isin(names)].set_index(["policy", "budget"])
+
+    whole = regrets(runs).query("dataset == 'digits' and depth == 50")
+    cell = (runs["dataset"] == "digits") & (runs["depth"] == 50)
+    left = []
+    for role, seeds in (("tuning", 3), ("evaluation", 6)):
+        for seed in range(seeds):
+            gone = cell & (runs["role"] == role) & (runs["replicate"] == seed)
+            left.append(regrets(runs[~gone]).query("dataset == 'digits' and depth == 50")["regret"])
+    every = pd.concat([*left, whole["regret"]], axis=1)
+    assert whole["lowest"].to_dict() == pytest.approx(every.min(axis=1).to_dict())
+    assert whole["highest"].to_dict() == pytest.approx(every.max(axis=1).to_dict())
+    assert (whole["lowest"] < whole["highest"]).any()
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ def test_of_many_names_the_first_are_listed():
 @pytest.mark.parametrize("seeds", [7, 7.0, "7"])
 def test_a_lone_number_of_seeds_is_that_of_evaluation_seeds(seeds):
     study = Study.from_config(small.config() | {"seeds": seeds})
-    assert study.config.seeds.model_dump() == {"evaluation": 7, "tuning": 6}
+    assert study.config.seeds.model_dump() == {"evaluation": 7, "tuning": 6, "stream": None}
     assert study.digest == Study.from_config(small.config() | {"seeds": {"evaluation": 7}}).digest
 
 

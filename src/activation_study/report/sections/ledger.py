@@ -215,9 +215,11 @@ def _robustness(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         )
     for term, name in (("Of what trained", "trained"), ("At one learning rate", "one_rate")):
         if not pd.isna(row[f"{name}_estimate"]) and (name != "trained" or row["diverged"] > 0):
-            said = f"{scale.long(row[f'{name}_estimate'])}, 95% interval "
-            said += scale.long(row[f"{name}_low"], row[f"{name}_high"])
-            facts.append((term, said + f", in {counted(int(row['one_rate_cells']), 'cell')}" * (name == "one_rate")))
+            said = scale.long(row[f"{name}_estimate"])
+            if not pd.isna(row[f"{name}_low"]):
+                said += f", 95% interval {scale.long(row[f'{name}_low'], row[f'{name}_high'])}"
+            said += f", in {counted(int(row['one_rate_cells']), 'cell')}" if name == "one_rate" else ""
+            facts.append((term, said))
     if not pd.isna(row["new_low"]):
         facts.append(("A new dataset", f"95% prediction {scale.long(row['new_low'], row['new_high'])}"))
     if not pd.isna(row["same_verdict"]):

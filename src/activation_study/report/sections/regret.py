@@ -8,17 +8,18 @@ from activation_study.analysis.policies import (
     COMPARED,
     LOW_BUDGET,
     MUCH_DATA,
-    OVERFITTING,
     PROMISING,
     by_dataset,
     conditional_regret,
+    ranges,
 )
+from activation_study.analysis.situations import OVERFITTING
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, download, flag, number, text
+from activation_study.report.tables import Column, Table, download, flag, interval, number, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "What a guide costs", "The answer", 30
@@ -36,6 +37,7 @@ NAMES = {
     ("reference", "high"): "all compared (the reference)",
 }
 """Policies in the order of the figure, in words."""
+ENDS = {"lowest": "low", "highest": "high"}
 
 
 def section(data: StudyData) -> Section | None:
@@ -57,6 +59,8 @@ def section(data: StudyData) -> Section | None:
         if len(datasets) > 1
         else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
     )
+    lead += " Beside each regret stands its range when any one seed is left out."
+    table = _with_ranges(table, data.regret)
     budget = (
         "The cost counts networks tuned, in units of tuning ReLU: each activation by the time of its training step "
         f"over ReLU’s. A policy’s low budget pays {LOW_BUDGET:g} units, ReLU and one other (the chooser’s is stricter: "
@@ -72,6 +76,16 @@ def section(data: StudyData) -> Section | None:
         )
         blocks.append(Paragraph(missing, "gap"))
     return Section("regret", "What following a guide costs", blocks)
+
+
+def _with_ranges(table: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
+    """With each dataset's range without one seed, the mean regret of what trained, diverged networks and seeds."""
+    keys = ["policy", "budget"]
+    found = ranges(regret)
+    parts = [found["trained"].groupby(keys).mean(), found[["diverged", "n"]].groupby(keys).sum()]
+    for end in ("lowest", "highest"):
+        parts.append(found[end].unstack("dataset").add_prefix("without_seed_").add_suffix(f"_{ENDS[end]}"))
+    return table.merge(pd.concat(parts, axis=1).reset_index(), on=keys, how="left")
 
 
 def _second_step(regret: pd.DataFrame) -> str:
@@ -94,15 +108,19 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
     title = "Policy regret by dataset"
     message = (
         "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
-        "better. Blue: the article’s steps. " + " ".join(_least(shown, name) for name in datasets)
+        "better. Blue: the article’s steps. Thick bars: the range when any one seed is left out. "
+        + " ".join(_least(shown, name) for name in datasets)
     )
-    top = max(1.0, 100 * float(shown[datasets].max().max()))
-    bottom = min(0.0, 100 * float(shown[datasets].min().min())) - 0.06 * top
+    ends = {end: [f"without_seed_{name}_{end}" for name in datasets] for end in ENDS.values()}
+    top = max(1.0, 100 * float(shown[ends["high"]].max().max()))
+    bottom = min(0.0, 100 * float(shown[ends["low"]].min().min())) - 0.06 * top
     with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
         for axis, dataset in zip(axes, datasets, strict=True):
             for y, row in enumerate(shown.to_dict("records")):
                 value, colour = 100 * row[dataset], SERIES[0] if row["policy"].startswith("step ") else OTHERS
                 axis.plot([0, value], [y, y], color=colour, linewidth=1.2)
+                without = [100 * row[f"without_seed_{dataset}_{end}"] for end in ENDS.values()]
+                axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
                 axis.plot(value, y, "o", color=colour, markersize=5)
                 at_right(axis, 1.18, y, decimals(value, 1), INK)
             axis.axvline(0, color=MUTED, linewidth=0.8)
@@ -129,16 +147,27 @@ def _table(table: pd.DataFrame, datasets: list[str]) -> Table:
         text("Policy", "said", heads_row=True),
         text("Budget", "budget"),
         number("Cost (of tuning ReLU)", "spent", 1),
-        *(number(f"{name} (points)", name, 1, 100, signed=True) for name in datasets),
+        *(column for name in datasets for column in _of_dataset(name)),
         number("Mean (points)", "mean", 1, 100, signed=True),
         number("Worst dataset (points)", "worst", 1, 100, signed=True),
+        number("Mean of what trained (points)", "trained", 1, 100, signed=True),
+        number("Diverged", "diverged"),
+        number("Seeds", "n"),
         number("Cells", "cells"),
     ]
     caption = (
         "Regret of every policy: points of test accuracy lost, mean over a dataset’s depths; “always” tunes one "
-        "activation. One with fewer cells was not trained everywhere and is not comparable"
+        "activation. One with fewer cells was not trained everywhere and is not comparable. Diverged: networks of the "
+        "pick and of the best that did not train, and count as guessing"
     )
     return Table("table-regret", caption, columns, table, download("policy_regret", table.drop(columns="said")))
+
+
+def _of_dataset(name: str) -> tuple[Column, Column]:
+    return (
+        number(f"{name} (points)", name, 1, 100, signed=True),
+        interval(f"{name}, without one seed", f"without_seed_{name}", 1, 100, signed=True),
+    )
 
 
 def _conditions_text(rows: pd.DataFrame) -> str:
