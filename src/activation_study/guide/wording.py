@@ -18,7 +18,7 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     near, open_ = beside(answer)
     said.append(f"As good within a point: {listed(near)}." if near else "As good within a point: no other.")
     if open_:
-        said.append(f"Inconclusive, as the interval is too wide: {listed(open_)}.")
+        said.append(f"Not settled, as the interval is too wide: {listed(open_)}.")
     apart = [other for other in answer.others if other not in answer.runner_ups]
     if apart:
         said.append(

@@ -74,7 +74,7 @@ def _answer(data: StudyData) -> Markup:
 
 
 def _not_distinguishable(tied: pd.DataFrame) -> Markup:
-    """Those not distinguishable from the best: as good within a point, or inconclusive."""
+    """Those not distinguishable from the best: as good within a point, or not settled."""
     near = tied["difference_low"] >= -NEAR
     said = Markup("")
     if near.any():

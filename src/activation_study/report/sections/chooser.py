@@ -64,7 +64,7 @@ def _short(answer: Recommendation) -> Markup:
     if near:
         said += f" As good within a point: {listed(near)}."
     if open_:
-        said += f" Inconclusive, as the interval is too wide: {listed(open_)}."
+        said += f" Not settled, as the interval is too wide: {listed(open_)}."
     if not near and not open_:
         said += f" Distinguishably better than {compared_text(answer)}."
     return said + f" Confidence {confidence_text(answer)}"
@@ -96,7 +96,7 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
 
 def _others(row: Row) -> Cell:
     near = f"as good within a point: {row['near']}" if row["near"] else "none is as good within a point"
-    return Cell(near + (f"; inconclusive, as the interval is too wide: {row['undecided']}" if row["undecided"] else ""))
+    return Cell(near + (f"; not settled, as the interval is too wide: {row['undecided']}" if row["undecided"] else ""))
 
 
 def _table(frame: pd.DataFrame) -> Table:
