@@ -180,8 +180,10 @@ class _Trainer:
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
-            kind, tuning = self._device.type, len(training.rates) * settings["tuning_seeds"]
-            most = max(tuning, settings["evaluation_seeds"])
+            kind, rates = self._device.type, len(training.rates)
+            # Evaluation seeds train the selected rate together, and all others that count, which went on, together.
+            others = max(1, min(rates, settings["pruning"]["keep"]) - 1)
+            most = max(rates * settings["tuning_seeds"], others * settings["evaluation_seeds"])
             raise StudyError(
                 f"training.replicas_per_chunk.{kind}: {min(settings['replicas_per_chunk'][kind], most)} networks at "
                 f"once need more memory than there is for {run['id']}; a smaller number needs less"

@@ -184,8 +184,8 @@ class Named(dict):
     __getattr__ = dict.__getitem__
 
 
-def _train(folder, monkeypatch, rows):
-    """A training job whose training does what ``rows`` does."""
+def _train(folder, monkeypatch, rows, **changes):
+    """A training job whose training does what ``rows`` does, with changes of the small config."""
     from activation_study.data import arrays
     from activation_study.training import device as devices
     from activation_study.training import run as training
@@ -201,7 +201,7 @@ def _train(folder, monkeypatch, rows):
     job.describe_activation(params, folder / "relu.json")
     outputs = Named({part: folder / "run" / f"{part}.parquet" for part in RUN_TABLES})
     inputs = Named(arrays=[named["arrays"]], manifests=[named["manifest"]], constants=[folder / "relu.json"])
-    train([small.run().params], inputs, outputs, lambda line: None)
+    train([small.run(**changes).params], inputs, outputs, lambda line: None)
 
 
 @pytest.mark.slow
@@ -217,6 +217,20 @@ def test_a_training_job_without_memory_names_the_key(error, tmp_path, monkeypatc
     assert "blobs/relu/depth=2" in message
     assert "\n" not in message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tuning", "evaluation", "keep", "networks"),
+    [(2, 2, 2, 6), (6, 2, 3, 18), (1, 9, 1, 9), (1, 9, 2, 9), (1, 9, 3, 18)],  # of three rates
+)
+def test_it_counts_the_networks_that_train_at_once(tuning, evaluation, keep, networks, tmp_path, monkeypatch):
+    def rows(training):
+        raise MemoryError
+
+    chunks = small.CONFIG["training"] | {"replicas_per_chunk": {"cpu": 512}, "pruning": {"after": 0.25, "keep": keep}}
+    with pytest.raises(StudyError, match=f"replicas_per_chunk.cpu: {networks} networks at once"):
+        _train(tmp_path, monkeypatch, rows, training=chunks, seeds={"tuning": tuning, "evaluation": evaluation})
 
 
 def test_an_allocation_that_fails_is_known_for_what_it_is():
