@@ -37,7 +37,8 @@ def missing_verdicts(page: Any, ledger: pd.DataFrame) -> list[str]:
 
 
 def first_screen_faults(page: Any) -> list[str]:
-    """What of the answer, its confidence, its scope, the caveat and the link to the claims is not seen at once."""
+    """What of the answer, its confidence, its scope, the caveat, the link to the claims and how far to trust it is not
+    seen at once."""
     return page.evaluate(
         """() => {
           const confidence = [...document.querySelectorAll("#answer dt")].find((one) => /sure/.test(one.textContent));
@@ -46,6 +47,7 @@ def first_screen_faults(page: Any) -> list[str]:
             answer: document.querySelector("#answer .lead"),
             confidence: confidence?.parentElement,
             caveat: [...document.querySelectorAll("#answer .note")].find((one) => /datasets/.test(one.textContent)),
+            "how far to trust it": [...document.querySelectorAll("#answer p")].find((p) => /trust/.test(p.textContent)),
             "link to the claims": document.querySelector("#answer a[href='#ledger']"),
           };
           return Object.entries(wanted)

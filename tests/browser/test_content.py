@@ -35,6 +35,7 @@ def test_an_answer_below_the_first_screen_is_noticed(visit: Visit, html: str):
     assert [fault.removeprefix("not on the first screen: ") for fault in found] == [
         "confidence",
         "caveat",
+        "how far to trust it",
         "link to the claims",
     ]
 

@@ -1,6 +1,7 @@
 """A change reruns what depends on it, and nothing else."""
 
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,22 @@ def test_a_changed_reason_trains_nothing(project):
 
 def test_an_experiment_of_known_runs_trains_nothing(project):
     assert project.planned(shared(experiments={"third": CORE})) == SUMMARIES
+
+
+def test_verdicts_are_compared_with_those_of_another_study_once_they_are_there(project):
+    """And no oftener: two studies that name each other would else take turns for ever."""
+    tables = project / "results/smoke/tables"
+    project.configure(shared(compare="other"))
+    assert project.snakemake().jobs == SUMMARIES
+    other = project / "results/other/tables/ledger.parquet"
+    other.parent.mkdir(parents=True)
+    shutil.copy(tables / "ledger.parquet", other)
+    call = project.snakemake()
+    assert (call.code, call.jobs) == (0, {"ledger": 1, "report": 1}), call.output
+    os.utime(other)
+    assert project.planned() == {}
+    other.unlink()
+    assert project.planned() == {"ledger": 1, "report": 1}
 
 
 def test_two_values_exchanged_are_another_run(project):
