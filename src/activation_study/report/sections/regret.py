@@ -166,7 +166,7 @@ def _table(table: pd.DataFrame, datasets: list[str]) -> Table:
 def _of_dataset(name: str) -> tuple[Column, Column]:
     return (
         number(f"{name} (points)", name, 1, 100, signed=True),
-        interval(f"{name}, without one seed", f"without_seed_{name}", 1, 100, signed=True),
+        interval(f"{name}, without one seed (points)", f"without_seed_{name}", 1, 100, signed=True),
     )
 
 
