@@ -44,4 +44,4 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are read without the checks of what they hold: what comes after must be safe by itself."""
     from activation_study.tables import checked
 
-    monkeypatch.setattr(checked, "_held", lambda name, table, path: table.to_pandas())
+    monkeypatch.setattr(checked, "_held", lambda name, table, path, spec: table.to_pandas())
