@@ -154,6 +154,17 @@ class Lockstep(StackedMLP):
             torch.baddbmm(self.biases[0][part.rows], inputs, weight, out=out[part.rows])
         return out
 
+    def _first_products(self, inputs: Sequence[Tensor], out: Tensor) -> None:
+        """See ``StackedMLP``; slots whose samples have no features are left out."""
+        for part, (weight, _) in zip(self.parts, self._first, strict=True):
+            start = 0
+            for _, neighbours in groupby(inputs[part.rows], id):
+                data, *others = neighbours
+                rows = slice(start, start := start + 1 + len(others))
+                if data.numel():
+                    biases, same = self.biases[0][part.rows][rows], data.expand(1 + len(others), *data.shape)
+                    torch.baddbmm(biases, same, weight[rows], out=out[part.rows][rows])
+
     def _weight_gradient(self, i: int, below: Any, delta: Tensor, out: Tensor) -> Tensor:
         if i:
             return super()._weight_gradient(i, below, delta, out)

@@ -198,8 +198,7 @@ class StackedMLP:
         h, x, spare = (
             torch.empty(self.replicas, samples, self.width, dtype=self.dtype, device=self.device) for _ in range(3)
         )
-        for replica, data in enumerate(inputs):  # replicas may share their samples: no copy of the inputs
-            torch.addmm(self.biases[0][replica], data, self.weights[0][replica], out=h[replica])
+        self._first_products(inputs, h)
         for i in range(self.depth):
             if i:
                 torch.baddbmm(self.biases[i], x, self.weights[i], out=h)
@@ -208,6 +207,11 @@ class StackedMLP:
             if visit is not None:
                 visit(i + 1, h, x)
         return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+    def _first_products(self, inputs: Sequence[Tensor], out: Tensor) -> None:
+        """The first layer's pre-activations; replicas may share their samples, which are not copied."""
+        for replica, data in enumerate(inputs):
+            torch.addmm(self.biases[0][replica], data, self.weights[0][replica], out=out[replica])
 
     def slope(self, layer: int, h: Tensor) -> Tensor:
         """φ′(h) of a hidden layer in evaluation mode, of the shape of h [R, N, W]."""
