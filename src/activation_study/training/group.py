@@ -133,7 +133,7 @@ class ReplicaGroup:
         network, optimiser = self.network, self.optimiser
         total = torch.zeros(network.replicas, dtype=network.dtype, device=network.device)
         with training_products():
-            for offset, indices in enumerate(self.pool.order(self.step, steps)):
+            for offset, indices in enumerate(self.pool.order(self.step, steps).to(self.network.device)):
                 inputs, labels = self.pool.gather(indices)
                 network.draw(self.step + offset)
                 optimiser.begin_step()
@@ -329,5 +329,9 @@ def joined(parts: Sequence[tuple[ReplicaGroup, Sequence[int]]]) -> ReplicaGroup:
 
 def _rows(parts: Sequence[tuple[list[Tensor], Sequence[int]]]) -> list[Tensor]:
     """The chosen replicas' rows of each stacked tensor, one part after the other."""
-    rows = [[t[torch.tensor(list(chosen), device=t.device)] for t in tensors] for tensors, chosen in parts if chosen]
+    rows = []
+    for tensors, chosen in parts:
+        if tensors and chosen:
+            index = torch.tensor(list(chosen), device=tensors[0].device)
+            rows.append([t.index_select(0, index) for t in tensors])
     return [torch.cat(same) for same in zip(*rows, strict=True)]

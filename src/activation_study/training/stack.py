@@ -14,7 +14,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from activation_study.networks.kernels import window_start
 from activation_study.networks.lockstep import Lockstep, Part
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.device import training_products
@@ -36,6 +35,7 @@ class _Lane:
         self.samples = group.samples("validation", group.members)
         self._slots = {id(record): start + places[id(record)] for record in group.records}
         self.drawn = self.slots  # those that the pool has batches for
+        self.labels = self.pool.y.cpu()
 
     @property
     def slots(self) -> list[int]:
@@ -68,7 +68,9 @@ class Stack:
         self._at = torch.zeros(1, **numbers)
         self._batches = torch.zeros(STRETCH, 2, slots, self.batch, **numbers)  # samples and their labels
         self._batch = torch.zeros(1, 2, slots, self.batch, **numbers)
-        self._starts = torch.zeros(STRETCH, self.network.depth, **numbers)
+        self._starts = torch.zeros(STRETCH, len(self.network.starts), **numbers)
+        self._drawn = torch.zeros_like(self._batches, device="cpu")
+        self._uploaded = self.step_number
         for lane in self.lanes:
             self.rates[lane.slots] = lane.group.rates.to(self.rates)
             for mine, theirs in self._pairs(lane):
@@ -105,11 +107,10 @@ class Stack:
     def _advance(self, stop: int) -> None:
         """Train to that step, and share the time among those who trained."""
         since, steps = time.perf_counter(), stop - self.step_number
-        for first in range(self.step_number, stop, STRETCH):
-            stretch = min(STRETCH, stop - first)
-            self._upload(first, stretch)
-            for _ in range(stretch):
-                self._go()
+        for step in range(self.step_number, stop):
+            if step == self._uploaded:
+                self._upload(step)
+            self._go()
         if self.rates.is_cuda:
             torch.cuda.synchronize()
         self.step_number = stop
@@ -118,16 +119,18 @@ class Stack:
             mine = len(lane.group.records)
             lane.group.clock.add("training", seconds * mine / replicas, mine * steps)
 
-    def _upload(self, first: int, steps: int) -> None:
-        """The batches, and the places of the noise, of the steps from ``first``."""
-        self._at.zero_()
+    def _upload(self, first: int) -> None:
+        """The batches, and the places of the noise, of the stretch of steps from ``first``, in one piece.
+
+        They are put together while the device still trains.
+        """
         for lane in self.lanes:
-            indices = lane.pool.order(first, steps)
-            self._batches[:steps, 0, lane.drawn] = indices
-            self._batches[:steps, 1, lane.drawn] = lane.pool.y[indices]
-        used, layers = self.batch * self.network.width, range(1, self.network.depth + 1)
-        starts = [[window_start(layer, step, used) for layer in layers] for step in range(first, first + steps)]
-        self._starts[:steps] = torch.tensor(starts, device=self._starts.device)
+            indices = lane.pool.order(first, STRETCH)
+            self._drawn[:, 0, lane.drawn], self._drawn[:, 1, lane.drawn] = indices, lane.labels[indices]
+        self._starts.copy_(torch.tensor([self.network.windows(step) for step in range(first, first + STRETCH)]))
+        self._batches.copy_(self._drawn)
+        self._at.zero_()
+        self._uploaded = first + STRETCH
 
     def step(self) -> None:
         """Train one step. Nothing in it depends on a number that Python knows, so a graph may repeat it."""
@@ -170,7 +173,8 @@ class Stack:
     def _arrive(self, lane: _Lane, stop: int, found: Tensor, everyone: bool, on_evaluation: OnEvaluation) -> None:
         group, slots = lane.group, lane.slots
         total, loss, accuracy = found[:, slots]
-        itself = everyone or group.needs_itself(stop) or not found[:2, slots].isfinite().all()
+        fine = found[:2, slots].isfinite().all(0).tolist()
+        itself = everyone or group.needs_itself(stop) or not all(fine)
         if itself:
             inside = torch.tensor([slot - lane.part.start for slot in slots], device=self.rates.device)
             for mine, theirs in self._pairs(lane):
