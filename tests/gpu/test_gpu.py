@@ -39,7 +39,7 @@ def _train(groups, slots, until=mixed.STEPS):
     return stack
 
 
-@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
 def test_a_graph_does_what_its_steps_do_bit_for_bit(kind, normalisation, monkeypatch):
     more = {"device": "cuda", "dtype": torch.float32, "optimiser": kind, "normalisation": normalisation}

@@ -64,7 +64,7 @@ class Network(Protocol):
         ...
 
     def like(self, seeds: Sequence[int], dtype: torch.dtype | None = None) -> Network:
-        """A network of the same shape for other replicas, at initialisation."""
+        """A network of the same shape for other replicas, whose state is to be loaded."""
         ...
 
     def load(self, state: Sequence[Tensor]) -> None:

@@ -7,14 +7,13 @@ The usual activations have closed forms; every other one takes a local autograd 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from activation_study.activations.activation import Activation, SlopeDistribution, slope_distribution
-from activation_study.core.seeds import generator, seed_of
+from activation_study.core.seeds import seed_of
 from activation_study.networks.closed_forms import (
     Backward,
     Forward,
@@ -24,9 +23,10 @@ from activation_study.networks.closed_forms import (
     slope_backward,
     slope_forward,
 )
+from activation_study.networks.noise import Pool
 
-# A noise pool holds at least this many numbers a replica, and this many times what one layer uses in a step.
-POOL_SIZE, POOL_WINDOWS = 2**18, 8
+SLOPES = "activation noise"
+"""What random slopes call their noise."""
 
 
 def layer_kernel(
@@ -180,9 +180,8 @@ class LearnableSlope(LayerKernel):
 class RandomSlope(LayerKernel):
     """RReLU and PaperRReLU: the negative slope is drawn anew for each element at each step.
 
-    Drawing costs more than all the rest, so the slopes of a step are a window of a pool drawn beforehand: .5
-    and .6 ns per element forward and backward, against PyTorch's 8.3 and .4 (see `closed_forms`). Each
-    replica has its own pool; the window's place depends on layer and step.
+    From a pool they take .5 and .6 ns per element forward and backward, against PyTorch's 8.3 and .4 (see
+    `closed_forms`).
     """
 
     def __init__(
@@ -194,32 +193,14 @@ class RandomSlope(LayerKernel):
         device: torch.device,
     ) -> None:
         super().__init__()
-        self._distribution = distribution
-        self._seeds = tuple(seeds)
-        self._layer = layer
         self._evaluation = torch.tensor(distribution.evaluation - 1, dtype=dtype, device=device)
-        self._window: tuple[Tensor, Tensor] | None = None
-        self.draw(0)
+        self.noise = Pool(SLOPES, distribution, 1.0, seeds, layer, dtype, device)
 
     def draw(self, step: int) -> None:
-        self._step = step
-
-    def follow(self, start: Tensor, used: int) -> None:
-        """From now on take windows of ``used`` slopes a replica, that begin where ``start`` [1] on the device says.
-
-        A CUDA graph finds the window of each step so; the pool lives as long as this kernel then.
-        """
-        pool = _pool(self._distribution, self._seeds, _pool_size(used), self._evaluation.dtype, start.device)
-        self._window = pool, start
+        self.noise.draw(step)
 
     def _excess(self, h: Tensor) -> Tensor:
-        used = h[0].numel()
-        if self._window is not None:
-            pool, place = self._window
-            return pool.index_select(1, torch.arange(used, device=h.device) + place).view(h.shape)
-        pool = _pool(self._distribution, self._seeds, _pool_size(used), h.dtype, h.device)
-        start = window_start(self._layer, self._step, used)
-        return pool[:, start : start + used].view(h.shape)
+        return self.noise.window(h[0].numel()).view(h.shape)
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
         return slope_forward(h, self._excess(h) if training else self._evaluation, out)
@@ -230,29 +211,6 @@ class RandomSlope(LayerKernel):
     def derivative(self, h: Tensor) -> Tensor:
         out = torch.ones_like(h)
         return slope_backward(h, self._evaluation, out, out)
-
-
-def window_start(layer: int, step: int, used: int) -> int:
-    """Where the window of ``used`` slopes a replica begins in the pool, for a layer (from 1) at a step."""
-    return seed_of("activation noise", layer, step) % (_pool_size(used) - used + 1)
-
-
-def _pool_size(used: int) -> int:
-    return max(POOL_SIZE, POOL_WINDOWS * used)
-
-
-@lru_cache(maxsize=4)
-def _pool(
-    distribution: SlopeDistribution,
-    seeds: tuple[int, ...],
-    size: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    """Slopes minus one [R, size], for all layers: equidistant quantiles, shuffled, so their law is exact."""
-    ranks = {seed: torch.randperm(size, generator=generator("activation noise", seed)) for seed in set(seeds)}
-    rows = {seed: distribution.quantile((rank.double() + 0.5) / size) - 1 for seed, rank in ranks.items()}
-    return torch.stack([rows[seed].to(dtype) for seed in seeds]).to(device)
 
 
 class AutogradElementwise(LayerKernel):

@@ -10,9 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from activation_study.networks.kernels import LayerKernel, RandomSlope, layer_kernel
+from activation_study.networks.kernels import SLOPES, LayerKernel, RandomSlope, layer_kernel
 from activation_study.networks.mlp import StackedMLP
-from activation_study.networks.normalisation import BatchNorm
+from activation_study.networks.noise import window_start
+from activation_study.networks.normalisation import NOISE, BatchNorm, noise_numbers
 
 ALIGNED = 32
 """Numbers: where each tensor begins in its replica's row, so that the kernels chosen for it do not depend on others."""
@@ -57,7 +58,7 @@ class Lockstep(StackedMLP):
     Attributes:
         flat, gradients: all parameters of a replica in one row [R, P], and their gradients. What no part uses is zero.
         inputs: of each part [size, B, features], to be filled before a step.
-        starts: where the window of each layer's random slopes begins [depth], likewise.
+        starts: where the windows of the layers' noise begin, as ``windows`` gives them, likewise.
     """
 
     def __init__(self, parts: Sequence[Part], slots: int, batch: int):
@@ -71,7 +72,8 @@ class Lockstep(StackedMLP):
         self._offsets, row = _offsets(widest)
         self.flat, self.gradients = torch.zeros(slots, row, **like), torch.zeros(slots, row, **like)
         self.inputs = [torch.zeros(part.size, batch, part.network.features, **like) for part in parts]
-        self.starts = torch.zeros(self.depth, dtype=torch.int64, device=self.device)
+        self.batch, self._noisy = batch, any(norm.noisy for norm in first.norms)
+        self.starts = torch.zeros(len(self.windows(0)), dtype=torch.int64, device=self.device)
         self.centred = any(part.network.centred for part in parts)
         self.shift = torch.zeros(slots, 1, 1, **like)
         for part in parts:
@@ -83,15 +85,23 @@ class Lockstep(StackedMLP):
             for flat in (self.flat, self.gradients)
         )
         self.weights, self.biases = values[: split[0]], values[split[0] : split[1]]
-        self.norms = [BatchNorm(slots, self.width, noisy=False, seeds=[], layer=0, **like) for _ in first.norms]
+        self.norms = [self._norm(layer) for layer, _ in enumerate(first.norms)]
         pairs = zip(values[split[1] :: 2], values[split[1] + 1 :: 2], strict=True)
         for norm, (weight, bias) in zip(self.norms, pairs, strict=True):
             norm.weight, norm.bias = weight, bias
         self._first = [
             [self._view(flat, part.rows, part.network, 0) for flat in (self.flat, self.gradients)] for part in parts
         ]
-        segments = [self._segment(list(same), batch) for _, same in groupby(parts, _kernel_of)]
+        segments = [self._segment(list(same)) for _, same in groupby(parts, _kernel_of)]
         self.kernels = [_Segments(kernels) for kernels in zip(*segments, strict=True)]
+
+    def windows(self, step: int) -> list[int]:
+        """Where the noise of a step begins, that of random slopes layer by layer, then that of noisy normalisation."""
+        used = {SLOPES: self.batch * self.width}
+        if self._noisy:
+            used[NOISE] = noise_numbers(self.batch, self.width)
+        layers = range(1, self.depth + 1)
+        return [window_start(kind, layer, step, numbers) for kind, numbers in used.items() for layer in layers]
 
     def views(self, flat: Tensor, part: Part) -> list[Tensor]:
         """The ``parameters`` of a part's slots [size, ...], in the order of its network, of a tensor like ``flat``."""
@@ -124,7 +134,17 @@ class Lockstep(StackedMLP):
         shape, start = network.parameters[index].shape[1:], self._offsets[index]
         return flat[rows, start : start + shape.numel()].view(-1, *shape)
 
-    def _segment(self, parts: list[Part], batch: int) -> list[tuple[slice, LayerKernel]]:
+    def _norm(self, layer: int) -> BatchNorm:
+        seeds = [seed for part in self.parts for seed in part.seeds]
+        seeds += [seeds[0]] * (self.replicas - len(seeds))
+        like: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        norm = BatchNorm(self.replicas, self.width, noisy=self._noisy, seeds=seeds, layer=layer + 1, **like)
+        if self._noisy:
+            place = self.depth + layer
+            norm.noise.follow(self.starts[place : place + 1], noise_numbers(self.batch, self.width))
+        return norm
+
+    def _segment(self, parts: list[Part]) -> list[tuple[slice, LayerKernel]]:
         """The kernels of all layers for neighbours with one activation, on parameters of ours."""
         network, rows = parts[0].network, slice(parts[0].start, parts[-1].rows.stop)
         seeds = [seed for part in parts for seed in part.seeds]
@@ -143,7 +163,7 @@ class Lockstep(StackedMLP):
                 for name in memory:  # at most one, see `_offsets`
                     memory[name] = self._view(flat, rows, network, _common(network) + layer)
             if isinstance(kernel, RandomSlope):
-                kernel.follow(self.starts[layer : layer + 1], batch * self.width)
+                kernel.noise.follow(self.starts[layer : layer + 1], self.batch * self.width)
             kernels.append((rows, kernel))
         return kernels
 
@@ -153,6 +173,17 @@ class Lockstep(StackedMLP):
         for part, inputs, (weight, _) in zip(self.parts, self.inputs, self._first, strict=True):
             torch.baddbmm(self.biases[0][part.rows], inputs, weight, out=out[part.rows])
         return out
+
+    def _first_products(self, inputs: Sequence[Tensor], out: Tensor) -> None:
+        """See ``StackedMLP``; slots whose samples have no features are left out."""
+        for part, (weight, _) in zip(self.parts, self._first, strict=True):
+            start = 0
+            for _, neighbours in groupby(inputs[part.rows], id):
+                data, *others = neighbours
+                rows = slice(start, start := start + 1 + len(others))
+                if data.numel():
+                    biases, same = self.biases[0][part.rows][rows], data.expand(1 + len(others), *data.shape)
+                    torch.baddbmm(biases, same, weight[rows], out=out[part.rows][rows])
 
     def _weight_gradient(self, i: int, below: Any, delta: Tensor, out: Tensor) -> Tensor:
         if i:
@@ -183,11 +214,7 @@ class _Segments(LayerKernel):
 
 def can_hold(network: object) -> bool:
     """Whether a network can be a part: what happens in its training step can be captured by a CUDA graph."""
-    return (
-        type(network) is StackedMLP
-        and all(kernel.capturable for kernel in network.kernels)
-        and not any(norm.noisy for norm in network.norms)
-    )
+    return type(network) is StackedMLP and all(kernel.capturable for kernel in network.kernels)
 
 
 def _kernel_of(part: Part) -> tuple[Any, int | None]:

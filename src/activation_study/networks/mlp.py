@@ -6,6 +6,7 @@ product. The backward pass holds each layer's δ = ∂L/∂h in its hands, which
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class StackedMLP:
         constants: the activation's gain, mean and edge of chaos, as ``theory.constants`` gives them.
         features, classes: of the data.
         seeds: one per replica; the initial weights and all noise are functions of it.
+        drawn: whether it has initial weights; else they are to be loaded.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class StackedMLP:
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        drawn: bool = True,
     ):
         self.activation, self.factors, self.constants = activation, factors, constants
         self.features, self.classes, self.seeds = features, classes, list(seeds)
@@ -67,12 +70,16 @@ class StackedMLP:
             if noisy is not None
         ]
         dims = [features, *[self.width] * self.depth, classes]
-        drawn: dict[int, list[tuple[Tensor, Tensor]]] = {}
-        for seed in self.seeds:  # replicas of one seed that differ in learning rate share the draw
-            drawn.setdefault(seed, initial_parameters(seed, dims, factors, constants) if seed not in drawn else [])
-        per_layer = [[drawn[seed][i] for seed in self.seeds] for i in range(self.depth + 1)]
-        self.weights = [torch.stack([w for w, _ in layer]).to(**like) for layer in per_layer]
-        self.biases = [torch.stack([b for _, b in layer]).unsqueeze(1).to(**like) for layer in per_layer]
+        if drawn:
+            # Replicas of one seed that differ in learning rate share the draw.
+            seeded = {seed: initial_parameters(seed, dims, factors, constants) for seed in dict.fromkeys(self.seeds)}
+            per_layer = [[seeded[seed][i] for seed in self.seeds] for i in range(self.depth + 1)]
+            self.weights = [torch.stack([w for w, _ in layer]).to(**like) for layer in per_layer]
+            self.biases = [torch.stack([b for _, b in layer]).unsqueeze(1).to(**like) for layer in per_layer]
+        else:
+            pairs = list(itertools.pairwise(dims))
+            self.weights = [torch.zeros(self.replicas, below, units, **like) for below, units in pairs]
+            self.biases = [torch.zeros(self.replicas, 1, units, **like) for _, units in pairs]
         self.layers = [Layer(units, weight) for weight, units in enumerate(dims[1:])]
 
     @property
@@ -103,7 +110,7 @@ class StackedMLP:
         return sum(p[0].numel() for p in self.parameters)
 
     def like(self, seeds: Sequence[int], dtype: torch.dtype | None = None) -> StackedMLP:
-        """A network of the same shape for other replicas, at initialisation."""
+        """See ``base.Network``."""
         return StackedMLP(
             self.activation,
             self.factors,
@@ -113,6 +120,7 @@ class StackedMLP:
             seeds,
             dtype=dtype or self.dtype,
             device=self.device,
+            drawn=False,
         )
 
     def load(self, state: Sequence[Tensor]) -> None:
@@ -198,8 +206,7 @@ class StackedMLP:
         h, x, spare = (
             torch.empty(self.replicas, samples, self.width, dtype=self.dtype, device=self.device) for _ in range(3)
         )
-        for replica, data in enumerate(inputs):  # replicas may share their samples: no copy of the inputs
-            torch.addmm(self.biases[0][replica], data, self.weights[0][replica], out=h[replica])
+        self._first_products(inputs, h)
         for i in range(self.depth):
             if i:
                 torch.baddbmm(self.biases[i], x, self.weights[i], out=h)
@@ -208,6 +215,11 @@ class StackedMLP:
             if visit is not None:
                 visit(i + 1, h, x)
         return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+    def _first_products(self, inputs: Sequence[Tensor], out: Tensor) -> None:
+        """The first layer's pre-activations; replicas may share their samples, which are not copied."""
+        for replica, data in enumerate(inputs):
+            torch.addmm(self.biases[0][replica], data, self.weights[0][replica], out=out[replica])
 
     def slope(self, layer: int, h: Tensor) -> Tensor:
         """φ′(h) of a hidden layer in evaluation mode, of the shape of h [R, N, W]."""

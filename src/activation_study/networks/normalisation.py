@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from activation_study.core.seeds import generator
+from activation_study.networks.noise import Pool
 
 EPS, MOMENTUM = 1e-5, 0.1
 NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
 """Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""
-
+NOISE = "batch norm noise"
 
 KINDS = {"none": None, "batch": False, "noisy_batch": True}
 """Whether the batch normalisation of that name is noisy."""
+
+
+@dataclass(frozen=True)
+class _Symmetric:
+    """U(-1, 1)."""
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return 2 * u - 1
 
 
 class BatchNorm:
@@ -42,11 +51,12 @@ class BatchNorm:
         zeros = torch.zeros((replicas, 1, width), dtype=dtype, device=device)
         self.weight, self.bias = torch.ones_like(zeros), zeros.clone()
         self.running_mean, self.running_var = zeros, torch.ones_like(zeros)
-        self.noisy, self.seeds, self.layer, self.step = noisy, list(seeds), layer, 0
+        self.noisy = noisy
+        self.noise = Pool(NOISE, _Symmetric(), 0.0, seeds, layer, dtype, device)
 
     def draw(self, step: int) -> None:
         """Fix the noise of this step."""
-        self.step = step
+        self.noise.draw(step)
 
     def forward(self, h: Tensor, *, training: bool) -> None:
         """Normalise ``h`` [R, B, W] in place."""
@@ -79,11 +89,15 @@ class BatchNorm:
         return weight_gradient, bias_gradient
 
     def _noise(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        draws, half_range = [], torch.tensor([NOISE_SCALE, NOISE_SHIFT], dtype=torch.float64).view(2, 1, 1)
-        for seed in self.seeds:
-            source = generator(seed, "batch norm noise", self.layer, self.step)
-            unit = torch.rand(2, 1, h.shape[2], generator=source, dtype=torch.float64) * 2 - 1
-            sample = torch.rand(2, *h.shape[1:], generator=source, dtype=torch.float64) * 2 - 1
-            draws.append(half_range * unit + NOISE_SAMPLE * sample)
-        noise = torch.stack(draws).to(h.device, h.dtype)
+        """What the normalised pre-activations are scaled and shifted by [R, B, W]."""
+        replicas, samples, width = h.shape
+        numbers = self.noise.window(noise_numbers(samples, width))
+        unit, sample = numbers[:, : 2 * width], numbers[:, 2 * width :]
+        half_range = h.new_tensor([NOISE_SCALE, NOISE_SHIFT]).view(2, 1, 1)
+        noise = half_range * unit.view(replicas, 2, 1, width) + NOISE_SAMPLE * sample.view(replicas, 2, samples, width)
         return 1 + noise[:, 0], noise[:, 1]
+
+
+def noise_numbers(samples: int, width: int) -> int:
+    """How many draws a noisy layer takes at a step: scale and shift, of every unit and of each of its samples."""
+    return 2 * width * (1 + samples)

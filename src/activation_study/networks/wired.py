@@ -29,7 +29,7 @@ class WiredMLP(StackedMLP):
     def like(self, seeds: Sequence[int], dtype: torch.dtype | None = None) -> WiredMLP:
         """See ``base.Network``."""
         arguments = self.activation, self.factors, self.constants, self.features, self.classes, seeds
-        return WiredMLP(self.wire, *arguments, dtype=dtype or self.dtype, device=self.device)
+        return WiredMLP(self.wire, *arguments, dtype=dtype or self.dtype, device=self.device, drawn=False)
 
     def loss_and_gradients(
         self,

@@ -86,14 +86,14 @@ class TrainingPool:
         return self.x.new_empty(len(self.replicas), self.batch, self.x.shape[1])
 
     def order(self, first: int, steps: int) -> Tensor:
-        """Indices into the pool [steps, R, B] for the steps ``first`` … ``first + steps − 1``."""
+        """Indices into the pool [steps, R, B], on the CPU, for the steps ``first`` … ``first + steps − 1``."""
         shared: dict[tuple[int, int], Tensor] = {}
         rows = []
         for seed, samples, start in self.replicas:
             if (seed, samples) not in shared:
                 shared[seed, samples] = batch_order(seed, samples, self.batch, first, steps)
             rows.append(shared[seed, samples] + start)
-        return torch.stack(rows, 1).to(self.x.device)
+        return torch.stack(rows, 1)
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [R, B, D] (memory that the next call uses again) and labels [R, B] for indices [R, B]."""

@@ -71,12 +71,17 @@ class Checkpoint:
         """Go on as if there had been no file."""
         self.used, self._states = False, {}
 
+    @property
+    def due(self) -> bool:
+        """Whether the last write is long enough ago."""
+        return self.path is not None and time.monotonic() - self._written >= INTERVAL * self._patience
+
     def keep(self, name: str, group: ReplicaGroup) -> None:
         """Note the group's state; write the file if the last write is long enough ago."""
         if self.path is None:
             return
         self._states[name] = group.state()
-        if time.monotonic() - self._written >= INTERVAL * self._patience:
+        if self.due:
             content = io.BytesIO()
             torch.save({"identity": self.identity, "states": self._states}, content)
             with replacing(self.path) as temporary:

@@ -47,9 +47,9 @@ def prepare(device: str, precision: str = "float32") -> tuple[torch.device, str]
         if device == "cuda":
             raise StudyError("device: 'cuda' but PyTorch finds no GPU here; use auto or cpu")
         return torch.device("cpu"), fastest_exact_product()
-    # On a CPU one thread is enough for that, and the call takes seconds. cuBLAS reads its variable when it starts.
+    # On a CPU one thread is enough for that. cuBLAS reads its variable when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports the compiler first, for seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # one kernel for each
     found = torch.device("cuda")
     torch.set_float32_matmul_precision("highest")  # no TF32

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from activation_study.core.factors import Factors
-from activation_study.data.split import Split
 from activation_study.networks.base import Network
 from activation_study.networks.lockstep import can_hold
 from activation_study.quantities.base import Moment, Recorder, measurements
@@ -26,6 +25,7 @@ KEPT = ("curve", "layers", "measurements", "status", "diverged_step")  # of a re
 
 
 OnEvaluation = Callable[["ReplicaGroup"], None]
+Scores = tuple[Tensor, Tensor]
 
 
 class Stateful(Protocol):
@@ -60,26 +60,25 @@ class ReplicaGroup:
         self.optimiser = Optimiser(factors.optimiser, network.parameters, self.rates, factors.clip)
         self.step = step
         batch = factors.batch_size
-        self.pool = TrainingPool(self._splits, network.seeds, batch, network.device, network.dtype)
-        self._validation = self._samples("validation")
+        splits = [record.replica.split for record in records]
+        self.pool = TrainingPool(splits, network.seeds, batch, network.device, network.dtype)
+        self._validation = self.samples("validation", records)
         self._probe: Probe | None = None
         self._measurements = [m for name, m in measurements().items() if name in plan.measure]
         self._recorders: dict[str, Recorder] = {
             m.name: m.follow(network.parameters) for m in self._measurements if m.follow is not None
         }
 
-    @property
-    def _splits(self) -> list[Split]:
-        return [record.replica.split for record in self.records]
-
-    def _samples(self, part: str, at_most: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """One tensor per replica; replicas of one split share it."""
+    def samples(
+        self, part: str, records: Sequence[Record], at_most: int | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Those of each record, inputs [N, features] and labels [N]; records of one split share theirs."""
         moved: dict[int, tuple[Tensor, Tensor]] = {}
-        for split in self._splits:
+        for split in (record.replica.split for record in records):
             if id(split) not in moved:
                 x, y = getattr(split, f"{part}_x")[:at_most], getattr(split, f"{part}_y")[:at_most]
                 moved[id(split)] = x.to(self.network.device, self.network.dtype), y.to(self.network.device)
-        pairs = [moved[id(split)] for split in self._splits]
+        pairs = [moved[id(record.replica.split)] for record in records]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
     def train(self, until: int, on_evaluation: OnEvaluation = lambda group: None) -> None:
@@ -103,17 +102,26 @@ class ReplicaGroup:
         """The steps up to ``until`` at which there is something to look at."""
         return [step for step in self.plan.evaluations if self.step < step <= until]
 
-    def arrive(self, stop: int, loss: Tensor, alive: list[bool], on_evaluation: OnEvaluation) -> None:
+    def arrive(
+        self, stop: int, loss: Tensor, alive: list[bool], on_evaluation: OnEvaluation, scores: Scores | None = None
+    ) -> None:
         """Look at what the training up to a stop has made of the network and the optimiser.
 
         Args:
             loss: the mean loss since the stop before [R]. alive: whether it is finite.
+            scores: loss and accuracy on the validation samples [R], where another has taken them. If all are finite and
+                the group does not :meth:`needs_itself`, its network and optimiser need not be those of the stop.
         """
         self.step = self.optimiser.step = stop
         self._drop(alive)
         if self.records:
-            self._look(loss[[i for i, fine in enumerate(alive) if fine]])
+            left = [i for i, fine in enumerate(alive) if fine]
+            self._look(loss[left], scores and (scores[0][left], scores[1][left]))
             on_evaluation(self)
+
+    def needs_itself(self, stop: int) -> bool:
+        """Whether more is looked at there than scores."""
+        return stop in self.plan.probes or any(m.when == "evaluation" for m in self._measurements)
 
     @property
     def stacks(self) -> bool:
@@ -125,7 +133,7 @@ class ReplicaGroup:
         network, optimiser = self.network, self.optimiser
         total = torch.zeros(network.replicas, dtype=network.dtype, device=network.device)
         with training_products():
-            for offset, indices in enumerate(self.pool.order(self.step, steps)):
+            for offset, indices in enumerate(self.pool.order(self.step, steps).to(self.network.device)):
                 inputs, labels = self.pool.gather(indices)
                 network.draw(self.step + offset)
                 optimiser.begin_step()
@@ -135,14 +143,14 @@ class ReplicaGroup:
                     recorder.step(network.parameters)
         return total / steps
 
-    def _look(self, train_loss: Tensor) -> None:
+    def _look(self, train_loss: Tensor, scores: Scores | None = None) -> None:
         """Evaluate on the validation samples, and probe when it is time; drop what the evaluation shows to be lost."""
         since = time.perf_counter()
         if self.step in self.plan.probes:
             loss, accuracy = self._measure()
             phase = "probe"
         else:
-            loss, accuracy = self.network.evaluate(*self._validation)
+            loss, accuracy = scores or self.network.evaluate(*self._validation)
             phase = "validation"
         rows = zip(self.records, train_loss.tolist(), loss.tolist(), accuracy.tolist(), strict=True)
         for record, *row in rows:
@@ -186,7 +194,7 @@ class ReplicaGroup:
                     record.measurements.append((name, self.step, layer, dose, known))
 
     def _new_probe(self) -> Probe:
-        inputs, labels = self._samples("train", self.plan.probe_samples)
+        inputs, labels = self.samples("train", self.records, self.plan.probe_samples)
         slope_max = float(self.network.constants["slope_max"])
         return Probe(self.network, slope_max, torch.stack(inputs), torch.stack(labels))
 
@@ -277,7 +285,7 @@ class ReplicaGroup:
         """Final scores on the training (at most 1,000) and test samples, in evaluation mode."""
         since = time.perf_counter()
         for part, at_most in (("train", 1000), ("test", None)):
-            inputs, labels = self._samples(part, at_most)
+            inputs, labels = self.samples(part, self.records, at_most)
             total = torch.zeros(2, self.network.replicas, dtype=torch.float64)
             samples = len(labels[0])
             for start in range(0, samples, 1000):
@@ -321,5 +329,9 @@ def joined(parts: Sequence[tuple[ReplicaGroup, Sequence[int]]]) -> ReplicaGroup:
 
 def _rows(parts: Sequence[tuple[list[Tensor], Sequence[int]]]) -> list[Tensor]:
     """The chosen replicas' rows of each stacked tensor, one part after the other."""
-    rows = [[t[torch.tensor(list(chosen), device=t.device)] for t in tensors] for tensors, chosen in parts if chosen]
+    rows = []
+    for tensors, chosen in parts:
+        if tensors and chosen:
+            index = torch.tensor(list(chosen), device=tensors[0].device)
+            rows.append([t.index_select(0, index) for t in tensors])
     return [torch.cat(same) for same in zip(*rows, strict=True)]

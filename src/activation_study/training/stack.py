@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from activation_study.networks.kernels import window_start
 from activation_study.networks.lockstep import Lockstep, Part
 from activation_study.networks.mlp import StackedMLP
 from activation_study.training.device import training_products
@@ -33,8 +32,10 @@ class _Lane:
         self.group, self.pool = group, group.pool
         places = {id(member): place for place, member in enumerate(group.members)}
         self.part = Part(_network(group), start, len(places), [places[id(record)] for record in group.records])
+        self.samples = group.samples("validation", group.members)
         self._slots = {id(record): start + places[id(record)] for record in group.records}
         self.drawn = self.slots  # those that the pool has batches for
+        self.labels = self.pool.y.cpu()
 
     @property
     def slots(self) -> list[int]:
@@ -62,15 +63,21 @@ class Stack:
         self.optimiser = FlatOptimiser(kind, flat, self.network.gradients, self.rates, clip, blocks)
         self.optimiser.count.fill_(first.step)
         self.total = torch.zeros_like(self.rates)
+        self._validation = list(self._samples())
         numbers: dict[str, Any] = {"dtype": torch.int64, "device": device}
         self._at = torch.zeros(1, **numbers)
         self._batches = torch.zeros(STRETCH, 2, slots, self.batch, **numbers)  # samples and their labels
         self._batch = torch.zeros(1, 2, slots, self.batch, **numbers)
-        self._starts = torch.zeros(STRETCH, self.network.depth, **numbers)
+        self._starts = torch.zeros(STRETCH, len(self.network.starts), **numbers)
+        self._drawn = torch.zeros_like(self._batches, device="cpu")
+        self._uploaded = self.step_number
         for lane in self.lanes:
             self.rates[lane.slots] = lane.group.rates.to(self.rates)
             for mine, theirs in self._pairs(lane):
-                mine[lane.part.chosen] = theirs
+                if mine.shape == theirs.shape:
+                    mine.copy_(theirs)
+                else:
+                    mine[lane.part.chosen] = theirs  # many kernels, where they have to be deterministic
         with training_products():
             self._go = recorded(self.step, self.state)
 
@@ -80,26 +87,30 @@ class Stack:
         running = [b for norm in self.network.norms for b in (norm.running_mean, norm.running_var)]
         return [self.network.flat, *running, *self.optimiser.states, self.optimiser.count, self.total, self._at]
 
-    def train(self, until: int, on_evaluation: OnEvaluation) -> None:
-        """Train all groups to step ``until``; each is as if it had trained alone, but for rounding."""
+    def train(self, until: int, on_evaluation: OnEvaluation, due: Callable[[], bool] = lambda: True) -> None:
+        """Train all groups to step ``until``; each is as if it had trained alone, but for rounding.
+
+        Args:
+            on_evaluation: called with a group that has its network and optimiser of a stop: where it needs them itself,
+                at the end, and where ``due`` says so.
+        """
         stops = [set(lane.group.stops(until)) for lane in self.lanes]
         for stop in sorted(set().union(*stops)):
             if not any(lane.group.records for lane in self.lanes):
                 return
             self._advance(stop)
-            finite = torch.isfinite(self.total).tolist()
-            for lane, own in zip(self.lanes, stops, strict=True):
-                if stop in own and lane.group.records:
-                    self._arrive(lane, stop, finite, on_evaluation)
+            here = [lane for lane, own in zip(self.lanes, stops, strict=True) if stop in own and lane.group.records]
+            found, everyone = self._scores(here), stop == until or due()
+            for lane in here:
+                self._arrive(lane, stop, found, everyone, on_evaluation)
 
     def _advance(self, stop: int) -> None:
         """Train to that step, and share the time among those who trained."""
         since, steps = time.perf_counter(), stop - self.step_number
-        for first in range(self.step_number, stop, STRETCH):
-            stretch = min(STRETCH, stop - first)
-            self._upload(first, stretch)
-            for _ in range(stretch):
-                self._go()
+        for step in range(self.step_number, stop):
+            if step == self._uploaded:
+                self._upload(step)
+            self._go()
         if self.rates.is_cuda:
             torch.cuda.synchronize()
         self.step_number = stop
@@ -108,16 +119,18 @@ class Stack:
             mine = len(lane.group.records)
             lane.group.clock.add("training", seconds * mine / replicas, mine * steps)
 
-    def _upload(self, first: int, steps: int) -> None:
-        """The batches, and the places of the noise, of the steps from ``first``."""
-        self._at.zero_()
+    def _upload(self, first: int) -> None:
+        """The batches, and the places of the noise, of the stretch of steps from ``first``, in one piece.
+
+        They are put together while the device still trains.
+        """
         for lane in self.lanes:
-            indices = lane.pool.order(first, steps)
-            self._batches[:steps, 0, lane.drawn] = indices
-            self._batches[:steps, 1, lane.drawn] = lane.pool.y[indices]
-        used, layers = self.batch * self.network.width, range(1, self.network.depth + 1)
-        starts = [[window_start(layer, step, used) for layer in layers] for step in range(first, first + steps)]
-        self._starts[:steps] = torch.tensor(starts, device=self._starts.device)
+            indices = lane.pool.order(first, STRETCH)
+            self._drawn[:, 0, lane.drawn], self._drawn[:, 1, lane.drawn] = indices, lane.labels[indices]
+        self._starts.copy_(torch.tensor([self.network.windows(step) for step in range(first, first + STRETCH)]))
+        self._batches.copy_(self._drawn)
+        self._at.zero_()
+        self._uploaded = first + STRETCH
 
     def step(self) -> None:
         """Train one step. Nothing in it depends on a number that Python knows, so a graph may repeat it."""
@@ -132,14 +145,43 @@ class Stack:
         self.optimiser.update()
         self._at.add_(1)
 
-    def _arrive(self, lane: _Lane, stop: int, finite: list[bool], on_evaluation: OnEvaluation) -> None:
+    def _samples(self) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
+        """The validation samples and labels of every slot, for each number of samples; and which slots have so many."""
+        for count in sorted({len(lane.samples[1][0]) for lane in self.lanes}):
+            lanes = [lane for lane in self.lanes if len(lane.samples[1][0]) == count]
+            mine = torch.zeros_like(self.rates, dtype=torch.bool)
+            inputs = [self.rates.new_empty(count, 0)] * len(mine)
+            labels = [torch.zeros_like(lanes[0].samples[1][0])] * len(mine)
+            for lane in lanes:
+                mine[lane.part.rows] = True
+                inputs[lane.part.rows], labels[lane.part.rows] = lane.samples
+            yield mine, inputs, labels
+
+    def _scores(self, lanes: Sequence[_Lane]) -> Tensor:
+        """Training loss, summed up, validation loss and accuracy of each slot [3, R], on the CPU: one wait for all."""
+        since, found = time.perf_counter(), torch.stack([self.total.double()] * 3)
+        for mine, inputs, labels in self._validation:
+            loss, accuracy = self.network.evaluate(inputs, labels)
+            found[1:] = torch.where(mine, torch.stack([loss.double(), accuracy]), found[1:])
+        found = found.cpu()
+        seconds, replicas = time.perf_counter() - since, sum(len(lane.group.records) for lane in lanes)
+        for lane in lanes:
+            lane.group.clock.add("validation", seconds * len(lane.group.records) / replicas, 0)
+            self.total[lane.part.rows] = 0
+        return found
+
+    def _arrive(self, lane: _Lane, stop: int, found: Tensor, everyone: bool, on_evaluation: OnEvaluation) -> None:
         group, slots = lane.group, lane.slots
-        inside = torch.tensor([slot - lane.part.start for slot in slots], device=self.rates.device)
-        for mine, theirs in self._pairs(lane):
-            theirs.copy_(mine if mine.shape == theirs.shape else mine.index_select(0, inside))
-        loss = self.total[slots] / (stop - group.step)
-        self.total[slots] = 0
-        group.arrive(stop, loss, [finite[slot] for slot in slots], on_evaluation)
+        total, loss, accuracy = found[:, slots]
+        fine = found[:2, slots].isfinite().all(0).tolist()
+        itself = everyone or group.needs_itself(stop) or not all(fine)
+        if itself:
+            inside = torch.tensor([slot - lane.part.start for slot in slots], device=self.rates.device)
+            for mine, theirs in self._pairs(lane):
+                theirs.copy_(mine if mine.shape == theirs.shape else mine.index_select(0, inside))
+        mean = total.to(self.rates.dtype) / (stop - group.step)
+        alive = total.isfinite().tolist()
+        group.arrive(stop, mean, alive, on_evaluation if itself else lambda group: None, (loss, accuracy))
         for lost in {*slots} - {*lane.slots}:
             self.rates[lost] = 0
 

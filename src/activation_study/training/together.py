@@ -63,12 +63,15 @@ def _train(tasks: Sequence[_Task]) -> None:
             task = by_group[id(group)]
             task.run.checkpoint.keep(task.name, group)
 
+        def due(same: Sequence[_Task] = same) -> bool:
+            return any(task.run.checkpoint.due for task in same)
+
         if key is None:
             for task in same:
                 task.group.train(task.until, keep)
         else:
             slots = same[0].run.group_size
             for groups in stacked([task.group for task in same], slots):
-                Stack(groups, slots).train(same[0].until, keep)
+                Stack(groups, slots).train(same[0].until, keep, due)
         for task in same:
             task.run.note(task.name, task.group)

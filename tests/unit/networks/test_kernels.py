@@ -7,6 +7,7 @@ from scipy import stats
 
 from activation_study.activations.activation import from_entry, slope_distribution
 from activation_study.networks import kernels
+from activation_study.networks import noise as noises
 from activation_study.networks.kernels import layer_kernel
 from formulas import TABLE
 from own_activations import LearnedSwish
@@ -137,8 +138,9 @@ def test_as_many_seeds_as_replicas():
 
 def noise(k, step, shape=(16, 8)):
     """What a stochastic kernel multiplies -1 with, [R, *shape]."""
+    seeds = k.noise.seeds if isinstance(k, kernels.RandomSlope) else k._seeds
     k.draw(step)
-    h = torch.full((len(k._seeds), *shape), -1.0, dtype=torch.float64)
+    h = torch.full((len(seeds), *shape), -1.0, dtype=torch.float64)
     return -forward(k, h)
 
 
@@ -201,8 +203,8 @@ def test_slopes_follow_their_law_at_every_step(name):
 @pytest.mark.parametrize("name", RANDOM_SLOPES)
 def test_the_pool_has_exactly_the_mean_of_the_law(name):
     law = slope_distribution(from_entry(name, ENTRIES[name]).module())
-    pool = kernels._pool(law, (1, 2), kernels.POOL_SIZE, torch.float64, torch.device("cpu")) + 1
-    u = (np.arange(kernels.POOL_SIZE) + 0.5) / kernels.POOL_SIZE
+    pool = noises._pool(kernels.SLOPES, law, 1.0, (1, 2), noises.SIZE, torch.float64, torch.device("cpu")) + 1
+    u = (np.arange(noises.SIZE) + 0.5) / noises.SIZE
     for row in pool:
         np.testing.assert_allclose(np.sort(row.numpy()), np.sort(law.quantile(u)), rtol=1e-12)
 

@@ -26,7 +26,7 @@ def _train(groups, slots, until=mixed.STEPS, clip=None, on_evaluation=lambda gro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
 def test_fifty_steps_of_every_activation_at_once_are_those_of_each_alone(kind, normalisation):
     factors = {"optimiser": kind, "normalisation": normalisation}
@@ -135,6 +135,28 @@ def test_slots_that_nobody_takes_hold_nothing_from_elsewhere(kind, monkeypatch):
     assert all(tensor.isfinite().all() for tensor in stack.state)
 
 
+def test_groups_get_their_networks_where_they_need_them():
+    """At a probe, where a replica is lost, at the end, and where a checkpoint is due; they are the stop's then."""
+    plan = mixed.Plan([0, 1, 5, 20, 30, mixed.STEPS], frozenset([0, 5]), 16)
+
+    def seen(rates, due):
+        group, told = mixed.group("relu", rates=rates, plan=plan), []
+        alone = mixed.group("relu", rates=rates, plan=plan)
+        group.start()
+
+        def look(group):
+            told.append(group.step)
+            alone.train(group.step)
+            mixed.assert_same(group, alone)
+
+        Stack([group], 5).train(mixed.STEPS, look, due)
+        return told
+
+    assert seen((0.01, 0.03), lambda: False) == [5, mixed.STEPS]
+    assert seen((0.01, 0.03), lambda: True) == [1, 5, 20, 30, mixed.STEPS]
+    assert seen((0.01, 1e200), lambda: False) == [1, 5, mixed.STEPS]
+
+
 def test_stops_may_differ():
     plans = [mixed.PLAN, mixed.Plan([0, 7, 20], frozenset([0]), 16)]
     together, alone = ([mixed.group("relu", plan=plan) for plan in plans] for _ in range(2))
@@ -164,7 +186,6 @@ def test_a_stack_of_restored_groups_goes_on_bit_for_bit(kind):
 
 
 def test_what_a_graph_cannot_hold_is_left_to_the_group():
-    assert shape(mixed.group("relu", normalisation="noisy_batch")) is None
     own = mixed.group("relu")
     own.network.kernels[0].capturable = False
     assert shape(own) is None

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 import mixed
-from activation_study.networks import kernels
+from activation_study.networks import noise
 from activation_study.networks.closed_forms import forget_scratch
 from activation_study.training import batches
 from activation_study.training import stack as stacks
@@ -38,7 +38,7 @@ def _stack(groups, slots=64):
     for group in groups:
         group.start()
     stack = Stack(groups, slots)
-    stack._upload(0, 5)
+    stack._upload(0)
     stack.step()  # allocates what stays
     return stack
 
@@ -54,7 +54,7 @@ EVERY_KERNEL = ("relu", "rrelu", "rrelu_paper", "prelu", "prelu_per_unit", "elu"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @KINDS
 def test_every_step_is_the_same_program(kind, normalisation):
     """The same operations with the same shapes and numbers: a graph would repeat what it has recorded."""
@@ -128,13 +128,13 @@ def _on_fake_gpu(monkeypatch):
 def _own_buffers():
     yield
     forget_scratch()
-    kernels._pool.cache_clear()
+    noise._pool.cache_clear()
     batches._ON_DEVICE.clear()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_own_buffers")
-@pytest.mark.parametrize(("kind", "normalisation"), [("sgd", "none"), ("momentum", "batch"), ("adam", "batch")])
+@pytest.mark.parametrize(("kind", "normalisation"), [("sgd", "none"), ("momentum", "batch"), ("adam", "noisy_batch")])
 def test_nothing_is_left_behind_on_the_cpu(monkeypatch, kind, normalisation):
     """Groups alone, in a stack, at probes and when scored. Autograd asks for a real GPU, so no expression is here."""
     names = [name for name in EVERY_KERNEL if name != "shifted_relu"]
