@@ -50,8 +50,8 @@ class Factors(Model):
         description="gain (second-moment gain, zero bias), torch_default, edge_of_chaos (at q = 1), or lsuv (gain, "
         "then layer by layer divided by the standard deviation of the first batch's pre-activations)",
     )
-    normalisation: Literal["none", "batch", "noisy_batch"] = Field(
-        default="none", description="none, batch or noisy_batch; h and dL/dh are then after it, the input of phi"
+    normalisation: Literal["none", "batch", "noisy_batch", "group"] = Field(
+        default="none", description="none, batch, noisy_batch or group; h and dL/dh are then after it, the input of phi"
     )
     input_transform: Literal["standardised", "gaussianised", "heavy_tailed"] = Field(
         default="standardised", description="standardised; gaussianised or heavy_tailed, by rank"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -52,11 +53,18 @@ class Pool:
             device,
         )
         self._followed: tuple[Tensor, Tensor] | None = None
+        self._rows = slice(None)
         self.draw(0)
 
     def draw(self, step: int) -> None:
         """Go to a step."""
         self._step = step
+
+    def part(self, rows: slice) -> Pool:
+        """The noise of some of the replicas, out of the same memory."""
+        mine = copy.copy(self)
+        mine._rows = rows
+        return mine
 
     def follow(self, start: Tensor, used: int) -> None:
         """From now on take windows of ``used`` numbers that begin where ``start`` [1] on the device says.
@@ -74,7 +82,8 @@ class Pool:
         return self._numbers(used)[:, place : place + used]
 
     def _numbers(self, used: int) -> Tensor:
-        return _pool(self._kind, self._law, self._less, self.seeds, _size(used), self._dtype, self._device)
+        size = _size(used)
+        return _pool(self._kind, self._law, self._less, self.seeds, size, self._dtype, self._device)[self._rows]
 
 
 def window_start(kind: str, layer: int, step: int, used: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from activation_study.networks.noise import Pool
 
+GROUPS = 8
+"""Of group normalisation, where as many divide the units."""
 EPS, MOMENTUM = 1e-5, 0.1
 NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
 """Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""
@@ -57,6 +60,14 @@ class BatchNorm:
     def draw(self, step: int) -> None:
         """Fix the noise of this step."""
         self.noise.draw(step)
+
+    def part(self, rows: slice) -> BatchNorm:
+        """The normalisation of some of the replicas, which shares their parameters, statistics and noise."""
+        mine = copy.copy(self)
+        mine.weight, mine.bias = self.weight[rows], self.bias[rows]
+        mine.running_mean, mine.running_var = self.running_mean[rows], self.running_var[rows]
+        mine.noise = self.noise.part(rows)
+        return mine
 
     def forward(self, h: Tensor, *, training: bool) -> None:
         """Normalise ``h`` [R, B, W] in place."""

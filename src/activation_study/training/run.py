@@ -15,7 +15,7 @@ from activation_study.core.factors import Factors, Settings
 from activation_study.core.seeds import seed_of
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import Split, make_split, varies_by_replicate
-from activation_study.networks.base import architectures
+from activation_study.networks.base import Layer, architectures
 from activation_study.networks.initialisation import unit_variance
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.training.batches import batch_order
@@ -67,7 +67,7 @@ class RunTraining:
         self.steps = self.factors.steps
         self.splits: dict[int, Split] = {}
         self.checkpoint = checkpoint or Checkpoint(None, {}, device)
-        self._parameters, self._units = 0, [0]
+        self._parameters, self._layers = 0, list[Layer]()
 
     def rows(self) -> Rows:
         """Train everything; the rows of ``runs``, ``curves``, ``layers``, ``measurements`` and ``timings``."""
@@ -103,7 +103,7 @@ class RunTraining:
             evaluations,
             selected,
             self._parameters,
-            self._units,
+            self._layers,
         )
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
         return rows_of(trained, tuning + evaluation) | {"timings": timing_rows(self.params["id"], self.clock, product)}
@@ -173,6 +173,7 @@ class RunTraining:
                 records[0].replica.split.train_x.shape[1],
                 self.arrays.classes,
                 [record.replica.seed for record in records],
+                shape=records[0].replica.split.shape,
                 dtype=self.dtype,
                 device=self.device,
             )
@@ -182,7 +183,7 @@ class RunTraining:
                 raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
             name = f"{replicas[0].role} {start}"
             groups[name] = ReplicaGroup(network, list(records), self.factors, plan, self.clock)
-            self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
+            self._parameters, self._layers = network.parameter_count, list(network.layers)
         yield Phase(groups, until)
         return everyone, list(groups.values())
 
