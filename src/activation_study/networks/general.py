@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,7 +30,7 @@ class _Plan:
     Attributes:
         wanted: what the operations ask for, in their order. layers: those with an activation, and the output.
         owners: the layer, from 1, that each wanted part belongs to: that of the activation it leads to at once, else
-            of the last one before it. convolves: whether there is a convolution.
+            of the last one before it.
     """
 
     def __init__(self, way: Way, factors: Factors, features: int, classes: int, shape: tuple[int, ...]):
@@ -38,9 +40,7 @@ class _Plan:
         self._tensors = 0
         self._product = (0, 0)  # the last one's place among what is wanted, and its weight's among the parameters
         inputs = torch.empty(1, 1, features, device="meta")
-        steps = Pass(factors, classes, shape, self._take, self._apply)
-        way(steps, inputs)
-        self.convolves = steps.convolves
+        way(Pass(factors, classes, shape, self._take, self._apply), inputs)
         self.depth, (place, weight) = len(self.layers), self._product
         self.layers.append(Layer(classes, weight))
         self.owners[place] = len(self.layers)
@@ -71,8 +71,6 @@ class _Plan:
 
 class GeneralNetwork:
     """R networks through which inputs take the way of a family, see ``base.Network``.
-
-    On a CPU replicas with convolutions train one after the other, which is faster there; all others as one.
 
     Args:
         way: see ``passes``.
@@ -106,13 +104,7 @@ class GeneralNetwork:
         self._stacked = self._drawn() if drawn else [self._zeros(s) for w in self._plan.wanted for s in _shapes(w)]
         shift = float(constants["mean"]) if factors.centred else 0.0
         self.sites = [self._site(number, layer.units, shift) for number, layer in enumerate(self.layers[:-1], 1)]
-        self._every = slice(0, self.replicas)
-        alone = self.device.type == "cpu" and self._plan.convolves
-        self._parts = [slice(r, r + 1) for r in range(self.replicas)] if alone else [self._every]
-        self._sites = [
-            self.sites if rows == self._every else [s.part(rows) for s in self.sites] for rows in self._parts
-        ]
-        self._leaves = [[p[rows].detach().requires_grad_() for p in self._stacked] for rows in self._parts]
+        self._leaves = [p.detach().requires_grad_() for p in self._stacked]  # which share its memory
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -168,7 +160,7 @@ class GeneralNetwork:
 
     def draw(self, step: int) -> None:
         """See ``base.Network``."""
-        for site in [*self.sites, *(site for part in self._sites for site in part)]:
+        for site in self.sites:
             site.draw(step)
 
     def loss_and_gradients(
@@ -179,45 +171,37 @@ class GeneralNetwork:
         on_delta: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """See ``base.Network``; every gradient is known before the first update."""
-        losses, gradients, deltas = [], [], list[Mapping[int, Tensor]]()
-        for rows, sites, leaves in zip(self._parts, self._sites, self._leaves, strict=True):
-            found: dict[int, Tensor] = {}
-            with torch.enable_grad():
-                logits = self._follow(inputs[rows], leaves, _training(sites, found if on_delta else None))
-                each = F.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), reduction="none")
-                loss = each.view(labels[rows].shape).mean(1)
-            gradients.append(torch.autograd.grad(loss.sum(), leaves))
-            losses.append(loss.detach())
-            deltas.append(found)
+        deltas, numbers = dict[int, Tensor](), itertools.count(1)
+
+        def apply(site: Site, h: Tensor) -> Tensor:
+            return site.train(h, functools.partial(deltas.__setitem__, next(numbers)) if on_delta else None)
+
+        with torch.enable_grad():
+            logits = self._follow(inputs, self._leaves, apply)
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+            loss = losses.view(labels.shape).mean(1)
+        gradients = [*torch.autograd.grad(loss.sum(), self._leaves)]
         if on_delta is not None:
             for layer in range(self.depth, 0, -1):
-                delta = torch.cat([found[layer] for found in deltas])
-                on_delta(layer, delta.flatten(2, -2) if delta.dim() > 3 else delta)
-        of_sites = [g for site in self.sites for g in site.gradients]
-        of_sites += [g for site in self.sites for g in site.kernel.gradients.values()]
-        joined = gradients[0] if len(gradients) == 1 else [torch.cat(same) for same in zip(*gradients, strict=True)]
-        for index, gradient in enumerate([*joined, *of_sites]):
+                on_delta(layer, _flat(deltas[layer]))
+        gradients += [g for site in self.sites for g in site.gradients]
+        gradients += [g for site in self.sites for g in site.kernel.gradients.values()]
+        for index, gradient in enumerate(gradients):
             update(index, gradient)
-        return torch.cat(losses)
+        return loss.detach()
 
     @torch.no_grad()
     def logits(self, inputs: Sequence[Tensor], visit: Visit | None = None) -> Tensor:
-        """See ``base.Network``; those who look see a layer of all replicas at once."""
-        parts = self._parts if visit is None else [self._every]
-        return torch.cat([self._evaluated(inputs[rows], rows, visit) for rows in parts])
+        """See ``base.Network``."""
+        numbers = itertools.count(1)
 
-    def _evaluated(self, inputs: Sequence[Tensor], rows: slice, visit: Visit | None) -> Tensor:
-        own: list[Site] = self.sites if rows == self._every else self._sites[rows.start]
-        sites = enumerate(own, 1)
-
-        def apply(h: Tensor) -> Tensor:
-            number, site = next(sites)
+        def apply(site: Site, h: Tensor) -> Tensor:
             h, x = site.evaluate(h)
             if visit is not None:
-                visit(number, *(t.flatten(2, -2) if t.dim() > 3 else t for t in (h, x)))
+                visit(next(numbers), _flat(h), _flat(x))
             return x
 
-        return self._follow(torch.stack(list(inputs)), [p[rows] for p in self._stacked], apply)
+        return self._follow(torch.stack(list(inputs)), self._stacked, apply)
 
     def evaluate(
         self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
@@ -231,13 +215,15 @@ class GeneralNetwork:
         """See ``base.Network``."""
         return self.sites[layer - 1].kernel.derivative(h.flatten(1, -2)).view(h.shape)
 
-    def _follow(self, inputs: Tensor, tensors: Sequence[Tensor], apply: Callable[[Tensor], Tensor]) -> Tensor:
-        left = iter(tensors)
+    def _follow(self, inputs: Tensor, tensors: Sequence[Tensor], apply: Callable[[Site, Tensor], Tensor]) -> Tensor:
+        """The logits, with these parameters and what is to be done at each site."""
+        left, sites = iter(tensors), iter(self.sites)
 
         def take(wanted: Wanted) -> list[Tensor]:
             return [next(left) for _ in _shapes(wanted)]
 
-        return self.way(Pass(self.factors, self.classes, self.shape, take, apply), inputs)
+        here = Pass(self.factors, self.classes, self.shape, take, lambda h: apply(next(sites), h))
+        return self.way(here, inputs)
 
     def _site(self, layer: int, units: int, shift: float) -> Site:
         like: dict[str, Any] = {"seeds": self.seeds, "layer": layer, "dtype": self.dtype, "device": self.device}
@@ -278,12 +264,6 @@ def _shapes(wanted: Wanted) -> list[tuple[int, ...]]:
             return [shape]
 
 
-def _training(sites: Sequence[Site], deltas: dict[int, Tensor] | None) -> Callable[[Tensor], Tensor]:
-    """The activations in training mode, one after the other; δ of each layer goes into ``deltas``."""
-    numbered = enumerate(sites, 1)
-
-    def apply(h: Tensor) -> Tensor:
-        number, site = next(numbered)
-        return site.train(h, None if deltas is None else lambda delta: deltas.__setitem__(number, delta))
-
-    return apply
+def _flat(x: Tensor) -> Tensor:
+    """[R, N, units] or, where there are positions, [R, N, positions, units]."""
+    return x.flatten(2, -2) if x.dim() > 3 else x

@@ -6,9 +6,7 @@ The usual activations have closed forms; every other one takes a local autograd 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -93,13 +91,6 @@ class LayerKernel:
 
     def draw(self, step: int) -> None:
         """Fix the noise of this step: a pure function of (seed of the replica, layer, step)."""
-
-    def part(self, rows: slice) -> Self:
-        """The kernel of some of the replicas, which shares their parameters, gradients and noise."""
-        mine = copy.copy(self)
-        mine.parameters = {name: stacked[rows] for name, stacked in self.parameters.items()}
-        mine.gradients = {name: stacked[rows] for name, stacked in self.gradients.items()}
-        return mine
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
         """φ(h) into out, both [R, B, W], and apart in memory unless `in_place`. Returns out."""
@@ -208,11 +199,6 @@ class RandomSlope(LayerKernel):
     def draw(self, step: int) -> None:
         self.noise.draw(step)
 
-    def part(self, rows: slice) -> Self:
-        mine = super().part(rows)
-        mine.noise = self.noise.part(rows)
-        return mine
-
     def _excess(self, h: Tensor) -> Tensor:
         return self.noise.window(h[0].numel()).view(h.shape)
 
@@ -280,11 +266,6 @@ class Autograd(LayerKernel):
 
     def draw(self, step: int) -> None:
         self._step = step
-
-    def part(self, rows: slice) -> Self:
-        mine = super().part(rows)
-        mine._modules, mine._seeds = self._modules[rows], self._seeds[rows]
-        return mine
 
     def forward(self, h: Tensor, out: Tensor, training: bool = True) -> Tensor:
         with torch.no_grad():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -44,46 +43,32 @@ class Pool:
         device: torch.device,
     ):
         self.seeds = tuple(seeds)
-        self._kind, self._law, self._less, self._layer, self._dtype, self._device = (
-            kind,
-            law,
-            less,
-            layer,
-            dtype,
-            device,
-        )
-        self._followed: tuple[Tensor, Tensor] | None = None
-        self._rows = slice(None)
+        self._kind, self._layer = kind, layer
+        self._numbers = partial(_pool, kind, law, less, dtype=dtype, device=device)
+        self._followed: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self.draw(0)
 
     def draw(self, step: int) -> None:
         """Go to a step."""
         self._step = step
 
-    def part(self, rows: slice) -> Pool:
-        """The noise of some of the replicas, out of the same memory."""
-        mine = copy.copy(self)
-        mine._rows = rows
-        return mine
-
     def follow(self, start: Tensor, used: int) -> None:
         """From now on take windows of ``used`` numbers that begin where ``start`` [1] on the device says.
 
-        A CUDA graph finds the window of each step so; the pool lives as long as this object then.
+        A CUDA graph finds the window of each step so; the pool lives as long as this object then, a row a seed.
         """
-        self._followed = self._numbers(used), start
+        distinct = tuple(dict.fromkeys(self.seeds))
+        rows = torch.tensor([distinct.index(seed) for seed in self.seeds], device=start.device)
+        columns = torch.arange(used, device=start.device)
+        self._followed = self._numbers(distinct, _size(used)), rows, columns, start
 
     def window(self, used: int) -> Tensor:
         """The numbers of the step [R, used]."""
         if self._followed is not None:
-            pool, start = self._followed
-            return pool.index_select(1, torch.arange(used, device=pool.device) + start)
+            pool, rows, columns, start = self._followed
+            return pool.index_select(1, columns + start).index_select(0, rows)
         place = window_start(self._kind, self._layer, self._step, used)
-        return self._numbers(used)[:, place : place + used]
-
-    def _numbers(self, used: int) -> Tensor:
-        size = _size(used)
-        return _pool(self._kind, self._law, self._less, self.seeds, size, self._dtype, self._device)[self._rows]
+        return self._numbers(self.seeds, _size(used))[:, place : place + used]
 
 
 def window_start(kind: str, layer: int, step: int, used: int) -> int:
@@ -97,7 +82,7 @@ def _size(used: int) -> int:
 
 @lru_cache(maxsize=4)
 def _pool(
-    kind: str, law: Law, less: float, seeds: tuple[int, ...], size: int, dtype: torch.dtype, device: torch.device
+    kind: str, law: Law, less: float, seeds: tuple[int, ...], size: int, *, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """The numbers [R, size], for all layers: equidistant quantiles, shuffled, so their law is exact."""
     ranks = {seed: torch.randperm(size, generator=generator(kind, seed)) for seed in set(seeds)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,14 +59,6 @@ class BatchNorm:
     def draw(self, step: int) -> None:
         """Fix the noise of this step."""
         self.noise.draw(step)
-
-    def part(self, rows: slice) -> BatchNorm:
-        """The normalisation of some of the replicas, which shares their parameters, statistics and noise."""
-        mine = copy.copy(self)
-        mine.weight, mine.bias = self.weight[rows], self.bias[rows]
-        mine.running_mean, mine.running_var = self.running_mean[rows], self.running_var[rows]
-        mine.noise = self.noise.part(rows)
-        return mine
 
     def forward(self, h: Tensor, *, training: bool) -> None:
         """Normalise ``h`` [R, B, W] in place."""

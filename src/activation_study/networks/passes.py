@@ -53,7 +53,6 @@ class Pass:
 
     Attributes:
         width, depth: the run's factors, units of a layer and how many activations there are one after another.
-        convolves: whether there was a convolution on the way.
     """
 
     def __init__(
@@ -67,7 +66,6 @@ class Pass:
         self.factors, self.classes, self.shape = factors, classes, shape
         self.width, self.depth = factors.width, factors.depth
         self._take, self._apply = take, apply
-        self.convolves = False
         self._activated: tuple[Tensor, bool] | None = None
 
     def shaped(self, inputs: Tensor) -> Tensor:
@@ -92,7 +90,7 @@ class Pass:
     def convolve(self, x: Tensor, units: int, *, stride: int = 1, size: int = 3, scale: float = 1.0) -> Tensor:
         """A convolution over the positions, one or two axes, with as many zeros around that stride 1 keeps their
         number."""
-        self.convolves, fan_in = True, size ** (x.dim() - 3) * x.shape[-1]
+        fan_in = size ** (x.dim() - 3) * x.shape[-1]
         weight, bias = self._take(Product(fan_in, units, self._input(x)[0], False, False, scale))
         return convolution(x, weight, bias, size, stride)
 

@@ -26,12 +26,6 @@ class Site:
         self.kernel, self.norm, self.shift = kernel, norm, shift
         self.gradients = [] if norm is None else [torch.zeros_like(norm.weight), torch.zeros_like(norm.bias)]
 
-    def part(self, rows: slice) -> Site:
-        """That of some of the replicas, which shares their memory."""
-        mine = Site(self.kernel.part(rows), self.norm and self.norm.part(rows), self.shift)
-        mine.gradients = [gradient[rows] for gradient in self.gradients]
-        return mine
-
     def draw(self, step: int) -> None:
         """Fix the noise of this step."""
         self.kernel.draw(step)
