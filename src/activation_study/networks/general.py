@@ -187,7 +187,7 @@ class GeneralNetwork:
         gradients += [g for site in self.sites for g in site.gradients]
         gradients += [g for site in self.sites for g in site.kernel.gradients.values()]
         for index, gradient in enumerate(gradients):
-            update(index, gradient)
+            update(index, gradient.contiguous())  # a fused optimiser walks through memory
         return loss.detach()
 
     @torch.no_grad()
