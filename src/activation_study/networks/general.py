@@ -21,7 +21,7 @@ from activation_study.networks.initialisation import Product, initial_products
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.normalisation import KINDS, BatchNorm
 from activation_study.networks.passes import Affine, Normal, Pass, Wanted, Way
-from activation_study.networks.sites import Site
+from activation_study.networks.sites import Site, flat
 
 
 class _Plan:
@@ -183,7 +183,7 @@ class GeneralNetwork:
         gradients = [*torch.autograd.grad(loss.sum(), self._leaves)]
         if on_delta is not None:
             for layer in range(self.depth, 0, -1):
-                on_delta(layer, _flat(deltas[layer]))
+                on_delta(layer, flat(deltas[layer]))
         gradients += [g for site in self.sites for g in site.gradients]
         gradients += [g for site in self.sites for g in site.kernel.gradients.values()]
         for index, gradient in enumerate(gradients):
@@ -198,7 +198,7 @@ class GeneralNetwork:
         def apply(site: Site, h: Tensor) -> Tensor:
             h, x = site.evaluate(h)
             if visit is not None:
-                visit(next(numbers), _flat(h), _flat(x))
+                visit(next(numbers), flat(h), flat(x))
             return x
 
         return self._follow(torch.stack(list(inputs)), self._stacked, apply)
@@ -262,8 +262,3 @@ def _shapes(wanted: Wanted) -> list[tuple[int, ...]]:
             return [(1, units), (1, units)]
         case Normal(shape):
             return [shape]
-
-
-def _flat(x: Tensor) -> Tensor:
-    """[R, N, units] or, where there are positions, [R, N, positions, units]."""
-    return x.flatten(2, -2) if x.dim() > 3 else x

@@ -52,6 +52,11 @@ class Site:
         return rows
 
 
+def flat(x: Tensor) -> Tensor:
+    """[R, N, units] or, where units are at several positions, [R, N, positions, units]."""
+    return x.flatten(2, -2) if x.dim() > 3 else x
+
+
 class _Activated(torch.autograd.Function):
     """Normalisation and activation, with the backward passes that they have of their own."""
 
