@@ -38,7 +38,7 @@ class Factors(Model):
         default=1000, description="training steps asked for"
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = Field(default=128, description="samples per step")
-    network: Name = Field(default="mlp", description="family of networks: mlp, or another that a file declares")
+    network: Name = Field(default="mlp", description="family of networks, or one of the config's networks, by its name")
     optimiser: Literal["momentum", "sgd", "adam"] = Field(
         default="momentum", description="momentum (SGD, 0.9), sgd or adam"
     )
@@ -153,6 +153,7 @@ class Settings(Training):
     """Whatever the results of a run depend on beside its factors and the code."""
 
     activation: dict[str, Any]
+    network: dict[str, Any] | None = None
     allow_modules: bool
     dataset: Data
     device: Device

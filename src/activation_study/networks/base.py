@@ -185,6 +185,23 @@ class Architecture:
     theory: bool = False
 
 
+def architecture(name: str, entry: Mapping[str, Any] | None) -> Architecture:
+    """That of a family or, where the config has an ``entry`` of that name, of one's own modules.
+
+    What these cost, and the memory they need, is taken to be that of residual convolutional networks.
+    """
+    if entry is None:
+        return architectures()[name]
+
+    def build(*arguments: Any, **kinds: Any) -> Network:
+        from activation_study.networks.modules import ModuleNetwork
+
+        return ModuleNetwork(entry, *arguments, **kinds)
+
+    alike = architectures()["residual_convolutional"]
+    return Architecture(name, name, build, alike.flops, alike.size)
+
+
 @functools.cache
 def architectures() -> dict[str, Architecture]:
     """Every architecture, by the name that the config uses."""

@@ -131,7 +131,11 @@ class Study:
         return [self.activation_file(name) for name in self.job(wildcards).activations]
 
     def job_sources(self, wildcards: Any) -> list[str]:
-        return [file for name in self.job(wildcards).activations for file in self._sources(name)]
+        job = self.job(wildcards)
+        networks = {run.factors.network for run in job.runs} & self.config.networks.keys()
+        entries = [self.config.networks[name] for name in sorted(networks)]
+        own = [file for entry in entries if isinstance(entry, OwnModule) for file in map(str, _own_files(entry.target))]
+        return own + [file for name in job.activations for file in self._sources(name)]
 
     def job_mem_mb(self, wildcards: Any, input: Any) -> int:
         """That of the run that needs most, and on a GPU, where all train together, all their data.
@@ -255,12 +259,14 @@ def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
     def settings(run: Factors, measure: Collection[str]) -> Settings:
         measured = tuple(sorted(measure))
         decisive = run.activation, run.dataset, run.optimiser, run.rates, run.evaluation_seeds, run.tuning_seeds
+        decisive = *decisive, run.network if run.network in config.networks else None
         if (*decisive, measured) not in made:
             rates = getattr(config.learning_rates, run.optimiser)
             entry = config.datasets[run.dataset]
             made[*decisive, measured] = Settings(
                 **dict(config.training),
                 activation=config.activations[run.activation].model_dump(),
+                network=config.networks[run.network].model_dump() if run.network in config.networks else None,
                 allow_modules=config.allow_modules,
                 dataset=Data(**{name: getattr(entry, name) for name in Data.model_fields}),
                 device=config.device,

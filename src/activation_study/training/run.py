@@ -15,7 +15,7 @@ from activation_study.core.factors import Factors, Settings
 from activation_study.core.seeds import seed_of
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import Split, make_split, varies_by_replicate
-from activation_study.networks.base import Layer, architectures
+from activation_study.networks.base import Layer, architecture
 from activation_study.networks.initialisation import unit_variance
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.training.batches import batch_order
@@ -166,7 +166,7 @@ class RunTraining:
         everyone, groups = [Record(replica) for replica in replicas], {}
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
-            network = architectures()[self.factors.network].build(
+            network = architecture(self.factors.network, self.settings.network).build(
                 self.activation,
                 self.factors,
                 self.constants,

@@ -49,7 +49,7 @@ def plain_of(network, replica, activation=nn.GELU):
     with torch.no_grad():
         for parameter in (p for name, p in model.named_parameters() if ".phi." not in name):
             mine = next(left)[replica]
-            parameter.copy_(mine.T.reshape(parameter.shape))
+            parameter.copy_(mine.T.reshape(parameter.shape) if mine.dim() > 1 else mine)
     return model
 
 
@@ -162,7 +162,7 @@ def test_a_model_of_torchvision_is_that_model():
     model = models.resnet18(num_classes=CLASSES).double()
     with torch.no_grad():
         for parameter, mine in zip(model.parameters(), network.parameters, strict=True):
-            parameter.copy_(mine[1].T.reshape(parameter.shape))
+            parameter.copy_(mine[1].T.reshape(parameter.shape) if mine.dim() > 2 else mine[1])
     loss, gradients, deltas = found_by(network, inputs, labels)
     expected = F.cross_entropy(model(inputs[1].view(3, 1, 16, 16).expand(-1, 3, -1, -1)), labels[1])
     expected.backward()
