@@ -99,8 +99,8 @@ class Network(Protocol):
             inputs: [R, B, features], contiguous.
             labels: [R, B], int64.
             update: called as ``update(index, gradient)`` once per tensor of ``parameters``, as soon as its gradient
-                is known and no longer needed for the layers below; the gradient's memory is used again after the call,
-                with Adam in the next pass.
+                is known and no longer needed for the layers below; the gradient is contiguous, and its memory is used
+                again after the call, with Adam in the next pass.
             on_delta: called as ``on_delta(layer, delta)`` for every hidden layer, from the last to the first, with
                 δ = ∂(mean loss)/∂h [R, B, units] or [R, B, positions, units].
 
