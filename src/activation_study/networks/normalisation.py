@@ -36,7 +36,7 @@ class BatchNorm:
     sample: the distributions that the next layer sees are unstable by design (after Santurkar et al. 2018, section
     2.2). Here a unit's shift is U(±0.5) and its scale 1 + U(±0.25), and a sample adds U(±0.1) to either: most of
     the noise moves whole distributions, and little of it hides what tells samples apart. It is a pure function of
-    seed, layer and step, and absent in evaluation.
+    seed, layer and step, from a pool of its seed (windows of two steps may overlap), and absent in evaluation.
     """
 
     def __init__(
@@ -55,6 +55,8 @@ class BatchNorm:
         self.running_mean, self.running_var = zeros, torch.ones_like(zeros)
         self.noisy = noisy
         self.noise = Pool(NOISE, _Symmetric(), 0.0, seeds, layer, dtype, device)
+        half_ranges = [NOISE_SCALE, NOISE_SHIFT]  # a CUDA graph cannot bring them to the device
+        self._half_range = torch.tensor(half_ranges, dtype=dtype, device=device).view(2, 1, 1)
 
     def draw(self, step: int) -> None:
         """Fix the noise of this step."""
@@ -94,9 +96,9 @@ class BatchNorm:
         """What the normalised pre-activations are scaled and shifted by [R, B, W]."""
         replicas, samples, width = h.shape
         numbers = self.noise.window(noise_numbers(samples, width))
-        unit, sample = numbers[:, : 2 * width], numbers[:, 2 * width :]
-        half_range = h.new_tensor([NOISE_SCALE, NOISE_SHIFT]).view(2, 1, 1)
-        noise = half_range * unit.view(replicas, 2, 1, width) + NOISE_SAMPLE * sample.view(replicas, 2, samples, width)
+        unit = numbers[:, : 2 * width].view(replicas, 2, 1, width)
+        sample = numbers[:, 2 * width :].view(replicas, 2, samples, width)
+        noise = self._half_range * unit + NOISE_SAMPLE * sample
         return 1 + noise[:, 0], noise[:, 1]
 
 

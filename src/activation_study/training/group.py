@@ -109,15 +109,15 @@ class ReplicaGroup:
 
         Args:
             loss: the mean loss since the stop before [R]. alive: whether it is finite.
-            scores: loss and accuracy on the validation samples [R], where another has taken them. If all are finite and
-                the group does not :meth:`needs_itself`, its network and optimiser need not be those of the stop.
+            scores: loss and accuracy on the validation samples [R], where another has taken them. If all losses are
+                finite and it is not ``needs_itself``, network and optimiser need not be those of the stop.
         """
         self.step = self.optimiser.step = stop
         self._drop(alive)
         if self.records:
             left = [i for i, fine in enumerate(alive) if fine]
             self._look(loss[left], scores and (scores[0][left], scores[1][left]))
-            on_evaluation(self)
+        on_evaluation(self)  # without records too: else what is kept of it would be of an earlier step
 
     def needs_itself(self, stop: int) -> bool:
         """Whether more is looked at there than scores."""

@@ -1,7 +1,7 @@
 """Groups of several activations and datasets, trained in lockstep: on a GPU a step is one CUDA graph.
 
-A stack takes the place of the loop over steps alone. At each of its stops a group gets its networks and its optimiser
-back, looks at them and drops what is lost, as it does when it trains by itself.
+A stack takes the place of the loop over steps, and takes the scores of all groups at once. Where a group needs more, it
+gets its networks and its optimiser back, looks at them and drops what is lost, as it does when it trains by itself.
 """
 
 from __future__ import annotations
@@ -87,12 +87,14 @@ class Stack:
         running = [b for norm in self.network.norms for b in (norm.running_mean, norm.running_var)]
         return [self.network.flat, *running, *self.optimiser.states, self.optimiser.count, self.total, self._at]
 
-    def train(self, until: int, on_evaluation: OnEvaluation, due: Callable[[], bool] = lambda: True) -> None:
+    def train(
+        self, until: int, on_evaluation: OnEvaluation, due: Callable[[ReplicaGroup], bool] = lambda group: True
+    ) -> None:
         """Train all groups to step ``until``; each is as if it had trained alone, but for rounding.
 
         Args:
-            on_evaluation: called with a group that has its network and optimiser of a stop: where it needs them itself,
-                at the end, and where ``due`` says so.
+            on_evaluation: called with a group that has its networks and its optimiser of a stop: where it looks at more
+                than scores, where it loses some, at its last stop, and where ``due`` says so.
         """
         stops = [set(lane.group.stops(until)) for lane in self.lanes]
         for stop in sorted(set().union(*stops)):
@@ -100,9 +102,10 @@ class Stack:
                 return
             self._advance(stop)
             here = [lane for lane, own in zip(self.lanes, stops, strict=True) if stop in own and lane.group.records]
-            found, everyone = self._scores(here), stop == until or due()
+            found = self._scores([lane for lane in here if stop not in lane.group.plan.probes])
             for lane in here:
-                self._arrive(lane, stop, found, everyone, on_evaluation)
+                last = not lane.group.stops(until)[1:]
+                self._arrive(lane, stop, found, last or due(lane.group), on_evaluation)
 
     def _advance(self, stop: int) -> None:
         """Train to that step, and share the time among those who trained."""
@@ -158,27 +161,33 @@ class Stack:
             yield mine, inputs, labels
 
     def _scores(self, lanes: Sequence[_Lane]) -> Tensor:
-        """Training loss, summed up, validation loss and accuracy of each slot [3, R], on the CPU: one wait for all."""
-        since, found = time.perf_counter(), torch.stack([self.total.double()] * 3)
+        """Training loss, summed up, validation loss and accuracy of each slot [3, R], on the CPU: one wait for all.
+
+        The last two are those of the ``lanes``.
+        """
+        since, found = time.perf_counter(), self.total.new_zeros(3, len(self.total), dtype=torch.float64)
+        found[0] = self.total
+        wanted = {len(lane.samples[1][0]) for lane in lanes}
         for mine, inputs, labels in self._validation:
-            loss, accuracy = self.network.evaluate(inputs, labels)
-            found[1:] = torch.where(mine, torch.stack([loss.double(), accuracy]), found[1:])
+            if len(labels[0]) in wanted:
+                loss, accuracy = self.network.evaluate(inputs, labels)
+                found[1:] = torch.where(mine, torch.stack([loss.double(), accuracy]), found[1:])
         found = found.cpu()
         seconds, replicas = time.perf_counter() - since, sum(len(lane.group.records) for lane in lanes)
         for lane in lanes:
             lane.group.clock.add("validation", seconds * len(lane.group.records) / replicas, 0)
-            self.total[lane.part.rows] = 0
         return found
 
-    def _arrive(self, lane: _Lane, stop: int, found: Tensor, everyone: bool, on_evaluation: OnEvaluation) -> None:
+    def _arrive(self, lane: _Lane, stop: int, found: Tensor, itself: bool, on_evaluation: OnEvaluation) -> None:
         group, slots = lane.group, lane.slots
         total, loss, accuracy = found[:, slots]
         fine = found[:2, slots].isfinite().all(0).tolist()
-        itself = everyone or group.needs_itself(stop) or not all(fine)
+        itself = itself or group.needs_itself(stop) or not all(fine)
         if itself:
             inside = torch.tensor([slot - lane.part.start for slot in slots], device=self.rates.device)
             for mine, theirs in self._pairs(lane):
                 theirs.copy_(mine if mine.shape == theirs.shape else mine.index_select(0, inside))
+        self.total[lane.part.rows] = 0
         mean = total.to(self.rates.dtype) / (stop - group.step)
         alive = total.isfinite().tolist()
         group.arrive(stop, mean, alive, on_evaluation if itself else lambda group: None, (loss, accuracy))

@@ -63,8 +63,8 @@ def _train(tasks: Sequence[_Task]) -> None:
             task = by_group[id(group)]
             task.run.checkpoint.keep(task.name, group)
 
-        def due(same: Sequence[_Task] = same) -> bool:
-            return any(task.run.checkpoint.due for task in same)
+        def due(group: ReplicaGroup, by_group: dict[int, _Task] = by_group) -> bool:
+            return by_group[id(group)].run.checkpoint.due
 
         if key is None:
             for task in same:

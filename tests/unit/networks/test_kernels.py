@@ -203,7 +203,9 @@ def test_slopes_follow_their_law_at_every_step(name):
 @pytest.mark.parametrize("name", RANDOM_SLOPES)
 def test_the_pool_has_exactly_the_mean_of_the_law(name):
     law = slope_distribution(from_entry(name, ENTRIES[name]).module())
-    pool = noises._pool(kernels.SLOPES, law, 1.0, (1, 2), noises.SIZE, torch.float64, torch.device("cpu")) + 1
+    pool = (
+        noises._pool(kernels.SLOPES, law, 1.0, (1, 2), noises.SIZE, dtype=torch.float64, device=torch.device("cpu")) + 1
+    )
     u = (np.arange(noises.SIZE) + 0.5) / noises.SIZE
     for row in pool:
         np.testing.assert_allclose(np.sort(row.numpy()), np.sort(law.quantile(u)), rtol=1e-12)

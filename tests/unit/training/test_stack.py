@@ -1,6 +1,7 @@
 """A stack of many groups: each trains as if it were alone."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 import mixed
 import small
 from activation_study.training import checkpoint as checkpoints
+from activation_study.training import stack as stacks
 from activation_study.training.batches import batch_order
 from activation_study.training.checkpoint import Checkpoint
 from activation_study.training.stack import Stack, shape, stacked
@@ -16,12 +18,12 @@ from activation_study.training.together import train_together
 from reference import optimiser, sequential
 
 
-def _train(groups, slots, until=mixed.STEPS, clip=None, on_evaluation=lambda group: None):
+def _train(groups, slots, until=mixed.STEPS, clip=None, on_evaluation=lambda group: None, due=lambda group: True):
     for group in groups:
         group.start()
     stack = Stack(groups, slots)
     stack.optimiser.clip = clip
-    stack.train(until, on_evaluation)
+    stack.train(until, on_evaluation, due)
     return stack
 
 
@@ -149,21 +151,61 @@ def test_groups_get_their_networks_where_they_need_them():
             alone.train(group.step)
             mixed.assert_same(group, alone)
 
-        Stack([group], 5).train(mixed.STEPS, look, due)
+        Stack([group], 5).train(mixed.STEPS, look, lambda group: due)
         return told
 
-    assert seen((0.01, 0.03), lambda: False) == [5, mixed.STEPS]
-    assert seen((0.01, 0.03), lambda: True) == [1, 5, 20, 30, mixed.STEPS]
-    assert seen((0.01, 1e200), lambda: False) == [1, 5, mixed.STEPS]
+    assert seen((0.01, 0.03), False) == [5, mixed.STEPS]
+    assert seen((0.01, 0.03), True) == [1, 5, 20, 30, mixed.STEPS]
+    assert seen((0.01, 1e200), False) == [1, 5, mixed.STEPS]
 
 
-def test_stops_may_differ():
+def test_stops_may_differ(monkeypatch):
+    """And lie anywhere in the stretches of steps whose batches come together."""
+    monkeypatch.setattr(stacks, "STRETCH", 7)
     plans = [mixed.PLAN, mixed.Plan([0, 7, 20], frozenset([0]), 16)]
     together, alone = ([mixed.group("relu", plan=plan) for plan in plans] for _ in range(2))
-    _train(together, 4)
+    _train(together, 4, due=lambda group: False)
     for one, other in zip(together, alone, strict=True):
         other.train(mixed.STEPS)
         mixed.assert_same(one, other)
+
+
+def test_validation_samples_may_be_more_or_fewer():
+    names = ["relu", "prelu", "tanh"]
+    together, alone = mixed.groups(names, normalisation="batch"), mixed.groups(names, normalisation="batch")
+    for group in (*together, *alone):
+        if group.network.features == mixed.FEATURES[0]:
+            for record in group.records:
+                split = record.replica.split
+                fewer = {f"validation_{part}": getattr(split, f"validation_{part}")[:51] for part in "xy"}
+                record.replica = replace(record.replica, split=replace(split, **fewer))
+            group._validation = group.samples("validation", group.records)
+    _train(together, 13, due=lambda group: False)
+    for one, other in zip(together, alone, strict=True):
+        other.train(mixed.STEPS)
+        mixed.assert_same(one, other)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_kept_of_the_lost_is_of_the_step_that_lost_them(place, tmp_path, monkeypatch):
+    """Of two groups in one file the one that goes on writes what the other one was, too."""
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    plan = mixed.Plan([0, 1, 2, 3, 10, 20, mixed.STEPS], frozenset([0, 1, mixed.STEPS]), 16)
+
+    def groups():
+        lost = mixed.group("identity", rates=(30.0, 30.0), plan=plan, dtype=torch.float32)
+        rest = mixed.group("relu", plan=plan, dtype=torch.float32)
+        return [lost, rest] if place == 0 else [rest, lost]
+
+    straight, before, after = groups(), groups(), groups()
+    _train(straight, 4)
+    kept = Checkpoint(tmp_path / "kept.pt", {}, torch.device("cpu"))
+    names = {id(group): str(number) for number, group in enumerate(before)}
+    _train(before, 4, on_evaluation=lambda group: kept.keep(names[id(group)], group), due=lambda group: False)
+    found = Checkpoint(tmp_path / "kept.pt", {}, torch.device("cpu"))
+    found.restore(str(place), after[place])
+    assert after[place].step == straight[place].step > 1
+    assert repr(mixed.results(after[place])) == repr(mixed.results(straight[place]))
 
 
 @pytest.mark.parametrize("kind", ["momentum", "adam"])

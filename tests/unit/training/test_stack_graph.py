@@ -65,10 +65,13 @@ def test_every_step_is_the_same_program(kind, normalisation):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("normalisation", ["none", "batch", "noisy_batch"])
 @KINDS
-def test_no_step_waits_for_the_device_or_leaves_it(kind):
-    names = set(_logged(_stack(mixed.groups(EVERY_KERNEL, optimiser=kind))).launches)
-    assert not names & {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "_to_cpu", "equal"}
+def test_no_step_waits_for_the_device_or_leaves_it(kind, normalisation):
+    """`lift_fresh` is a tensor made of Python's numbers, which has to be brought there."""
+    stack = _stack(mixed.groups(EVERY_KERNEL, optimiser=kind, normalisation=normalisation))
+    names = set(_logged(stack).launches)
+    assert not names & {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "_to_cpu", "equal", "lift_fresh"}
 
 
 @KINDS
