@@ -21,6 +21,7 @@ from activation_study.networks.initialisation import Product, initial_products
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.normalisation import KINDS, BatchNorm
 from activation_study.networks.passes import Affine, Normal, Pass, Wanted, Way
+from activation_study.networks.scores import scores
 from activation_study.networks.sites import Site, flat
 
 
@@ -207,9 +208,7 @@ class GeneralNetwork:
         self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
     ) -> tuple[Tensor, Tensor]:
         """See ``base.Network``."""
-        logits, target = self.logits(inputs, visit), torch.stack(list(labels))
-        loss = -F.log_softmax(logits, 2).gather(2, target.unsqueeze(2)).squeeze(2).mean(1)
-        return loss, (logits.argmax(2) == target).double().mean(1)
+        return scores(self.logits(inputs, visit), labels)
 
     def slope(self, layer: int, h: Tensor) -> Tensor:
         """See ``base.Network``."""

@@ -20,6 +20,7 @@ from activation_study.core.seeds import seed_of
 from activation_study.networks.base import Layer, Visit
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.places import Place, made
+from activation_study.networks.scores import scores
 from activation_study.networks.sites import Site, flat
 
 Apply = Callable[[int, Tensor], Tensor]
@@ -212,9 +213,7 @@ class ModuleNetwork:
         self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
     ) -> tuple[Tensor, Tensor]:
         """See ``base.Network``."""
-        logits, target = self.logits(inputs, visit), torch.stack(list(labels))
-        loss = -F.log_softmax(logits, 2).gather(2, target.unsqueeze(2)).squeeze(2).mean(1)
-        return loss, (logits.argmax(2) == target).double().mean(1)
+        return scores(self.logits(inputs, visit), labels)
 
     def slope(self, layer: int, h: Tensor) -> Tensor:
         """See ``base.Network``."""
