@@ -40,7 +40,7 @@ class Factors(Model):
         default=1000, description="training steps asked for"
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = Field(default=128, description="samples per step")
-    network: Name = Field(default="mlp", description="family of networks: mlp, or another that a file declares")
+    network: Name = Field(default="mlp", description="family of networks, or one of the config's networks, by its name")
     optimiser: Literal["momentum", "sgd", "adam"] = Field(
         default="momentum", description="momentum (SGD, 0.9), sgd or adam"
     )
@@ -52,8 +52,8 @@ class Factors(Model):
         description="gain (second-moment gain, zero bias), torch_default, edge_of_chaos (at q = 1), or lsuv (gain, "
         "then layer by layer divided by the standard deviation of the first batch's pre-activations)",
     )
-    normalisation: Literal["none", "batch", "noisy_batch"] = Field(
-        default="none", description="none, batch or noisy_batch; h and dL/dh are then after it, the input of phi"
+    normalisation: Literal["none", "batch", "noisy_batch", "group"] = Field(
+        default="none", description="none, batch, noisy_batch or group; h and dL/dh are then after it, the input of phi"
     )
     input_transform: Literal["standardised", "gaussianised", "heavy_tailed"] = Field(
         default="standardised", description="standardised; gaussianised or heavy_tailed, by rank"
@@ -155,6 +155,7 @@ class Settings(Training):
     """Whatever the results of a run depend on beside its factors and the code."""
 
     activation: dict[str, Any]
+    network: dict[str, Any] | None = None
     allow_modules: bool
     dataset: Data
     device: Device

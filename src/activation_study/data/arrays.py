@@ -28,13 +28,15 @@ class Raw(NamedTuple):
     """Samples as a source gives them.
 
     x: [N, ...] numbers; y: [N] integer labels; official_test: [N] bool, or None where the source has no test
-    set of its own; source: one line for the report.
+    set of its own; source: one line for the report; axes: a letter for each axis of a sample, L, H, W or C, or ""
+    where its features have no order.
     """
 
     x: np.ndarray
     y: np.ndarray
     official_test: np.ndarray | None
     source: str
+    axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Arrays:
     (`transforms.stored`); y: [N] int64, 0 … classes − 1; official_test: [N] bool, or None where the source has no
     test set of its own; sha256: of the contents, whatever the source; scale: whether inputs are standardised by
     one mean and deviation ("global") or each feature by its own ("per_feature"); note: what a reader of the
-    results should know about the data, or "".
+    results should know about the data, or ""; shape: the (length, channels) or (height, width, channels) that the D
+    values of a sample are, in this order, or () where they have none, as in a table.
     """
 
     x: np.ndarray
@@ -56,6 +59,7 @@ class Arrays:
     sha256: str
     scale: str = "global"
     note: str = ""
+    shape: tuple[int, ...] = ()
 
 
 def write_prepared(data: Arrays, description: dict[str, Any], arrays: Path, manifest: Path) -> None:
@@ -82,10 +86,11 @@ def read_prepared(arrays: Path, manifest: Path) -> Arrays:
             x, y = file["x"], file["y"]
             official_test = file["official_test"] if file["official_test"].size else None
         scale, note = description.get("scale", "global"), description.get("message", "")
-        found, expected = content_sha256(x, y, official_test, scale), description["sha256"]
+        shape = tuple(description.get("shape", ()))
+        found, expected = content_sha256(x, y, official_test, scale, shape), description["sha256"]
         if found != expected:
             raise ValueError(f"SHA-256 {found[:12]}… instead of {expected[:12]}…")
-        return Arrays(x, y, official_test, description["classes"], description["source"], found, scale, note)
+        return Arrays(x, y, official_test, description["classes"], description["source"], found, scale, note, shape)
     except (StudyError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy have errors of many kinds for damaged files
@@ -109,12 +114,21 @@ def _check_sizes(arrays: Path) -> None:
                     raise ValueError(f"{info.filename} of shape {shape} does not fit its {info.file_size} bytes")
 
 
-def content_sha256(x: np.ndarray, y: np.ndarray, official_test: np.ndarray | None, scale: str = "global") -> str:
-    """SHA-256 of types, shapes and values, and of how they are to be scaled where that is not by one number."""
+def content_sha256(
+    x: np.ndarray,
+    y: np.ndarray,
+    official_test: np.ndarray | None,
+    scale: str = "global",
+    shape: tuple[int, ...] = (),
+) -> str:
+    """SHA-256 of types, shapes and values, of how they are to be scaled where that is not by one number, and of a
+    sample's shape where it has one."""
     digest = hashlib.sha256()
     for array in (x, y, np.zeros(0, bool) if official_test is None else official_test):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     if scale != "global":
         digest.update(scale.encode())
+    if shape:
+        digest.update(str(shape).encode())
     return digest.hexdigest()

@@ -51,6 +51,9 @@ FilePath = Annotated[Any, AfterValidator(_path), WithJsonSchema({"type": "string
 Size = Annotated[Any, WithJsonSchema({"type": ["integer", "array"], "items": {"type": "integer"}})]
 SIZE = "Side of the square, or [height, width], that images are stretched to, in pixels."
 MODE = "Greyscale or colour, that images are converted to."
+AXES = """The axes of x after that of the samples, where networks should know it as a series or as images: L for the
+length of a series, H and W for images, C for channels. Three axes are HW by default, four HWC if the last one has 1, 3
+or 4 numbers."""
 UNLABELLED = "The label of samples without one, which are left out."
 
 
@@ -95,6 +98,7 @@ class Folder(Entry):
 class Npz(Entry):
     source: Literal["npz"]
     path: FilePath = Field(description="A file of NumPy's with x and y.")
+    axes: Literal["L", "LC", "CL", "HW", "HWC", "CHW"] | None = Field(default=None, description=AXES.replace("\n", " "))
     unlabelled: Annotated[int, WHOLE] | None = Field(default=None, description=UNLABELLED)
 
 

@@ -44,7 +44,7 @@ def npz(path: Path, key: str) -> Raw:
         raise StudyError(f"{where} is not a readable .npz file ({one_line(error)})") from error
     source = f"npz file {plain(path.name)}"
     if names == WHOLE:
-        return Raw(arrays["x"], arrays["y"], None, source)
+        return Raw(arrays["x"], arrays["y"], None, source, photos.axes(arrays["x"]))
     train, test = (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])
     for part, (x, y) in {"train": train, "test": test}.items():
         if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or x.shape[1:] != train[0].shape[1:]:
@@ -56,7 +56,7 @@ def npz(path: Path, key: str) -> Raw:
     if ("U" in kinds or "S" in kinds) and len(set(kinds)) > 1:
         raise StudyError(f"{key}: y_train is {train[1].dtype} and y_test {test[1].dtype}; one type of label is needed")
     x, y = (np.concatenate(both) for both in zip(train, test, strict=True))
-    return Raw(x, y, np.arange(len(y)) >= len(train[1]), source)
+    return Raw(x, y, np.arange(len(y)) >= len(train[1]), source, photos.axes(x))
 
 
 def labels_hint(x: np.ndarray, y: np.ndarray) -> str:
@@ -112,7 +112,7 @@ def folder(path: Path, key: str, size: int | list[int] | None = None, mode: str 
     assert pixels is not None
     official_test = np.arange(len(files)) >= count if test else None
     line = f"image folder {plain(path.name)} ({len(classes)} classes{note}){photos.described(size, mode)}"
-    return Raw(pixels, np.array(labels), official_test, line)
+    return Raw(pixels, np.array(labels), official_test, line, photos.axes(pixels))
 
 
 def bytes_needed(path: Path, size: int | list[int] | None = None, mode: str | None = None) -> int:

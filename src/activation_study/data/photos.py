@@ -67,6 +67,13 @@ def fitted(image: Any, size: int | list[int] | None, mode: str | None) -> Any:
     return image
 
 
+def axes(x: np.ndarray) -> str:
+    """Those of the samples of x [N, ...], as ``Raw`` has them: of images, if x can be no more than that."""
+    if x.ndim == 4 and x.shape[3] in (1, 3, 4):
+        return "HWC"
+    return "HW" if x.ndim == 3 else ""
+
+
 def described(size: int | list[int] | None, mode: str | None) -> str:
     """For the line that says where data come from."""
     shape = shape_of(size)

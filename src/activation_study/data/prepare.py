@@ -64,7 +64,7 @@ def prepare(
 
     Returns:
         The manifest: name, status, message (why there are no data, or a note on them), samples, features, classes,
-        source, scale, sha256, official_test, and `made_by`, its receipt.
+        source, scale, shape, sha256, official_test, and `made_by`, its receipt.
     """
     try:
         data = load(name, entry, cache)
@@ -82,6 +82,7 @@ def prepare(
         "classes": data.classes,
         "source": data.source,
         "scale": data.scale,
+        "shape": list(data.shape),
         "sha256": data.sha256,
         "official_test": data.official_test is not None,
         files.MADE_BY: dict(made_by or {}),
@@ -91,7 +92,7 @@ def prepare(
 
 
 def _arrays(raw: Raw, entry: dict[str, Any], key: str) -> Arrays:
-    """Flatten, renumber the classes, and refuse what no network could be trained on."""
+    """Flatten, channels last, renumber the classes, and refuse what no network could be trained on."""
     x, y, official_test = raw.x, raw.y, raw.official_test
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or x.size == 0:
         hint = local.labels_hint(x, y)
@@ -110,16 +111,28 @@ def _arrays(raw: Raw, entry: dict[str, Any], key: str) -> Arrays:
     if len(labels) < 2:
         found = f"every sample has the label {plain(labels[0])}" if len(labels) else "no sample has a label"
         raise StudyError(f"{key}: {found}; at least two classes are needed")
-    table = entry["source"] == "npz" and x.ndim == 2
+    table = entry["source"] == "npz" and x.ndim == 2 and "axes" not in entry
     scale = entry.get("scale") or ("per_feature" if table else "global")
+    x, shape = _shaped(x, entry.get("axes") or raw.axes, key)
     x = x.reshape(len(x), -1)
     kept, y = transforms.stored(x, key, per_feature=scale == "per_feature"), y.astype(np.int64)
     if kept.dtype != np.uint8 and kept.min() == kept.max():  # numbers that are moved no longer say what they were
         raise StudyError(f"{key}: every value of x is {plain(x[0, 0])}; inputs must vary")
     note = _note(transforms.unlikeness(x), scale, given="scale" in entry) if table else ""
     source = f"{raw.source}, each feature on its own scale" if scale == "per_feature" else raw.source
-    sha256 = content_sha256(kept, y, official_test, scale)
-    return Arrays(kept, y, official_test, len(labels), source, sha256, scale, note)
+    sha256 = content_sha256(kept, y, official_test, scale, shape)
+    return Arrays(kept, y, official_test, len(labels), source, sha256, scale, note, shape)
+
+
+def _shaped(x: np.ndarray, axes: str, key: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Samples with their channels last, and the shape of one; () where no axes are known."""
+    if not axes:
+        return x, ()
+    if len(axes) != x.ndim - 1:
+        needed = ", ".join(["N", *axes])
+        raise StudyError(f"{key}.axes: {axes} is x of the axes [{needed}], but its shape is {x.shape}")
+    x = np.moveaxis(x, 1 + axes.index("C"), -1) if "C" in axes else x[..., None]
+    return x, x.shape[1:]
 
 
 def _type_hint(dtype: np.dtype) -> str:

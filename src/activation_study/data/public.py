@@ -38,7 +38,8 @@ def digits() -> Raw:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return Raw(x.astype(np.uint8), y, None, "scikit-learn load_digits (UCI optical recognition of digits)")
+    source = "scikit-learn load_digits (UCI optical recognition of digits)"
+    return Raw(x.astype(np.uint8).reshape(-1, 8, 8), y, None, source, "HW")
 
 
 def mnist1d() -> Raw:
@@ -56,7 +57,8 @@ def mnist1d() -> Raw:
         train, test = make_dataset(train_arguments), make_dataset(test_arguments)
     x = np.concatenate([train["x"], test["x_test"]])
     y = np.concatenate([train["y"], test["y_test"]])
-    return Raw(x, y, np.arange(len(y)) >= len(train["y"]), "mnist1d make_dataset, seeds 42 (training) and 43 (test)")
+    source = "mnist1d make_dataset, seeds 42 (training) and 43 (test)"
+    return Raw(x, y, np.arange(len(y)) >= len(train["y"]), source, "L")
 
 
 def fashion_mnist(cache: Path, *, debian: bool = False) -> Raw:
@@ -70,10 +72,11 @@ def fashion_mnist(cache: Path, *, debian: bool = False) -> Raw:
     y = [np.frombuffer(files[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8) for part in ("train", "t10k")]
     official_test = np.arange(len(y[0]) + len(y[1])) >= len(y[0])
     return Raw(
-        np.concatenate(x).reshape(len(official_test), -1),
+        np.concatenate(x).reshape(len(official_test), 28, 28),
         np.concatenate(y),
         official_test,
         "Fashion-MNIST (Xiao et al., 2017)",
+        "HW",
     )
 
 
@@ -110,7 +113,7 @@ def torchvision_dataset(
             f"Check the network, or put its files or archives into {plain(home, 300)}, and run again"
         ) from error
     official_test = np.arange(len(y)) >= len(parts[0]) if len(parts) == 2 else None
-    return Raw(x, y, official_test, f"torchvision {described}{photos.described(size, mode)}")
+    return Raw(x, y, official_test, f"torchvision {described}{photos.described(size, mode)}", photos.axes(x))
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ class Split:
     train_x, validation_x, test_x: float32 [n, D], mean 0 (plus the input shift) and mean square 1 (before it)
     over the training part; *_y: int64 [n]. `mean` and `scale` are those of the stored training values;
     `excess_kurtosis` is that of the transformed ones, which says how normal they have become. `digest` is a
-    SHA-256 of data, indices and statistics: two splits with one digest hold the same tensors.
+    SHA-256 of data, indices and statistics: two splits with one digest hold the same tensors. `shape` is a sample's,
+    as in `Arrays`.
 
     Where the data ask for it (`Arrays.scale`), all of this is done feature by feature: each then has mean 0 and mean
     square 1, `mean` and `scale` are [D], and a feature that is constant in the training part is 0 everywhere
@@ -44,6 +45,7 @@ class Split:
     scale: float | np.ndarray
     excess_kurtosis: float
     digest: str
+    shape: tuple[int, ...] = ()
 
 
 def varies_by_replicate(arrays: Arrays, train_size: int | None = None) -> bool:
@@ -123,6 +125,7 @@ def make_split(
         scale=maps[0].scale if whole else np.array([fitted.scale for fitted in maps]),
         excess_kurtosis=_excess_kurtosis(maps),
         digest=digest.hexdigest(),
+        shape=arrays.shape,
     )
 
 

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from activation_study.activations.activation import Activation
+    from activation_study.networks.passes import Way
 
 Visit = Callable[[int, "Tensor", "Tensor"], None]
-"""``visit(layer, h, x)``: pre-activations and activations of a hidden layer, [R, N, units]."""
+"""``visit(layer, h, x)``: pre-activations and activations of a hidden layer, [R, N, units] or [R, N, positions, units].
+"""
 
 
 class Layer(NamedTuple):
-    """A layer of the tables: its units, and where its weight [R, fan-in, fan-out] stands among the parameters."""
+    """A layer of the tables: its units, where its weight [R, fan-in, fan-out] stands among the parameters, and at how
+    many positions of a sample each unit is, as a channel is at those of its map."""
 
     units: int
     weight: int
+    positions: int = 1
 
 
 class Network(Protocol):
@@ -95,10 +99,10 @@ class Network(Protocol):
             inputs: [R, B, features], contiguous.
             labels: [R, B], int64.
             update: called as ``update(index, gradient)`` once per tensor of ``parameters``, as soon as its gradient
-                is known and no longer needed for the layers below; the gradient's memory is used again after the call,
-                with Adam in the next pass.
+                is known and no longer needed for the layers below; the gradient is contiguous, and its memory is used
+                again after the call, with Adam in the next pass.
             on_delta: called as ``on_delta(layer, delta)`` for every hidden layer, from the last to the first, with
-                δ = ∂(mean loss)/∂h [R, B, units].
+                δ = ∂(mean loss)/∂h [R, B, units] or [R, B, positions, units].
 
         Returns:
             The mean cross-entropy of each replica [R].
@@ -120,7 +124,7 @@ class Network(Protocol):
         ...
 
     def slope(self, layer: int, h: Tensor) -> Tensor:
-        """φ′(h) of a hidden layer in evaluation mode, [R, N, units]."""
+        """φ′(h) of a hidden layer in evaluation mode, of the shape of h, whose last axis are the units."""
         ...
 
 
@@ -144,9 +148,21 @@ class Build(Protocol):
         classes: int,
         seeds: Sequence[int],
         *,
+        shape: tuple[int, ...],
         dtype: torch.dtype,
         device: torch.device | str,
     ) -> Network: ...
+
+
+def through(way: Way) -> Build:
+    """Makes the networks whose inputs take that way; PyTorch is imported where they are made."""
+
+    def build(*arguments: Any, **kinds: Any) -> Network:
+        from activation_study.networks.general import GeneralNetwork
+
+        return GeneralNetwork(way, *arguments, **kinds)
+
+    return build
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,8 @@ class Architecture:
     """A family of networks.
 
     Attributes:
-        meaning: in the page's words, in the plural. build: makes the networks, of `depth` layers with an activation.
+        meaning: in the page's words, in the plural. build: makes the networks, of `depth` layers with an activation;
+            `shape` is that of a sample, as in ``data.arrays``.
         flops: floating-point operations of a training step's sample, for a typical input; orders the jobs.
         size: of one network, by its factors and input features; the memory that jobs ask for rests on it.
         theory: whether mean-field theory of multilayer perceptrons applies.
@@ -166,6 +183,23 @@ class Architecture:
     flops: Callable[[Factors], float]
     size: Callable[[Factors, int], Size]
     theory: bool = False
+
+
+def architecture(name: str, entry: Mapping[str, Any] | None) -> Architecture:
+    """That of a family or, where the config has an ``entry`` of that name, of one's own modules.
+
+    What these cost, and the memory they need, is taken to be that of residual convolutional networks.
+    """
+    if entry is None:
+        return architectures()[name]
+
+    def build(*arguments: Any, **kinds: Any) -> Network:
+        from activation_study.networks.modules import ModuleNetwork
+
+        return ModuleNetwork(entry, *arguments, **kinds)
+
+    alike = architectures()["residual_convolutional"]
+    return Architecture(name, name, build, alike.flops, alike.size)
 
 
 @functools.cache

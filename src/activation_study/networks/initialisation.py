@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,29 +35,59 @@ def scales(initialisation: str, constants: Mapping[str, Any], depth: int) -> lis
     return [(1.0, 0.0), *[hidden] * (depth - 1), (hidden[0], 0.0)]
 
 
+class Product(NamedTuple):
+    """Weights [fan-in, units] and biases [units] before they are drawn.
+
+    Attributes:
+        after: whether their input is what an activation gives, of mean square E φ²; else it has mean square 1.
+        hidden: whether an activation follows.
+        centred: whether the mean that ``centred`` takes from their input comes back through the bias.
+        scale: of the weights, beside what the initialisation says; a branch beside many others has less than 1.
+    """
+
+    fan_in: int
+    units: int
+    after: bool
+    hidden: bool
+    centred: bool
+    scale: float = 1.0
+
+
 def initial_parameters(
     seed: int, dims: list[int], factors: Factors, constants: Mapping[str, Any]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Weights [fan-in, fan-out] and biases [fan-out] in float64, layer by layer, of one replica.
+    """``initial_products`` of the layers of a multilayer perceptron, of these numbers of units, inputs first."""
+    last = len(dims) - 2
+    products = [
+        Product(fan_in, units, after=layer > 0, hidden=layer < last, centred=layer > 0)
+        for layer, (fan_in, units) in enumerate(pairwise(dims))
+    ]
+    return initial_products(seed, products, factors, constants)
+
+
+def initial_products(
+    seed: int, products: Sequence[Product], factors: Factors, constants: Mapping[str, Any]
+) -> list[tuple[Tensor, Tensor]]:
+    """Weights [fan-in, units] and biases [units] in float64, one after the other, of one replica.
 
     The same ``seed`` gives the same standard draws whatever the activation, so runs are paired.
     """
-    depth = len(dims) - 2
     weight_draws, bias_draws = generator(seed, "weights"), generator(seed, "biases")
     layers = []
-    for layer, (fan_in, fan_out) in enumerate(pairwise(dims)):
+    for fan_in, fan_out, after, hidden, centred, scale in products:
         if factors.initialisation == "torch_default":  # nn.Linear: U(±1/√fan-in) for both
             bound = 1 / math.sqrt(fan_in)
             weight = (torch.rand(fan_in, fan_out, generator=weight_draws, dtype=torch.float64) * 2 - 1) * bound
             bias = (torch.rand(fan_out, generator=bias_draws, dtype=torch.float64) * 2 - 1) * bound
         else:
-            sigma_w, sigma_b = scales(factors.initialisation, constants, depth)[layer]
+            of_input, of_hidden, of_output = scales(factors.initialisation, constants, 2)
+            sigma_w, sigma_b = of_input if not after else of_hidden if hidden else of_output
             weight = torch.randn(fan_in, fan_out, generator=weight_draws, dtype=torch.float64)
-            weight *= sigma_w / math.sqrt(fan_in)
+            weight *= scale * sigma_w / math.sqrt(fan_in)
             bias = torch.randn(fan_out, generator=bias_draws, dtype=torch.float64) * sigma_b
-        if layer < depth:
+        if hidden:
             bias += factors.initial_bias
-        if factors.centred and layer > 0:
+        if factors.centred and centred:
             # The layer below gives φ − c; the bias takes c·W·1 back, so the initial function is φ's own.
             bias += float(constants["mean"]) * weight.sum(0)
         layers.append((weight, bias))
@@ -87,7 +117,7 @@ def _spreads(network: Network, inputs: Sequence[Tensor]) -> list[Tensor]:
     found: list[Tensor] = []
 
     def visit(_: int, h: Tensor, x: Tensor | None = None) -> None:
-        found.append(h.std((1, 2), correction=0))
+        found.append(h.flatten(2).std((1, 2), correction=0))
 
     visit(network.depth + 1, network.logits(inputs, visit))
     return found

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from activation_study.activations.activation import Activation
@@ -20,6 +19,7 @@ from activation_study.networks.base import Layer, Visit
 from activation_study.networks.initialisation import initial_parameters
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.normalisation import KINDS, BatchNorm
+from activation_study.networks.scores import scores
 
 
 class StackedMLP:
@@ -193,12 +193,7 @@ class StackedMLP:
         self, inputs: Sequence[Tensor], labels: Sequence[Tensor], visit: Visit | None = None
     ) -> tuple[Tensor, Tensor]:
         """See ``base.Network``."""
-        logits = self.logits(inputs, visit)
-        target = torch.stack(list(labels))
-        log_p = F.log_softmax(logits, 2)
-        loss = -log_p.gather(2, target.unsqueeze(2)).squeeze(2).mean(1)
-        # float64: 0.7 of the samples must be 0.7, or a target of 0.7 would not be reached.
-        return loss, (logits.argmax(2) == target).double().mean(1)
+        return scores(self.logits(inputs, visit), labels)
 
     def logits(self, inputs: Sequence[Tensor], visit: Visit | None = None) -> Tensor:
         """Logits [R, N, classes] in evaluation mode for R tensors [N, features]."""

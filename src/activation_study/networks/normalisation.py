@@ -10,6 +10,8 @@ from torch import Tensor
 
 from activation_study.networks.noise import Pool
 
+GROUPS = 8
+"""Of group normalisation, where as many divide the units."""
 EPS, MOMENTUM = 1e-5, 0.1
 NOISE_SHIFT, NOISE_SCALE, NOISE_SAMPLE = 0.5, 0.25, 0.1
 """Half ranges of the noise: a unit's shift and scale at a step, and what each sample's differ from that."""

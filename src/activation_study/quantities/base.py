@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 256
 """Of the activation metrics and of what is measured at the end, at most: it must cost little beside training."""
+POSITIONS = 16
+"""Of each sample, at most, where units are at several: spread evenly, the same ones always."""
 PROBE_STEP = -1
 """The noise of what is measured in training mode is that of a step which never trains."""
 SATURATED = 0.1

@@ -11,7 +11,7 @@ from torch import Tensor
 from activation_study.networks.base import Network
 from activation_study.quantities.base import PROBE_STEP, SAMPLES, layer_metrics
 from activation_study.quantities.exact import left_alone
-from activation_study.quantities.views import GradientView, LayerView
+from activation_study.quantities.views import GradientView, LayerView, rows_of
 
 EXACT = [name for name, metric in layer_metrics().items() if metric.exact]
 ACTIVATION_METRICS = {name: metric.of for name, metric in layer_metrics().items() if metric.view == "activations"}
@@ -90,8 +90,8 @@ class Probe:
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Loss [R], accuracy [R] and every activation metric [R, depth], in evaluation mode.
 
-        The metrics are of the first ``SAMPLES`` samples, seen on the evaluation's own way up. ``first`` marks step 0,
-        whose dead units are born dead.
+        The metrics are of the first ``SAMPLES`` samples, at most ``POSITIONS`` of each, seen on the evaluation's own
+        way up. ``first`` marks step 0, whose dead units are born dead.
         """
         values: dict[str, list[Tensor]] = {name: [] for name in ACTIVATION_METRICS}
         blurred: list[Tensor] = []
@@ -110,7 +110,7 @@ class Probe:
         neighbours = _Neighbours(look)
 
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
-            h, x = h[:, :SAMPLES], x[:, :SAMPLES]
+            h, x = rows_of(h[:, :SAMPLES]), rows_of(x[:, :SAMPLES])
             neighbours.add(layer, h, x, network.slope(layer, h))
 
         loss, accuracy = network.evaluate(inputs, labels, visit)
@@ -127,7 +127,8 @@ class Probe:
 
         def visit(layer: int, h: Tensor, x: Tensor) -> None:
             if some(these := blurred[:, layer - 1]):
-                view = LayerView(h, x, h, self.slope_max)
+                h = rows_of(h)
+                view = LayerView(h, rows_of(x), h, self.slope_max)
                 for name in EXACT:
                     column = metrics[name][:, layer - 1]
                     column.copy_(torch.where(these, ACTIVATION_METRICS[name](view), column))

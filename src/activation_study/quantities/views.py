@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from activation_study.quantities.base import SATURATED
+from activation_study.quantities.base import POSITIONS, SATURATED
 
 QUANTILES = (0.05, 0.5, 0.95)
 RESOLVED = 1e-3
@@ -27,9 +27,17 @@ def quantiles_of(values: Tensor, at: Sequence[float]) -> Tensor:
     return torch.stack(found).masked_fill_(ordered[:, -1].isnan(), torch.nan)  # which are sorted last
 
 
+def rows_of(x: Tensor) -> Tensor:
+    """Samples [R, N, W], or [R, N, positions, W], as rows [R, N · at most ``POSITIONS``, W]."""
+    if x.dim() == 3:
+        return x
+    places = torch.linspace(0, x.shape[2] - 1, min(POSITIONS, x.shape[2])).round().long()
+    return x[:, :, places.to(x.device)].flatten(1, 2)
+
+
 @dataclass
 class LayerView:
-    """One hidden layer of R replicas on a fixed set of N samples.
+    """One hidden layer of R replicas on a fixed set of N samples; a unit's positions count as samples of it.
 
     Attributes:
         h: pre-activations [R, N, W]. x: activations φ(h). slope: φ′(h). slope_max: the largest |φ′| there is.

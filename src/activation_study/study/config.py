@@ -21,6 +21,7 @@ from activation_study.core.names import NAME, Name
 from activation_study.core.text import listed, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
 from activation_study.data import entries as data_entries
+from activation_study.networks import entries as network_entries
 from activation_study.networks.base import architectures
 from activation_study.quantities.base import measurements
 
@@ -107,7 +108,7 @@ def _levels() -> dict[str, Any]:
         if name in ("activation", "dataset"):
             default, one = ("all",), str
         elif name == "network":
-            one = _one_of(architectures())
+            one = str
         levels[name] = (cast(Any, Distinct)[one], Field(default=default, description=field.description))
     measure = cast(Any, Annotated)[cast(Any, tuple)[_one_of(measurements()), ...], DISTINCT, LISTED]
     meaning = (
@@ -125,7 +126,7 @@ class Grid(create_model("Levels", __base__=Model, **_levels())):  # type: ignore
     """Factor to value or list of values. activation and dataset take names or all."""
 
 
-class Config(entries.Activations, data_entries.Datasets):
+class Config(entries.Activations, data_entries.Datasets, network_entries.Networks):
     """The whole of what can be asked of a study. Results, threads and resources are not configuration."""
 
     study: Name = Field(
@@ -140,7 +141,7 @@ class Config(entries.Activations, data_entries.Datasets):
     )
     allow_modules: Annotated[bool, TRUTH] = Field(
         default=True,
-        description='Whether an activation may be {module "package.module:Class"}, which runs that code.',
+        description='Whether an activation or a network may be {module "package.module:Class"}, which runs that code.',
     )
     claims: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=20), DISTINCT, LISTED] = Field(
         default=(),
@@ -220,6 +221,7 @@ def validated(config: Mapping[str, Any]) -> Config:
     _check_names(found)
     for name, entry in found.activations.items():
         entries.check_allowed(name, entry, allow_modules=found.allow_modules)
+    network_entries.check(found.networks, allow_modules=found.allow_modules)
     for name, source in found.datasets.items():
         data_entries.check_class(name, source)
     cost = found.cost.model_copy(update=_named(found, "cost", found.cost, "activation"))
@@ -236,6 +238,9 @@ def _checked(config: Config, where: str, grid: Grid) -> Grid:
             f"{where}.initial_bias: {shown(list(grid.initial_bias))} has no effect under batch normalisation, which "
             "subtracts it; normalisation must be none"
         )
+    families = (*architectures(), *config.networks)
+    for network in (name for name in grid.network if name not in families):
+        raise StudyError(f"{where}.network: {shown(network)} is not one of the networks: {listed(families)}")
     named: Grid = grid.model_copy(update=_named(config, where, grid, "activation", "dataset"))
     return named
 
@@ -299,7 +304,7 @@ def _check_names(config: Config) -> None:
             raise StudyError(f"claims: two files are called {shown(name)}: a family needs a name of its own")
     check_distinct("study", [config.study])
     check_distinct("claims", families)
-    for key in ("activations", "datasets", "experiments"):
+    for key in ("activations", "datasets", "networks", "experiments"):
         check_distinct(key, getattr(config, key))
 
 

@@ -54,7 +54,8 @@ def of_cost(params: Mapping[str, Any], description: Mapping[str, Any]) -> Receip
 
 def of_run(params: Mapping[str, Any], description: Mapping[str, Any], manifest: Mapping[str, Any]) -> Receipt:
     """For ``Run.params``, the activation's description and the dataset's manifest."""
-    made_by = {"params": params, "code": _code("train", params["settings"]["activation"])}
+    settings = params["settings"]
+    made_by = {"params": params, "code": _code("train", settings["activation"], settings.get("network"))}
     return made_by | {"constants": _constants(description), "data": manifest["sha256"]}
 
 
@@ -290,8 +291,8 @@ def _own(module: str) -> str:
     return own_modules.digest({"module": module})
 
 
-def _code(step: str, entry: Mapping[str, Any] | None = None) -> str:
-    own = _own(entry["module"]) if entry and "module" in entry else ""
+def _code(step: str, *entries: Mapping[str, Any] | None) -> str:
+    own = "".join(_own(entry["module"]) for entry in entries if entry and "module" in entry)
     return hashlib.sha256(f"{code.digest(step)}{own}".encode()).hexdigest()
 
 

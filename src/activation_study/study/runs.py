@@ -13,7 +13,7 @@ from typing import Any
 
 from activation_study.core.factors import TUNED_ON, Factors, Settings
 from activation_study.core.runs import RunId
-from activation_study.networks.base import architectures
+from activation_study.networks.base import architecture
 
 BASE_MB = 800
 """Of Python with PyTorch: 560 MB were measured."""
@@ -73,7 +73,7 @@ class Run:
     @functools.cached_property
     def cost(self) -> float:
         """Relative cost: floating-point operations, with an overhead per layer."""
-        per_sample = architectures()[self.factors.network].flops(self.factors)
+        per_sample = architecture(self.factors.network, self.settings.network).flops(self.factors)
         return self.replica_steps * self.factors.batch_size * per_sample
 
     def mem_mb(self, samples: int, features: int, *, own_test: bool = False) -> int:
@@ -87,7 +87,7 @@ class Run:
         chunk = s.replicas_per_chunk.cpu
         if s.device == "cuda":
             chunk = max(chunk, s.replicas_per_chunk.cuda)
-        size = architectures()[f.network].size(f, features)
+        size = architecture(f.network, s.network).size(f, features)
         activations = size.activations * (5 * f.batch_size + 6 * s.probe_samples)
         validation = 4 * size.widest * s.max_validation
         replicas = max(len(s.learning_rates) * s.tuning_seeds, self.evaluation_networks)

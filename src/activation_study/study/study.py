@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activation_study.activations.entries import OwnModule
+from activation_study.activations.entries import Entry, OwnModule
 from activation_study.core import descriptions, own_modules
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Data, Factors, Settings
@@ -141,7 +141,10 @@ class Study:
         return [self.activation_file(name) for name in self.job(wildcards).activations]
 
     def job_sources(self, wildcards: Any) -> list[str]:
-        return [file for name in self.job(wildcards).activations for file in self._sources(name)]
+        job, config = self.job(wildcards), self.config
+        networks = {run.factors.network: None for run in job.runs if run.factors.network in config.networks}
+        entries = [config.networks[name] for name in networks] + [config.activations[name] for name in job.activations]
+        return [file for entry in entries for file in _sources(entry)]
 
     def job_mem_mb(self, wildcards: Any, input: Any) -> int:
         """That of the run that needs most, and on a GPU, where all train together, all their data.
@@ -216,11 +219,7 @@ class Study:
 
     def activation_sources(self, wildcards: Any) -> list[str]:
         """The files of one's own activation, so that editing one reruns what depends on it."""
-        return self._sources(wildcards.activation)
-
-    def _sources(self, name: str) -> list[str]:
-        entry = self.config.activations[name]
-        return [code.relative(file) for file in _own_files(entry.target)] if isinstance(entry, OwnModule) else []
+        return _sources(self.config.activations[wildcards.activation])
 
     def activation_file(self, name: str) -> str:
         return f"{self.results}/activations/{name}.json"
@@ -245,9 +244,14 @@ class Study:
         return f"{self.results}/tables/{name}.parquet"
 
 
+def _sources(entry: Entry) -> list[str]:
+    """The files of one's own that it names."""
+    return [code.relative(file) for file in _own_files(entry.target)] if isinstance(entry, OwnModule) else []
+
+
 @functools.cache
 def _own_files(module: str) -> list[Path]:
-    """Found once, not for every job of the activation."""
+    """Found once, not for every job."""
     return own_modules.files({"module": module})
 
 
@@ -264,13 +268,16 @@ def _settings(config: Config) -> Callable[[Factors, Collection[str]], Settings]:
 
     def settings(run: Factors, measure: Collection[str]) -> Settings:
         measured = tuple(sorted(measure))
-        decisive = run.activation, run.dataset, run.optimiser, run.rates, run.evaluation_seeds, run.tuning_seeds
+        network = config.networks.get(run.network)
+        what = run.activation, run.dataset, network and run.network, run.optimiser
+        decisive = *what, run.rates, run.evaluation_seeds, run.tuning_seeds
         if (*decisive, measured) not in made:
             rates = getattr(config.learning_rates, run.optimiser)
             entry = config.datasets[run.dataset]
             made[*decisive, measured] = Settings(
                 **dict(config.training),
                 activation=config.activations[run.activation].model_dump(),
+                network=network.model_dump() if network else None,
                 allow_modules=config.allow_modules,
                 dataset=Data(**{name: getattr(entry, name) for name in Data.model_fields}),
                 device=config.device,

@@ -153,7 +153,8 @@ TABLES: dict[str, dict[str, Column]] = {
         "units": Column("int", "units of the layer", low=1),
         "samples": Column(
             "int",
-            "validation samples behind the activation metrics; the rate of dead units falls with them",
+            "validation samples behind the activation metrics, times the positions of each where units are at several; "
+            "the rate of dead units falls with them",
             low=1,
         ),
     },

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from activation_study.core.factors import Factors, Settings
-from activation_study.quantities.base import SAMPLES
+from activation_study.networks.base import Layer
+from activation_study.quantities.base import POSITIONS, SAMPLES
 from activation_study.training.records import Clock, Record
 from activation_study.training.selection import record_area, record_time
 
@@ -24,7 +25,7 @@ class Trained:
 
     Attributes:
         evaluations: the steps of each role. weights: of the learning rates that count, in ascending order.
-        parameters, units: trained parameters of one network, and the units of each of its layers, output last.
+        parameters, layers: trained parameters of one network, and its layers, output last.
     """
 
     run: str
@@ -34,7 +35,7 @@ class Trained:
     evaluations: Mapping[str, Sequence[int]]
     weights: Mapping[float, float]
     parameters: int
-    units: Sequence[int]
+    layers: Sequence[Layer]
 
     @property
     def selected(self) -> float:
@@ -134,14 +135,14 @@ def _scores(record: Record, classes: int) -> dict[str, float | None]:
 
 def _layer_rows(trained: Trained, record: Record) -> Iterator[dict[str, Any]]:
     for step, metrics in record.layers.items():
-        for number, units in enumerate(trained.units, 1):
-            hidden = number < len(trained.units)
+        for number, layer in enumerate(trained.layers, 1):
+            hidden = number < len(trained.layers)
             # The output layer has weights, but neither an activation nor a pre-activation's gradient.
             row = {name: values[number - 1] if number <= len(values) else None for name, values in metrics.items()}
             row["gradient_zero"] = bool(row["gradient_zero"]) if hidden else None
             yield row | {
                 "step": step,
                 "layer": number,
-                "units": units,
-                "samples": min(SAMPLES, len(record.replica.split.validation_y)),
+                "units": layer.units,
+                "samples": min(SAMPLES, len(record.replica.split.validation_y)) * min(POSITIONS, layer.positions),
             }

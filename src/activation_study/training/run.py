@@ -16,7 +16,7 @@ from activation_study.core.factors import Factors, Settings
 from activation_study.core.seeds import seed_of
 from activation_study.data.arrays import Arrays
 from activation_study.data.split import Split, make_split, varies_by_replicate
-from activation_study.networks.base import architectures
+from activation_study.networks.base import Layer, architecture
 from activation_study.networks.initialisation import unit_variance
 from activation_study.quantities.curves import log_spaced_steps, probe_steps
 from activation_study.training.batches import batch_order
@@ -68,7 +68,7 @@ class RunTraining:
         self.steps = self.factors.steps
         self.splits: dict[int, Split] = {}
         self.checkpoint = checkpoint or Checkpoint(None, {}, device)
-        self._parameters, self._units = 0, [0]
+        self._parameters, self._layers = 0, list[Layer]()
 
     def rows(self) -> Rows:
         """Train everything; the rows of ``runs``, ``curves``, ``layers``, ``measurements`` and ``timings``."""
@@ -111,7 +111,7 @@ class RunTraining:
             evaluations,
             weights,
             self._parameters,
-            self._units,
+            self._layers,
         )
         rows = rows_of(trained, tuning + evaluation + beside)
         product = f"{self.device.type} {torch.get_float32_matmul_precision()}"
@@ -172,13 +172,14 @@ class RunTraining:
         everyone, groups = [Record(replica) for replica in replicas], {}
         for start in range(0, len(replicas), size):
             records = everyone[start : start + size]
-            network = architectures()[self.factors.network].build(
+            network = architecture(self.factors.network, self.settings.network).build(
                 self.activation,
                 self.factors,
                 self.constants,
                 records[0].replica.split.train_x.shape[1],
                 self.arrays.classes,
                 [record.replica.seed for record in records],
+                shape=records[0].replica.split.shape,
                 dtype=self.dtype,
                 device=self.device,
             )
@@ -187,7 +188,7 @@ class RunTraining:
             if network.depth != self.factors.depth:  # the tables cut hidden layers at the factor
                 raise ValueError(f"network {self.factors.network}: {network.depth} layers, not {self.factors.depth}")
             groups[f"{name} {start}"] = ReplicaGroup(network, records, self.factors, plan, self.clock)
-            self._parameters, self._units = network.parameter_count, [layer.units for layer in network.layers]
+            self._parameters, self._layers = network.parameter_count, list(network.layers)
         return everyone, groups
 
     def _first_batch(self, replica: Replica) -> Tensor:

@@ -107,6 +107,7 @@ def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
         "classes": 3,
         "source": "npz file source.npz",
         "scale": "global",
+        "shape": [2, 2, 1],
         "sha256": load_npz(tmp_path / "source.npz").sha256,
         "official_test": False,
         "made_by": {"code": "2"},
@@ -116,6 +117,44 @@ def test_prepared_files_give_the_arrays_back(prepare_again, tmp_path):
     np.testing.assert_array_equal(read.y, loaded.y)
     assert (read.classes, read.sha256, read.official_test) == (3, loaded.sha256, None)
     assert sorted(path.name for path in arrays.parent.iterdir()) == ["d.json", "d.npz"]  # no temporary file
+
+
+@pytest.mark.parametrize(
+    ("x", "axes", "shape"),
+    [
+        ((6, 5), None, ()),
+        ((6, 5), "L", (5, 1)),
+        ((6, 3, 5), None, (3, 5, 1)),
+        ((6, 3, 5), "LC", (3, 5)),
+        ((6, 3, 5), "CL", (5, 3)),
+        ((6, 4, 5, 3), None, (4, 5, 3)),
+        ((6, 3, 4, 5), None, ()),
+        ((6, 3, 4, 5), "CHW", (4, 5, 3)),
+        ((6, 3, 4, 5), "HWC", (3, 4, 5)),
+    ],
+)
+def test_samples_keep_their_shape_with_channels_last(tmp_path, x, axes, shape):
+    values = np.random.default_rng(0).integers(0, 256, x, np.uint8)
+    np.savez(tmp_path / "a.npz", x=values, y=Y)
+    entry = {"source": "npz", "path": str(tmp_path / "a.npz")} | ({"axes": axes} if axes else {})
+    made = datasets.prepare("mine", entry, tmp_path / "d.npz", tmp_path / "d.json")
+    read = prepared.read_prepared(tmp_path / "d.npz", tmp_path / "d.json")
+    assert (read.shape, made["features"]) == (shape, values[0].size)
+    last = np.moveaxis(values, 1, -1) if axes in ("CL", "CHW") else values
+    np.testing.assert_array_equal(read.x, last.reshape(6, -1))
+    assert read.scale == ("per_feature" if len(x) == 2 and not axes else "global")
+
+
+def test_axes_that_x_does_not_have_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    entry = {"source": "npz", "path": str(tmp_path / "a.npz"), "axes": "CHW"}
+    with pytest.raises(StudyError, match=r"^datasets\.mine\.axes: CHW is x of the axes \[N, C, H, W\], but .*6, 2, 2"):
+        datasets.load("mine", entry)
+
+
+def test_public_data_have_a_shape():
+    assert datasets.load("digits", {"source": "digits"}).shape == (8, 8, 1)
+    assert datasets.load("mnist1d", {"source": "mnist1d"}).shape == (40, 1)
 
 
 def test_prepared_bytes_are_deterministic(prepare_again):

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,12 @@ def test_the_official_test_set_is_the_test_set_and_the_rest_a_fixed_split():
     found = indices(first)
     assert sorted(found["test"]) == list(range(600, 1000))
     assert [len(found[part]) for part in PARTS] == [480, 120, 400]
+
+
+def test_a_split_knows_the_shape_of_a_sample():
+    arrays = replace(noisy(features=12), shape=(2, 3, 2))
+    assert split(arrays).shape == (2, 3, 2)
+    assert split(arrays).train_x.shape[1] == 12
 
 
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=6), st.integers(0, 2**63 - 1))

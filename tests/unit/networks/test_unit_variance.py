@@ -8,7 +8,6 @@ import small
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
 from activation_study.networks.initialisation import initial_parameters, unit_variance
-from activation_study.networks.wired import WiredMLP
 from stacks import CLASSES, ENTRIES, FEATURES, factors_of, samples_of, stacked
 
 MODULES = {"relu": nn.ReLU(), "tanh": nn.Tanh(), "silu": nn.SiLU(), "sigmoid": nn.Sigmoid()}
@@ -77,20 +76,6 @@ def test_a_dead_layer_and_all_above_it_are_left_alone():
     unit_variance(network, list(inputs))
     for weight, old in list(zip(network.weights, before.weights, strict=True))[1:]:
         assert torch.equal(weight, old)
-
-
-def test_a_wired_network_is_scaled_by_what_its_layers_are_given():
-    def skips(layer, x, depth):
-        x = layer(1, x)
-        for number in range(2, depth + 1):
-            x = x + layer(number, x)
-        return layer(depth + 1, x)
-
-    given = _activation("silu"), factors_of(initialisation="lsuv"), constants(_activation("silu")), FEATURES, CLASSES
-    network = WiredMLP(skips, *given, [0, 1, 2], dtype=torch.float64)
-    inputs, _ = samples_of()
-    unit_variance(network, list(inputs))
-    torch.testing.assert_close(_spreads(network, inputs), torch.ones(4, 3, dtype=torch.float64))
 
 
 def test_a_run_scales_by_the_first_batch_of_each_network():

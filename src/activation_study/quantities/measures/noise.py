@@ -58,6 +58,7 @@ def noise_gain(network: Network, inputs: Sequence[Tensor], noise: Sequence[Tenso
     gains = []
 
     def visit(layer: int, h: Tensor, x: Tensor) -> None:
+        x = x.flatten(2)
         moved = (x[:, samples:] - x[:, :samples]).square().sum(2).mean(1)
         gain = moved / _total_variance(x[:, :samples]) * signal_to_noise
         gains.append(torch.where(gain.isfinite(), gain, torch.nan))

@@ -37,6 +37,7 @@ def _take(moment: Moment) -> Iterator[Taken]:
     labels, found = torch.stack(few(moment.labels)), []
 
     def visit(layer: int, h: Tensor, x: Tensor) -> None:
+        x = x if x.dim() == 3 else x.mean(2)  # a channel counts by the mean of its map
         found.append(("selectivity", layer, None, selectivity(x, labels, moment.network.classes)))
 
     moment.network.logits(few(moment.inputs), visit)
