@@ -261,7 +261,8 @@ def mem_mb(entry: dict[str, Any]) -> int:
     except RuntimeError:  # no such user behind ~
         return PREPARING_MB
     if entry["source"] == "csv":
-        return PREPARING_MB + math.ceil(BYTES_OF_CSV * (path.stat().st_size if path.is_file() else 0) / 1e6)
+        size = path.stat().st_size if identity.kind(path) == "file" else 0
+        return PREPARING_MB + math.ceil(BYTES_OF_CSV * size / 1e6)
     return PREPARING_MB + math.ceil(local.bytes_needed(path, entry.get("size"), entry.get("mode")) / 1e6)
 
 

@@ -116,7 +116,7 @@ def _check_names(names: list[Any], label: str, categorical: Sequence[str], where
         raise StudyError(f"{where}: two columns have the name {shown(twice[0])}; names must differ")
     for part, name in (("label", label), *(("categorical", name) for name in categorical)):
         if name not in names:
-            raise StudyError(f"{key}.{part}: {shown(name)} is no column of the table; it has {listed(names)}")
+            raise StudyError(f"{key}.{part}: {shown(name)} is no column of the table; it has {listed(names, 8)}")
     if label in categorical:
         raise StudyError(f"{key}.categorical: {shown(label)} is the label; remove it")
 
