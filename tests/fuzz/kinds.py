@@ -278,6 +278,31 @@ def read_archive(data: bytes, folder: Path) -> None:
     assert np.isfinite(found.x).all()
 
 
+NUMBERS = st.integers(-9, 9).map(str)
+CELLS = st.sampled_from(["", "?", "1e999", "-inf", "0x1F", "1_0", " 2 ", '"', '"a', "a,b", "TRUE", "1e-320", "9" * 400])
+
+
+@st.composite
+def csvs(draw: st.DrawFn) -> bytes:
+    """A csv file of three columns, some of whose cells and bytes are not as they should be."""
+    width, ends = draw(often(3, st.integers(0, 5))), draw(often("\n", st.sampled_from(["\r", "\r\n", "\n\n"])))
+    names = draw(often(["x", "c", "y"], st.lists(CELLS | st.text(max_size=40), max_size=30)))
+    rows = draw(st.lists(st.lists(often(None, CELLS), min_size=width, max_size=width), min_size=2, max_size=5))
+    cells = [[draw(NUMBERS) if cell is None else cell for cell in row] for row in rows]
+    separator = draw(often(",", st.sampled_from(";\t|")))
+    text = ends.join(separator.join(line) for line in [names, *cells])
+    return damaged(text.encode("utf-8", "surrogatepass"), draw(often([], BYTES)), draw(ENDS))
+
+
+def read_csv(data: bytes, folder: Path) -> None:
+    path = folder / "a.csv"
+    path.write_bytes(data)
+    entry = {"source": "csv", "path": str(path), "target": 0.5, "label": "y", "categorical": ["c"]}
+    found = prepare.load("mine", entry)
+    assert len(found.x) == len(found.y) > 1
+    assert np.isfinite(found.x).all()
+
+
 FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "EPS", "ICO", "PDF"]
 MODES = ["L", "1", "P", "RGBA", "I;16", "CMYK", "F"]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
@@ -342,6 +367,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Path], None]]] = {
     "configs": (of_yaml(CONFIG), read_config),
     "claims": (of_yaml(CLAIMS), read_claims),
     "expressions": (EXPRESSIONS, read_expression),
+    "csv": (csvs(), read_csv),
     "npz": (archives(), read_archive),
     "images": (st.lists(st.lists(images(), min_size=1, max_size=2), min_size=2, max_size=2), read_images),
     "tables": (parquets(), read_table),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kinds import CLAIMS, CONFIG, KINDS, outcome, read_claims, read_config
 
-EXAMPLES = {"configs": 400, "claims": 250, "expressions": 150, "npz": 400, "images": 200, "tables": 200}
+EXAMPLES = {"configs": 400, "claims": 250, "expressions": 150, "csv": 400, "npz": 400, "images": 200, "tables": 200}
 
 
 @pytest.mark.slow

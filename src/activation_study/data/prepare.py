@@ -11,7 +11,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.text import one_line, plain, shown
 from activation_study.data import local, public, transforms
 from activation_study.data.arrays import Arrays, DatasetUnavailable, Raw, content_sha256, write_prepared
-from activation_study.data.entries import arguments, check_entry, default_cache, read_here
+from activation_study.data.entries import TABLES, arguments, check_entry, default_cache, read_here
 
 
 def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
@@ -32,12 +32,29 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
             raw = local.folder(_path(entry, key), f"{key}.path", entry.get("size"), entry.get("mode"))
         case "npz":
             raw = local.npz(_path(entry, key), f"{key}.path")
+        case "csv" | "keel" | "mlbench" | "mnist_5k" | "openml":
+            raw = _table(entry, cache, key)
         case _ if entry["class"] == "FashionMNIST":
             raw = public.fashion_mnist(cache, debian=entry.get("debian", False))
         case _:
             own = {k: v for k, v in entry.items() if k in read_here(entry)}
             raw = public.torchvision_dataset(entry["class"], arguments(entry), cache, key, **own)
     return _arrays(raw, entry, key)
+
+
+def _table(entry: dict[str, Any], cache: Path, key: str) -> Raw:
+    from activation_study.data import repositories, tabular  # and with them pandas
+
+    match entry["source"]:
+        case "csv":
+            return tabular.csv(_path(entry, key), key, entry["label"], entry.get("categorical", ()))
+        case "keel":
+            return repositories.keel(entry["name"], cache)
+        case "mlbench":
+            return repositories.mlbench(entry["name"], cache, key)
+        case "openml":
+            return repositories.openml(entry["id"], cache, key)
+    return repositories.mnist_5k(cache)
 
 
 def _path(entry: dict[str, Any], key: str) -> Path:
@@ -111,14 +128,14 @@ def _arrays(raw: Raw, entry: dict[str, Any], key: str) -> Arrays:
     if len(labels) < 2:
         found = f"every sample has the label {plain(labels[0])}" if len(labels) else "no sample has a label"
         raise StudyError(f"{key}: {found}; at least two classes are needed")
-    table = entry["source"] == "npz" and x.ndim == 2 and "axes" not in entry
+    table = entry["source"] in TABLES and x.ndim == 2 and "axes" not in entry
     scale = entry.get("scale") or ("per_feature" if table else "global")
     x, shape = _shaped(x, entry.get("axes") or raw.axes, key)
     x = x.reshape(len(x), -1)
     kept, y = transforms.stored(x, key, per_feature=scale == "per_feature"), y.astype(np.int64)
     if kept.dtype != np.uint8 and kept.min() == kept.max():  # numbers that are moved no longer say what they were
         raise StudyError(f"{key}: every value of x is {plain(x[0, 0])}; inputs must vary")
-    note = _note(transforms.unlikeness(x), scale, given="scale" in entry) if table else ""
+    note = _note(transforms.unlikeness(x), scale, given="scale" in entry) if table and "path" in entry else ""
     source = f"{raw.source}, each feature on its own scale" if scale == "per_feature" else raw.source
     sha256 = content_sha256(kept, y, official_test, scale, shape)
     return Arrays(kept, y, official_test, len(labels), source, sha256, scale, note, shape)
