@@ -342,7 +342,7 @@ def faint_colours(page: Any) -> list[str]:
             return 0.2126 * r + 0.7152 * g + 0.0722 * b;
           };
           const wanted = { ink: 4.5, muted: 4.5, link: 4.5, warm: 4.5, others: 3 };
-          for (let i = 1; i <= 5; i += 1) wanted[`series-${i}`] = 4.5; // they also colour labels
+          for (let i = 1; i <= 7; i += 1) wanted[`series-${i}`] = 4.5; // they also colour labels
           const paper = luminance("paper");
           const faults = [];
           for (const [name, least] of Object.entries(wanted)) {

@@ -24,6 +24,7 @@ from activation_study.core.text import one_line
 from activation_study.report.blocks import Figure, Section, identifiers, walk
 from activation_study.report.figures.theme import themed
 from activation_study.report.markup import policy, slug
+from activation_study.report.names import labels, naming, relabelled
 from activation_study.report.sections import discover
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, csv_text
@@ -67,10 +68,11 @@ def build(
     """
     data = StudyData.read(study, Path(tables), provenance, claims)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
-    made = _made(data, processes)
-    sections = list(made.values())
-    _hold_to_slugs(sections)
-    html = _render(data, sections, _contents(made), now or datetime.now(UTC), made_by)
+    with naming(labels(data.tables["activations"])):
+        made = _made(data, processes)
+        sections = list(made.values())
+        _hold_to_slugs(sections)
+        html = _render(data, sections, _contents(made), now or datetime.now(UTC), made_by)
     out = Path(out)
     _hold_to_size(html, data)
     _write_beside(data, sections, out.parent / study)
@@ -80,6 +82,11 @@ def build(
 
 _forked: list[StudyData] = []
 """What a forked process makes sections from; empty in the process that forks."""
+
+
+def _named(text: str) -> str:
+    """A text for people; what has markup was named where it was made."""
+    return text if isinstance(text, Markup) else relabelled(text)
 
 
 def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
@@ -141,6 +148,7 @@ def _render(
     environment = Environment(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["named"] = _named
     environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections))
     folder = resources.files("activation_study.report")
     style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"

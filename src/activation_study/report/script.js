@@ -167,6 +167,7 @@
 
   for (const table of tables) {
     if (table === chooser) continue; // one row shows: nothing to sort or search
+    if (table.querySelectorAll("tbody tr").length < 4) continue; // read at a glance
     table.querySelectorAll("thead th").forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.core.numbers import decimals, percent
+from activation_study.report.names import is_activation, label
 from activation_study.report.study_data import StudyData
 
 NO_ARTICLE = Markup(
@@ -17,6 +18,9 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def code(name: str) -> Markup:
+    """A name of the config; an activation by what readers call it, with the config's name beside it on demand."""
+    if is_activation(name):
+        return Markup('<span class="activation" title="{}">{}</span>').format(name, label(name))
     return Markup("<code>{}</code>").format(name)
 
 
@@ -30,7 +34,8 @@ def listed(names: Iterable[str], last: str = "and") -> Markup:
 
 def plain_list(names: Sequence[str]) -> str:
     """The same for text without markup, such as a figure's description."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    said = [label(name) for name in names]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
 
 
 def counted(count: int, noun: str) -> str:

@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from activation_study.report.blocks import Figure
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, STYLE, Series
+from activation_study.report.names import label, relabelled
 from activation_study.report.tables import Download
 
 Look = dict[str, Any]
@@ -60,7 +61,7 @@ def panels(
 
 def drawn(figure: MatplotlibFigure, name: str, title: str, message: str, data: Download) -> Figure:
     """The open panels as the page's figure of that name; see ``svg`` for what it holds them to."""
-    ident = f"figure-{name}"
+    ident, title, message = f"figure-{name}", relabelled(title), relabelled(message)
     return Figure(ident, title, message, svg(figure, ident, title, message), data)
 
 
@@ -224,7 +225,8 @@ def at_right(axis: Axes, x: float, y: float, said: str, colour: str = INK) -> No
 
 
 def short(name: str, most: int = 24) -> str:
-    """A name that leaves a figure its place; the tables have it whole."""
+    """A name, or what readers call it, that leaves a figure its place; the tables have it whole."""
+    name = label(name)
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

@@ -5,6 +5,7 @@ Colours here are the light ones; `style.css` gives the same names their dark val
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +20,14 @@ INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
     "#c8d1da",
     "#b9bec4",
 )
-SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000")
+SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000", "#b3266e", "#006d8f")
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
 MARKERS = ("o", "s", "^", "D", "v")
+USUAL = (
+    "relu", "leaky_relu", "elu", "sigmoid", "tanh", "mish", "selu", "gelu", "silu", "prelu", "rrelu", "very_leaky_relu",
+    "rrelu_paper", "rrelu_article", "softplus", "identity",
+)  # fmt: skip
+"""Activations that have a look of their own; what a study adds to them takes one by its name."""
 VARIABLES = {
     INK: "ink",
     MUTED: "muted",
@@ -92,9 +98,20 @@ class Series:
 
 
 def emphasis(names: Sequence[str]) -> dict[str, Series]:
-    """A style for each of at most five names."""
-    styles = (Series(*style) for style in zip(SERIES, DASHES, MARKERS, strict=True))
+    """A style for each of at most five names, by their place: for depths, widths and datasets."""
+    styles = (Series(*style) for style in zip(SERIES, DASHES, MARKERS, strict=False))
     return dict(zip(names, styles, strict=False))
+
+
+def looks(activations: Sequence[str]) -> dict[str, Series]:
+    """The style that each activation has in every figure, whatever stands beside it."""
+    return {name: _look(name) for name in activations}
+
+
+def _look(name: str) -> Series:
+    """Seven colours and five dashes in step repeat after 35."""
+    place = USUAL.index(name) if name in USUAL else zlib.crc32(name.encode())
+    return Series(SERIES[place % len(SERIES)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
 
 
 def themed() -> str:

@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
-from activation_study.analysis.standing import overall
 from activation_study.claims.outcomes import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
@@ -15,6 +14,8 @@ from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
+from activation_study.report.sections.profiles import identifiers
+from activation_study.report.situations import cheapest, claims_bar, headline, situations, table
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.trust import trust
@@ -37,19 +38,18 @@ NEAR = 0.01
 
 def section(data: StudyData) -> Section:
     """Always there: without scores it says that there are none."""
-    blocks: list[Block] = [Paragraph(_answer(data), "lead")]
+    found = situations(data) if data.gives_verdicts else []
+    blocks: list[Block] = [Paragraph(headline(found) if found else _answer(data), "lead")]
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
-    if len(data.overall):
-        blocks.append(Facts([*_by_depth(data), ("How sure it is", _confidence(data))]))
-    if len(data.tables["ledger"]):
-        blocks.append(Paragraph(_claims(data.tables["ledger"])))
-    if data.validity:
-        blocks.append(Paragraph(trust(data.validity)))
+    if found:
+        blocks.append(table(data, found, identifiers(data)))
+    said = [cheapest(data, found), trust(data.validity) if data.validity else None, _claims(data.tables["ledger"])]
+    blocks += [Paragraph(text) for text in said if text]
     blocks.append(Paragraph(_caveat(data), "note"))
     if len(data.overall) and data.overall["accuracy"].notna().any():
-        blocks.append(_differences(data))
-    blocks.append(Facts(_scope(data)))
+        blocks += [Paragraph(_answer(data)), _differences(data)] if found else [_differences(data)]
+    blocks.append(Facts([("How sure it is", _confidence(data)), *_scope(data)] if len(data.overall) else _scope(data)))
     return Section("answer", "Which activation function should I use, and why?", blocks)
 
 
@@ -94,37 +94,21 @@ def _diverged(rows: pd.DataFrame) -> str:
     return f" ({count} of these {of} networks diverged)" if count else ""
 
 
-def _claims(ledger: pd.DataFrame) -> Markup:
-    """The article's verdicts in a sentence: a claim counts by what its judged rows say, all alike or mixed."""
+def _claims(ledger: pd.DataFrame) -> Markup | None:
+    """The article's claims as one bar: a claim counts by what its judged rows say, all alike or mixed."""
+    if ledger.empty:
+        return None
     rows = article_rows(ledger)
     if rows.empty:
         return Markup("<strong>And the article’s reasons?</strong> {}").format(NO_ARTICLE)
-    sides = rows["verdict"].map(lambda word: Outcome(word).side).dropna()
-    found = sides.groupby(rows["claim"]).agg(set)
-    count = {side: int(sum(of == {side} for of in found)) for side in ("for", "against", "open")}
-    mixed = len(found) - sum(count.values())
-    return Markup(
-        "<strong>And the article’s reasons?</strong> Of the {} that were tested, {} hold up, {} hold in part, {} do "
-        'not, and {} are open: <a href="#ledger">each with its verdict and its numbers</a>.'
-    ).format(counted(len(found), "claim"), count["for"], mixed, count["against"], count["open"])
-
-
-def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
-    """Which activations lead at each number of layers, where there are several."""
-    depths = sorted({depth for _, depth, _ in data.cells})
-    if len(depths) < 2 or not data.gives_verdicts:
-        return []
-    facts = []
-    for depth in depths:
-        table = overall(data.evaluation[data.evaluation["depth"] == depth])
-        complete = table[table["accuracy"].notna()]
-        best, tied = complete.iloc[0], complete[complete["tied"]].iloc[1:]
-        said = Markup("{} with {}, first of {}.").format(
-            code(best["activation"]), percent(best["accuracy"]), counted(len(complete), "activation")
-        )
-        said += _not_distinguishable(tied) if len(tied) else " Every other of them is distinguishable from it."
-        facts.append((f"First at {depth} layers", said))
-    return facts
+    sides = rows["verdict"].map(lambda word: Outcome(word).side)
+    found = sides.groupby(rows["claim"]).agg(lambda of: frozenset(of.dropna()))
+    words = {"true": {"for"}, "partly": None, "false": {"against"}, "open": {"open"}, "not judged": set[str]()}
+    count = {word: int((found == frozenset(sides)).sum()) for word, sides in words.items() if sides is not None}
+    count = {word: count.get(word, len(found) - sum(count.values())) for word in words}
+    return Markup('<strong>The article’s <a href="#ledger">{} claims</a>:</strong> {}').format(
+        len(found), claims_bar({word: many for word, many in count.items() if many})
+    )
 
 
 def _no_verdicts(data: StudyData) -> Markup:

@@ -9,7 +9,7 @@ from activation_study.analysis.experiments import centredness, centring_pairs, s
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, panels, plain_log, short
-from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, emphasis
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, looks
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
 from activation_study.report.words import counted
@@ -112,7 +112,7 @@ def _worth_naming(data: StudyData, rows: pd.DataFrame) -> list[str]:
 def _arrows(pairs: pd.DataFrame) -> Figure:
     optimisers = pairs["optimiser"].drop_duplicates().tolist()
     datasets = sorted(pairs["dataset"].unique())
-    styles = emphasis(pairs["activation"].drop_duplicates().tolist()[:5])
+    styles = looks(pairs["activation"].drop_duplicates().tolist()[:5])
     faster = pairs[pairs["log_ratio_high"] < 0]
     slower = pairs[pairs["log_ratio_low"] > 0]
     most = pairs.loc[pairs["log_ratio"].idxmin()]

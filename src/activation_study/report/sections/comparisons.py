@@ -20,7 +20,7 @@ from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, panels, plain_log, short
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, looks
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, significant, text
 from activation_study.report.words import counted, plain_list
@@ -130,7 +130,7 @@ def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
     profile = performance_profile(times, LONGEST)
     score = profile_score(profile).sort_values(ascending=False, kind="stable")
     named = list(dict.fromkeys([*score.index[:2], *data.emphasised]))[:5]
-    styles = emphasis(named)
+    styles = looks(named)
     solved = np.isfinite(times).mean()
     sure = solved[solved == 1].index.tolist()
     title = "Share of tasks that are solved within a multiple of the fastest activation's time"

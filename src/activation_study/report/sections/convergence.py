@@ -19,7 +19,7 @@ from activation_study.report.figures.drawing import (
     rows_high,
     short,
 )
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, emphasis
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, looks
 from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import (
     Cell,
@@ -56,7 +56,7 @@ def section(data: StudyData) -> Section | None:
 
 
 def _curves(data: StudyData) -> Figure:
-    styles = emphasis(data.emphasised)
+    styles = looks(data.emphasised)
     cells = [cell for cell in data.cells if len(in_cell(data.curves, cell))]
     columns = 2 if len(cells) in (1, 2, 4) else 3
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)

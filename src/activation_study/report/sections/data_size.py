@@ -8,7 +8,7 @@ from activation_study.analysis.experiments import data_sizes
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, plain_log, short
-from activation_study.report.figures.theme import MUTED, emphasis
+from activation_study.report.figures.theme import MUTED, looks
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
@@ -32,7 +32,7 @@ def _figure(sizes: pd.DataFrame) -> Figure:
     datasets = sorted(sizes["dataset"].unique())
     names = sizes["activation"].value_counts().sort_index().index.tolist()
     learning = [name for name in names if name.startswith(("relu", "elu", "prelu", "rrelu"))]
-    styles = emphasis(list(dict.fromkeys([*learning, *names]))[:5])
+    styles = looks(list(dict.fromkeys([*learning, *names]))[:5])
     fewest = sizes[sizes["train_samples"] == sizes.groupby("dataset")["train_samples"].transform("min")]
     title = "Test accuracy and over-fitting against the number of training samples"
     message = (

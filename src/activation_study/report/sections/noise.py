@@ -8,7 +8,7 @@ from activation_study.analysis.experiments import noise_robustness
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, short
-from activation_study.report.figures.theme import MUTED, emphasis
+from activation_study.report.figures.theme import MUTED, looks
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, seed_columns, text
 from activation_study.report.words import plain_list
@@ -31,7 +31,7 @@ def section(data: StudyData) -> Section | None:
 
 def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
     cells = list(noise[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False, name=None))[:4]
-    styles = emphasis(data.emphasised)
+    styles = looks(data.emphasised)
     strongest = noise[noise["dose"] == noise["dose"].max()]
     title = "Accuracy under noise on the inputs"
     message = (

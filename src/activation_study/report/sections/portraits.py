@@ -25,7 +25,7 @@ def section(data: StudyData) -> Section | None:
         return None
     shown = [_figure(data)] if len(data.tables["portraits"]) else []
     links = Markup(" · ").join(
-        Markup('<a href="#{}">{}</a>').format(one, name) for name, one in identifiers(data).items()
+        Markup('<a href="#{}">{}</a>').format(one, label(name)) for name, one in identifiers(data).items()
     )
     lead = Markup("All that the study knows of one: {}.").format(links)
     return Section("activations", "The activations", [Paragraph(lead), *shown, _table(constants)])
@@ -70,9 +70,14 @@ def draw(axis: Axes, portrait: pd.DataFrame) -> None:
     axis.set(xlim=(-RANGE, RANGE), ylim=(BOTTOM, TOP), xticks=[-4, -2, 0, 2, 4], yticks=[-2, 0, 2, 4])
 
 
+def _in_config(row: Row) -> Cell:
+    return Cell(Markup("<code>{}</code>").format(row["activation"]))
+
+
 def _table(constants: pd.DataFrame) -> Table:
     columns = [
         text("Activation", "activation", heads_row=True),
+        Column("In the config", _in_config, numeric=False),
         text("Definition", "definition"),
         significant("Mean output", "mean"),
         significant("Gain", "gain", 4),

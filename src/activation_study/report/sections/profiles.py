@@ -110,7 +110,7 @@ def _gaps(data: StudyData, name: str, rows: pd.DataFrame) -> list[Paragraph]:
     return [Paragraph(said, "gap")] if lacking else []
 
 
-def _constants(data: StudyData, name: str) -> list[tuple[str, str]]:
+def _constants(data: StudyData, name: str) -> list[tuple[str, str | Markup]]:
     found = data.tables["activations"]
     found = found[found["activation"] == name]
     if found.empty:
@@ -120,6 +120,7 @@ def _constants(data: StudyData, name: str) -> list[tuple[str, str]]:
     edge = "none" if pd.isna(chaos) else f"σ_w² = {figures(chaos, 4)}, σ_b² = {figures(own['sigma_b2'])}"
     nature = [word for word, true in (("learns", own["learnable"]), ("random in training", own["stochastic"])) if true]
     return [
+        ("In the config", Markup("<code>{}</code>").format(name)),
         ("Definition", str(own["definition"]) + (f" ({', '.join(nature)})" if nature else "")),
         ("Mean output for standard normal input", figures(own["mean"])),
         ("Gain, and χ there", f"{figures(own['gain'], 4)}, {figures(own['chi'])}"),

@@ -1,0 +1,84 @@
+"""What readers call an activation: "Leaky ReLU 0.18" for very_leaky_relu, from its definition.
+
+The tables, the claims and the command line keep the config's names; only what the page shows is named here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import pandas as pd
+
+SPELT = {
+    "relu": "ReLU", "rrelu": "RReLU", "prelu": "PReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU", "gelu": "GELU",
+    "silu": "SiLU", "glu": "GLU", "mish": "Mish", "leakyrelu": "Leaky ReLU", "identity": "none (linear)",
+    "hardtanh": "hard tanh", "hardsigmoid": "hard sigmoid", "hardswish": "hard swish", "logsigmoid": "log-sigmoid",
+}  # fmt: skip
+"""Words of names as the literature has them; others are as they are, in lower case."""
+CALL = re.compile(r"(\w+)\((.*)\)")
+_shown: ContextVar[Mapping[str, str]] = ContextVar("shown", default={})  # noqa: B039  never changed in place
+
+
+@contextmanager
+def naming(names: Mapping[str, str]) -> Iterator[None]:
+    """Within it, `label` and `relabelled` know these names."""
+    token = _shown.set(names)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def label(name: str) -> str:
+    """What the page calls it; any other text is itself."""
+    return _shown.get().get(name, name)
+
+
+def is_activation(name: str) -> bool:
+    return name in _shown.get()
+
+
+def relabelled(text: str) -> str:
+    """A text for people, with the names that stand in it as words of their own replaced."""
+    names = _shown.get()
+    if not names:
+        return text
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    return re.sub(rf"(?<![\w./=:-])({'|'.join(longest_first)})(?![\w/=:-])", lambda found: names[found[0]], text)
+
+
+def labels(activations: pd.DataFrame) -> dict[str, str]:
+    """Name → label, each label once, from the table of activations (columns activation, kind, definition)."""
+    rows = activations[["activation", "kind", "definition"]].itertuples(index=False)
+    made = {name: _defined(definition) if kind == "class" else _spelt(name) for name, kind, definition in rows}
+    count = Counter(made.values())
+    return {name: said if count[said] == 1 else f"{said} ({name})" for name, said in made.items()}
+
+
+def _defined(definition: str) -> str:
+    """A class of torch.nn with its arguments, as `LeakyReLU(negative_slope=0.01)`."""
+    found = CALL.fullmatch(definition)
+    if not found:
+        return definition
+    arguments = dict(re.findall(r"(\w+)=([^,]+)", found[2]))
+    values = [_short(value) for value in arguments.values()]
+    said = SPELT.get(found[1].lower(), found[1] if found[1].isupper() else found[1].lower())
+    if arguments.keys() == {"lower", "upper"}:
+        return f"{said} {values[0]} to {values[1]}"
+    return " ".join([said, *values])
+
+
+def _short(value: str) -> str:
+    try:
+        return f"{float(value):.2g}"
+    except ValueError:
+        return "per unit" if value == "width" else value
+
+
+def _spelt(name: str) -> str:
+    """A name of the config's own, in words."""
+    return " ".join(SPELT.get(word.lower(), word) for word in name.split("_"))

@@ -1,0 +1,179 @@
+"""The first screen's headline and its table: which activation in which situation, at what price, how surely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from activation_study.analysis.policies import step_costs
+from activation_study.analysis.standing import Standing
+from activation_study.core.numbers import ABSENT, decimals, percent
+from activation_study.guide.chooser import NEAR, Evidence, Recommendation, recommend
+from activation_study.guide.wording import beside
+from activation_study.report.names import label
+from activation_study.report.study_data import StudyData
+from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
+from activation_study.report.words import code, listed
+
+REFERENCE = "relu"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The recommendation for a depth, and where ReLU stands beside it, unless it is the pick or was not compared."""
+
+    answer: Recommendation
+    reference: Standing | None
+
+    @property
+    def gain(self) -> float:
+        """Points of test accuracy that the pick is ahead of ReLU; NaN without it."""
+        return -100 * self.reference.difference.estimate if self.reference else float("nan")
+
+    @property
+    def matters(self) -> bool:
+        """Whether ReLU is shown to be behind, by a difference that matters."""
+        return self.reference is not None and not self.reference.tied and self.gain >= 100 * NEAR
+
+
+def situations(data: StudyData) -> list[Situation]:
+    """One for each depth of the core, shallow ones first; all training samples, and a budget for every activation."""
+    evidence = Evidence.of(data.tables, data.guide_rows)
+    answers = [recommend(evidence, depth, None, "high", overfitting=False) for depth in evidence.depths]
+    return [
+        Situation(answer, next((other for other in answer.others if other.name == REFERENCE), None))
+        for answer in answers
+        if answer is not None
+    ]
+
+
+def headline(found: list[Situation]) -> Markup:
+    """The finding in at most thirty words: at the deepest networks that trained every activation, and at the others."""
+    whole = [one for one in found if not one.answer.untried] or found
+    deep, shallow = whole[-1], whole[0]
+    said = _at(deep)
+    if len(whole) == 1 or (deep.reference is None and deep.answer.pick != REFERENCE):
+        return said
+    if shallow.matters:
+        return said + Markup(" In shallow ones {} is {} points ahead of it.").format(
+            code(shallow.answer.pick), decimals(shallow.gain)
+        )
+    return said + " In shallow ones the choice hardly matters."
+
+
+def _at(one: Situation) -> Markup:
+    answer = one.answer
+    deep = f"In networks of {answer.depth} layers"
+    if answer.pick == REFERENCE:
+        return Markup("{} scores highest. {} none is a point better.").format(code(REFERENCE), deep)
+    near = [other.name for other in beside(answer)[0] if other.name != REFERENCE][:1]
+    use = listed([answer.pick, *near], "or")
+    if one.matters:
+        return Markup("{}. {} {} {} points more than {}.").format(
+            use, deep, "they score" if near else "it scores", decimals(one.gain), code(REFERENCE)
+        )
+    if one.reference is None:
+        return Markup("{}. {} it has the highest test accuracy, {}.").format(
+            code(answer.pick), deep, percent(answer.accuracy.estimate)
+        )
+    return Markup("{} scores highest, but {} it is not shown to be a point better than {}.").format(
+        code(answer.pick), deep[0].lower() + deep[1:], code(REFERENCE)
+    )
+
+
+def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> Table:
+    """A row per situation. `profiles` has the id of each activation's section."""
+    timed = sorted(data.tables["cost"].query("quantity == 'step'")["width"].unique())
+    widths = [int(width) for width in dict.fromkeys([*timed[:1], *timed[-1:]])]
+    costs = {width: step_costs(data.tables["cost"], width)["ratio_to_relu"] for width in widths}
+    rows = []
+    for one in found:
+        answer = one.answer
+        near = [other.name for other in beside(answer)[0]]
+        rows.append(
+            {
+                "layers": answer.depth,
+                "use": answer.pick,
+                "profile": profiles.get(answer.pick, ""),
+                "as_good": ", ".join(near),
+                "accuracy": answer.accuracy.estimate,
+                "reference": answer.accuracy.estimate - one.gain / 100 if one.reference else _own(answer),
+                **{f"step_{width}": ratios.get(answer.pick) for width, ratios in costs.items()},
+                "sure": ": ".join(filter(None, [answer.confidence, _why(answer)])),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    columns = [
+        number("Layers", "layers"),
+        Column("Use", _use, numeric=False, heads_row=True),
+        Column("As good", _as_good, numeric=False),
+        number("Scores (%)", "accuracy", 1, 100),
+        number("ReLU (%)", "reference", 1, 100),
+        *(number(f"Time, width {width}", f"step_{width}", 2) for width in widths),
+        text("How sure", "sure"),
+    ]
+    caption = (
+        "Which activation to use, by hidden layers. As good: within a point. Scores: test accuracy, mean over the "
+        "datasets. Time: of a training step over ReLU’s"
+    )
+    return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))
+
+
+def _why(answer: Recommendation) -> str:
+    """The conditions of high confidence that fail, without their details."""
+    return "; ".join(reason.split(":")[0] for reason in answer.failed)
+
+
+def _own(answer: Recommendation) -> float:
+    return answer.accuracy.estimate if answer.pick == REFERENCE else float("nan")
+
+
+def _use(row: Row) -> Cell:
+    said = label(row["use"])
+    return Cell(Markup('<a href="#{}">{}</a>').format(row["profile"], said) if row["profile"] else said)
+
+
+def _as_good(row: Row) -> Cell:
+    return Cell(row["as_good"] or ABSENT)
+
+
+def cheapest(data: StudyData, found: list[Situation]) -> Markup | None:
+    """What costs least, and what the recommended ones cost beside it; None where nothing was timed."""
+    ratios = step_costs(data.tables["cost"], data.runs["width"].median())
+    ratios = ratios[ratios.index.isin(data.order)]
+    if REFERENCE not in ratios.index or len(ratios) < 2:
+        return None
+    quicker = ratios[ratios["ratio_high"] < 1]["ratio_to_relu"].sort_values()
+    said = (
+        Markup("{} takes {} of the time of {}.").format(
+            code(quicker.index[0]), percent(quicker.iloc[0], 0), code(REFERENCE)
+        )
+        if len(quicker)
+        else Markup("none takes less time than {}.").format(code(REFERENCE))
+    )
+    last = ratios["ratio_to_relu"].idxmax()
+    dearest = Markup(" The dearest, {}, takes {} times as long as {}.").format(
+        code(last), decimals(ratios.loc[last, "ratio_to_relu"]), code(REFERENCE)
+    )
+    return Markup("<strong>Cheapest training step:</strong> ") + said + dearest
+
+
+def claims_bar(count: dict[str, int]) -> Markup:
+    """Verdicts as one bar, by their word in reading order, with the counts in words beside it."""
+    total, place, bars = sum(count.values()), 0, Markup("")
+    for word, many in count.items():
+        bars += Markup('<rect class="{}" x="{}" y="0" width="{}" height="1"/>').format(
+            word.replace(" ", "-"), place, many
+        )
+        place += many
+    said = ", ".join(f"{many} {word}" for word, many in count.items())
+    drawn = Markup(
+        '<svg class="bar" role="img" aria-label="{}" viewBox="0 0 {} 1" preserveAspectRatio="none">{}</svg>'
+    ).format(said, total, bars)
+    counts = Markup(" ").join(
+        Markup('<span class="key {}">{} {}</span>').format(word.replace(" ", "-"), many, word)
+        for word, many in count.items()
+    )
+    return drawn + counts
