@@ -37,17 +37,19 @@ def missing_verdicts(page: Any, ledger: pd.DataFrame) -> list[str]:
 
 
 def first_screen_faults(page: Any) -> list[str]:
-    """What of the answer, its confidence, its scope, the caveat, the link to the claims and how far to trust it is not
+    """What of the answer, the situations with how sure each is, the price, how far to trust it and the claims is not
     seen at once."""
     return page.evaluate(
         """() => {
-          const confidence = [...document.querySelectorAll("#answer dt")].find((one) => /sure/.test(one.textContent));
+          const texts = [...document.querySelectorAll("#answer p")];
           const wanted = {
             question: document.querySelector("h1"),
             answer: document.querySelector("#answer .lead"),
-            confidence: confidence?.parentElement,
-            caveat: [...document.querySelectorAll("#answer .note")].find((one) => /datasets/.test(one.textContent)),
-            "how far to trust it": [...document.querySelectorAll("#answer p")].find((p) => /trust/.test(p.textContent)),
+            "which activation where": document.getElementById("table-situations"),
+            "what is cheapest": texts.find((p) => /Cheapest/.test(p.textContent)),
+            "how far to trust it": texts.find((p) => /trust/.test(p.textContent)),
+            "what it says nothing of": texts.find((p) => /nothing of others/.test(p.textContent)),
+            "the claims as a bar": document.querySelector("#answer .bar"),
             "link to the claims": document.querySelector("#answer a[href='#ledger']"),
           };
           return Object.entries(wanted)

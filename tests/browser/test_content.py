@@ -33,9 +33,11 @@ def test_an_answer_below_the_first_screen_is_noticed(visit: Visit, html: str):
     low = planted(html, STYLE, ".lead { margin-bottom: 900px; }" + STYLE)
     found = content_checks.first_screen_faults(visit(low))
     assert [fault.removeprefix("not on the first screen: ") for fault in found] == [
-        "confidence",
-        "caveat",
+        "which activation where",
+        "what is cheapest",
         "how far to trust it",
+        "what it says nothing of",
+        "the claims as a bar",
         "link to the claims",
     ]
 

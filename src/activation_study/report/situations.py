@@ -65,21 +65,22 @@ def headline(found: list[Situation]) -> Markup:
 
 def _at(one: Situation) -> Markup:
     answer = one.answer
-    deep = f"In networks of {answer.depth} layers"
+    there = f"in networks of {answer.depth} layers"
     if answer.pick == REFERENCE:
-        return Markup("{} scores highest. {} none is a point better.").format(code(REFERENCE), deep)
-    near = [other.name for other in beside(answer)[0] if other.name != REFERENCE][:1]
-    use = listed([answer.pick, *near], "or")
+        return Markup("{} is enough: {} none is shown to be better.").format(code(REFERENCE), there)
     if one.matters:
-        return Markup("{}. {} {} {} points more than {}.").format(
-            use, deep, "they score" if near else "it scores", decimals(one.gain), code(REFERENCE)
+        near = [other.name for other in beside(answer)[0] if other.name != REFERENCE][:1]
+        return Markup("Use {}: {} {} {} points more than {}.").format(
+            listed([answer.pick, *near], "or"),
+            there,
+            "they score" if near else "it scores",
+            decimals(one.gain),
+            code(REFERENCE),
         )
     if one.reference is None:
-        return Markup("{}. {} it has the highest test accuracy, {}.").format(
-            code(answer.pick), deep, percent(answer.accuracy.estimate)
-        )
+        return Markup("{} scores highest {}: {}.").format(code(answer.pick), there, percent(answer.accuracy.estimate))
     return Markup("{} scores highest, but {} it is not shown to be a point better than {}.").format(
-        code(answer.pick), deep[0].lower() + deep[1:], code(REFERENCE)
+        code(answer.pick), there, code(REFERENCE)
     )
 
 

@@ -19,7 +19,7 @@ from activation_study.report.situations import cheapest, claims_bar, headline, s
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.trust import trust
-from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
+from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, counted, listed, plain_list, standing
 
 NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
@@ -44,11 +44,12 @@ def section(data: StudyData) -> Section:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if found:
         blocks.append(table(data, found, identifiers(data)))
-    said = [cheapest(data, found), trust(data.validity) if data.validity else None, _claims(data.tables["ledger"])]
+    trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
+    said = [cheapest(data, found), trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
-    blocks.append(Paragraph(_caveat(data), "note"))
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks += [Paragraph(_answer(data)), _differences(data)] if found else [_differences(data)]
+    blocks.append(Paragraph(_caveat(data), "note"))
     blocks.append(Facts([("How sure it is", _confidence(data)), *_scope(data)] if len(data.overall) else _scope(data)))
     return Section("answer", "Which activation function should I use, and why?", blocks)
 
@@ -116,6 +117,12 @@ def _no_verdicts(data: StudyData) -> Markup:
         "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. The order "
         "below describes these runs; it does not say which differences would come back."
     ).format(counted(data.seeds, "evaluation seed"), NUMBERS[MIN_SEEDS])
+
+
+def _reach(data: StudyData) -> Markup:
+    return Markup("Its networks are {}, its datasets {}: it says nothing of others.").format(
+        _networks(data), listed(data.ranking["dataset"].drop_duplicates())
+    )
 
 
 def _caveat(data: StudyData) -> Markup:

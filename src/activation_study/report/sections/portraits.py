@@ -10,9 +10,10 @@ from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
 from activation_study.report.figures.theme import MUTED, SERIES
+from activation_study.report.names import label
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, download, flag, significant, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, flag, significant, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "The activations", "To look up", 10
