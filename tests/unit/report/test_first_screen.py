@@ -1,0 +1,91 @@
+"""The first screen's headline and its table, from recommendations written by hand; what readers call activations."""
+
+import re
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from activation_study.analysis.inference import Interval
+from activation_study.analysis.standing import Standing
+from activation_study.report.names import label, labels, naming, relabelled
+from activation_study.report.situations import Situation, claims_bar, headline
+from activation_study.report.words import code
+
+TABLE = pd.DataFrame(
+    [
+        ("relu", "class", "ReLU()", "ReLU"),
+        ("identity", "class", "Identity()", "none (linear)"),
+        ("very_leaky_relu", "class", "LeakyReLU(negative_slope=0.18181818181818182)", "Leaky ReLU 0.18"),
+        ("rrelu_article", "class", "RReLU(lower=0.0, upper=1.0)", "RReLU 0 to 1"),
+        ("prelu_per_unit", "class", "PReLU(num_parameters=width)", "PReLU per unit"),
+        ("rrelu_paper", "module", "activation_study.activations:PaperRReLU()", "RReLU paper"),
+        ("shifted_relu", "expression", "maximum(x, -1)", "shifted ReLU"),
+        ("swish", "class", "Hardswish()", "hard swish"),
+        ("elu", "class", "ELU()", "ELU (elu)"),
+        ("elu_again", "class", "ELU()", "ELU (elu_again)"),
+    ],
+    columns=["activation", "kind", "definition", "label"],
+)
+
+
+def test_an_activation_is_called_by_its_definition_and_no_two_alike():
+    assert labels(TABLE) == dict(zip(TABLE["activation"], TABLE["label"], strict=True))
+
+
+def test_names_are_replaced_as_words_of_their_own_alone():
+    with naming(labels(TABLE)):
+        assert relabelled("relu beats very_leaky_relu; elu, relu.") == ("ReLU beats Leaky ReLU 0.18; ELU (elu), ReLU.")
+        for other in ("digits/relu/depth=5", "relu_2", "prelu", "activation=relu", "ReLU"):
+            assert relabelled(other) == other
+        assert str(code("relu")) == '<span class="activation" title="relu">ReLU</span>'
+    assert label("relu") == relabelled("relu") == "relu"
+    assert str(code("relu")) == "<code>relu</code>"
+
+
+def _situation(depth, pick, gain, *, p=0.001, near=(), untried=()):
+    relu = Standing("relu", Interval(-gain / 100, -gain / 100 - 0.001, -gain / 100 + 0.001, 9.0), p)
+    others = [Standing(name, Interval(-0.001, -0.004, 0.002, 9.0), 0.5) for name in near]
+    answer = SimpleNamespace(
+        depth=depth, pick=pick, untried=untried, runner_ups=[*others, *([relu] if relu.tied else [])],
+        accuracy=Interval(0.8, 0.7, 0.9, 9.0),
+    )  # fmt: skip
+    return Situation(answer, None if pick == "relu" else relu)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            [_situation(5, "elu", 0), _situation(20, "elu", 3.1, near=["mish"]), _situation(50, "b", 9, untried="a")],
+            "Use elu or mish: in networks of 20 layers they score 3.1 points more than relu. In shallow ones the "
+            "choice hardly matters.",
+        ),
+        (
+            [_situation(5, "gelu", 1.5), _situation(20, "elu", 3.1)],
+            "Use elu: in networks of 20 layers it scores 3.1 points more than relu. In shallow ones gelu is 1.5 points "
+            "ahead of it.",
+        ),
+        (
+            [_situation(5, "elu", 2.0, p=0.2)],
+            "elu scores highest, but in networks of 5 layers it is not shown to be a point better than relu.",
+        ),
+        ([_situation(5, "relu", 0)], "relu is enough: in networks of 5 layers none is shown to be better."),
+    ],
+)  # fmt: skip
+def test_the_headline_is_short_and_says_what_was_found(found, said):
+    text = re.sub("<.*?>", "", str(headline(found)))
+    assert text == said
+    assert len(text.split()) <= 30
+    assert len(re.findall(r"\d[\d.]*", text)) <= 3
+
+
+def test_the_bar_of_claims_has_a_part_for_each_verdict_as_long_as_its_count():
+    said = str(claims_bar({"true": 12, "partly": 5, "false": 14}))
+    assert re.findall(r'class="(\w+)" x="(\d+)" y="0" width="(\d+)"', said) == [
+        ("true", "0", "12"),
+        ("partly", "12", "5"),
+        ("false", "17", "14"),
+    ]
+    assert 'viewBox="0 0 31 1"' in said
+    assert "12 true</span>" in said
