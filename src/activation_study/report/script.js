@@ -1,11 +1,11 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value
+// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value&lit=activation
 (() => {
   const tables = [...document.querySelectorAll(".table")];
   const ledger = document.querySelector(".ledger");
   const chooser = document.getElementById("table-chooser");
-  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {} };
+  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {}, lit: "" };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -120,6 +120,7 @@
     for (const [id, text] of Object.entries(state.filter)) if (text) query.append("filter", `${id}:${text}`);
     for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
     if (state.anchor === chooser?.id) for (const [column, value] of Object.entries(state.choose)) query.append("choose", `${column}:${value}`);
+    if (state.lit) query.append("lit", state.lit);
     const suffix = query.size ? `?${query}` : "";
     guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
   }
@@ -155,6 +156,7 @@
       state.choose[column] = text;
       choose();
     }
+    light(new URLSearchParams(query ?? "").get("lit") ?? state.lit);
     // Addresses of before, such as claim-C01.1, go on to work.
     const target = document.getElementById(anchor) ?? document.getElementById(anchor.toLowerCase().replaceAll(".", "-"));
     // What the address points at opens: the target itself, what folds it, and a section's own fold.
@@ -208,6 +210,54 @@
     Object.assign(document.createElement("a"), { href: address, download: link.download.replace(/\.gz$/, "") }).click();
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   });
+
+  // A figure as a file: as it stands in the page, in the colours of paper.
+  async function save(figure, kind) {
+    const name = `${figure.id}.${kind}`;
+    const drawing = figure.querySelector("svg").cloneNode(true);
+    drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const text = new XMLSerializer().serializeToString(drawing);
+    let address = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+    if (kind === "png") {
+      const picture = new Image();
+      picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+      await picture.decode();
+      const canvas = Object.assign(document.createElement("canvas"), { width: 2 * picture.width, height: 2 * picture.height });
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = "#ffffff";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+      address = canvas.toDataURL("image/png");
+    }
+    Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  }
+
+  for (const figure of document.querySelectorAll("figure")) {
+    for (const kind of ["svg", "png"]) {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "save", textContent: kind.toUpperCase() });
+      button.setAttribute("aria-label", `${figure.querySelector("figcaption b").textContent} as ${kind.toUpperCase()}`);
+      button.addEventListener("click", () => save(figure, kind));
+      figure.querySelector(".links").append(button);
+    }
+  }
+
+  // One activation lit in all figures and tables at once.
+  const lit = Object.assign(document.createElement("select"), { name: "highlight" });
+  const shown = new Map([...document.querySelectorAll("[data-activation]")].map((one) => [one.dataset.activation, one.querySelector("title").textContent.split(":")[0]]));
+  function light(name) {
+    state.lit = shown.has(name) ? name : "";
+    lit.value = state.lit;
+    document.documentElement.classList.toggle("lighting", Boolean(state.lit));
+    for (const one of document.querySelectorAll("[data-activation]")) one.classList.toggle("lit", one.dataset.activation === state.lit);
+    for (const head of document.querySelectorAll("tbody th")) head.parentElement.classList.toggle("lit", Boolean(state.lit) && head.textContent.trim() === shown.get(state.lit));
+  }
+  if (shown.size) {
+    lit.append(new Option("none", ""), ...[...shown].sort((a, b) => a[1].localeCompare(b[1], "en")).map(([name, said]) => new Option(said, name)));
+    lit.addEventListener("change", () => { light(lit.value); writeAddress(); });
+    const label = Object.assign(document.createElement("label"), { className: "highlight" });
+    label.append("Highlight ", lit);
+    document.querySelector(".masthead").append(label);
+  }
 
   const theme = Object.assign(document.createElement("button"), { type: "button", className: "theme" });
   function show(name) {

@@ -20,9 +20,9 @@ from matplotlib.gridspec import GridSpecBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from activation_study.report.blocks import Figure
-from activation_study.report.figures.svg import svg
+from activation_study.report.figures.svg import MARK, svg
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, STYLE, Series
-from activation_study.report.names import label, relabelled
+from activation_study.report.names import is_activation, label, relabelled
 from activation_study.report.tables import Download
 
 Look = dict[str, Any]
@@ -65,6 +65,13 @@ def drawn(figure: MatplotlibFigure, name: str, title: str, message: str, data: D
     return Figure(ident, title, message, svg(figure, ident, title, message), data)
 
 
+def mark(name: str, said: str = "") -> Look:
+    """Keywords of what is drawn for an activation: the page can highlight it, and shows `said` at it on demand."""
+    if not is_activation(name):
+        return {}
+    return {"gid": f"{MARK}{name}|{label(name)}{': ' * bool(said)}{said}"}
+
+
 def columns_for(count: int) -> int:
     """Columns of small multiples that leave few places empty."""
     return 3 if count < 4 or (count < 12 and count % 3 == 0 and count % 4) else 4
@@ -78,6 +85,8 @@ def rows_high(count: int) -> float:
 def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: float = 3.5) -> None:
     """A row per name, the first at the bottom; `pad` points between names and axis."""
     axis.set_yticks(range(len(names)), [short(name) if labelled else "" for name in names], color=INK)
+    for tick, name in zip(axis.get_yticklabels(), names, strict=True):
+        tick.set(**mark(name))
     axis.set_ylim(-0.7, len(names) - 0.3)
     axis.tick_params(axis="y", length=0, pad=pad)
     axis.spines["left"].set_visible(False)
@@ -86,11 +95,11 @@ def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: f
 def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, Series], by: str) -> None:
     """One line per value of `by`: the emphasised ones in their style, over the others in grey."""
     for name, group in frame[~frame[by].isin(list(styles))].groupby(by, sort=True):
-        axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, label=f"_{name}")
+        axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, **mark(name))
     for name in reversed([name for name in styles if name in set(frame[by])]):
         style = styles[name]
         group = frame[frame[by] == name]
-        axis.plot(group[x], group[y], color=style.colour, linestyle=style.line, zorder=3)
+        axis.plot(group[x], group[y], color=style.colour, linestyle=style.line, zorder=3, **mark(name))
 
 
 def log_steps(axis: Axes, last: float, label: str = "", first: float = 1) -> None:
@@ -136,6 +145,7 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapp
             color=styles[name].colour,
             fontsize=8,
             annotation_clip=False,
+            **mark(name),
         )
 
 
@@ -182,6 +192,7 @@ def label_points(
             arrowprops=line | {"relpos": (0.5, 0.5)} if best >= len(boxes) // 3 else None,
             annotation_clip=False,
             in_layout=False,
+            **mark(name),
         )
 
 

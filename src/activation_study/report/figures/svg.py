@@ -17,6 +17,8 @@ from matplotlib.figure import Figure as MatplotlibFigure
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
 DIVERGING = ("RdBu", "RdBu_r", "coolwarm", "vlag", "icefire", "seismic", "bwr", "PiYG", "PRGn")
+MARK = "activation|"
+"""Before the name of what a mark stands for, and after a second bar what it says, in matplotlib's group id."""
 PIXELS_PER_POINT = 4 / 3
 _COORDINATES = ("d", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "transform")
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(?![\d.])")
@@ -46,6 +48,7 @@ def svg(figure: MatplotlibFigure, name: str, title: str, message: str) -> Markup
     for element in root.iter():
         _style_to_attributes(element)
         _round(element)
+    _tell_marks(root)
     _prefix_ids(root, name)
     _unwrap(root)
     _head(root, name, title, message)
@@ -103,6 +106,17 @@ def _one_decimal(number: re.Match[str]) -> str:
 
 def _four_decimals(number: re.Match[str]) -> str:
     return f"{float(number[0]):z.4f}".rstrip("0").rstrip(".")
+
+
+def _tell_marks(root: ElementTree.Element) -> None:
+    """A mark's group tells what it stands for, and says it where a pointer rests on it."""
+    for element in root.iter():
+        if element.get("id", "").startswith(MARK):
+            _, name, said = element.attrib.pop("id").split("|", 2)
+            element.set("data-activation", name)
+            title = ElementTree.Element(f"{SVG}title")
+            title.text = said
+            element.insert(0, title)
 
 
 def _prefix_ids(root: ElementTree.Element, name: str) -> None:

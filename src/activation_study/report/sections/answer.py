@@ -12,7 +12,7 @@ from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
 from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
+from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.situations import cheapest, claims_bar, headline, situations, table
@@ -209,13 +209,15 @@ def _differences(data: StudyData) -> Figure:
         for y, row in points.iterrows():
             colour = SERIES[0] if filled[y] else OTHERS
             face = colour if filled[y] else PAPER
+            said, low, high = (decimals(value, 2, signed=True) for value in row)
+            told = mark(frame.loc[y, "activation"], f"{said} points ({low} to {high})")
             if row["difference"] < -shown:
                 over = {"clip_on": False, "in_layout": False}
-                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, **over)
+                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, **over, **told)
             else:
-                ends = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
-                axis.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
-                axis.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=6)
+                bar = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
+                axis.plot(bar, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", **told)
+                axis.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=6, **told)
             at_right(axis, 1.09, y, f"{decimals(frame.loc[y, 'accuracy'] * 100)}%")
             at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
         at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)

@@ -14,6 +14,7 @@ from activation_study.report.figures.drawing import (
     label_ends,
     lines,
     log_steps,
+    mark,
     name_rows,
     panels,
     rows_high,
@@ -127,7 +128,14 @@ def _times(data: StudyData) -> Figure:
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
                 y, over = places[name], {"clip_on": False, "in_layout": False}
                 look: Look = {"color": SERIES[0], "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
-                axis.plot(times, [y] * len(times), "o", **look, **over)
+                axis.plot(
+                    times,
+                    [y] * len(times),
+                    "o",
+                    **look,
+                    **over,
+                    **mark(name, f"{reached.sum()} of {len(group)} reached it"),
+                )
                 if not reached.all():
                     axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over)
                 colour = INK if reached.all() else MUTED

@@ -8,7 +8,7 @@ import pandas as pd
 from activation_study.analysis.experiments import cost_against_quality
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_points, panels, reach
+from activation_study.report.figures.drawing import drawn, label_points, mark, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, flag, interval, number, text
@@ -67,7 +67,9 @@ def _figure(points: pd.DataFrame) -> Figure:
                 low, high = max(row["accuracy_low"] * 100, bottom), row["accuracy_high"] * 100
                 axis.vlines(row["ratio"], low, high, color=colour, linewidth=0.8)
                 along += [(x, y) for x in np.linspace(row["ratio_low"], row["ratio_high"], 15)]
-                axis.plot(row["ratio"], y, "D" if row["front"] else "o", color=colour, markersize=4.5)
+                said = f"{percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times ReLU’s step"
+                told = mark(row["activation"], said)
+                axis.plot(row["ratio"], y, "D" if row["front"] else "o", color=colour, markersize=4.5, **told)
             axis.axvline(1, color=MUTED, linewidth=0.8)
             axis.set(title=f"{depth} layers", ylim=(bottom - 0.02 * (best - bottom), best + 0.12 * (best - bottom)))
             label_points(axis, shown, dict.fromkeys(front["activation"], SERIES[0]), along)
