@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 import checks
 import content_checks
@@ -117,7 +120,7 @@ def test_every_download_is_the_file_beside(visit: Visit, html: str, report: Path
     ("old", "new", "fault"),
     [
         ("sigmoid,class,Sigmoid(),1.4,", "sigmoid,class,Sigmoid(),1.5,", "differs: activations"),
-        ('class="csv"', 'class="cvs"', "no download: figure-answer"),
+        ('class="csv"', 'class="cvs"', "no download: table-situations"),
     ],
 )
 def test_a_wrong_download_is_noticed(visit: Visit, html: str, report: Path, old: str, new: str, fault: str):
@@ -191,3 +194,51 @@ def test_the_contents_name_every_section(visit: Visit, html: str):
     missing = planted(html, '<a href="#ranking">Ranking</a>', "")
     page = visit(missing)
     assert page.evaluate(linked) != page.evaluate(sections)
+
+
+# One activation in all figures and tables, and figures as files
+
+
+def _lit(page: Any) -> tuple[str, set[str], set[str]]:
+    """The choice, the names of the marks that are not dimmed, and the heads of the rows that are lit."""
+    return (
+        page.evaluate("document.querySelector('select[name=highlight]').value"),
+        set(
+            page.evaluate(
+                "[...document.querySelectorAll('svg [data-activation]')].filter((one) => "
+                "getComputedStyle(one).opacity === '1').map((one) => one.dataset.activation)"
+            )
+        ),
+        set(page.evaluate("[...document.querySelectorAll('tr.lit th')].map((one) => one.textContent)")),
+    )
+
+
+def test_a_highlighted_activation_stands_out_everywhere_and_in_the_address(visit: Visit, html: str):
+    page = visit(html)
+    assert len(_lit(page)[1]) > 3
+    page.locator("select[name=highlight]").select_option("elu")
+    assert _lit(page) == ("elu", {"elu"}, {"ELU"})
+    again = visit(html, hash=page.evaluate("location.hash"))
+    assert _lit(again) == ("elu", {"elu"}, {"ELU"})
+
+
+def test_an_activation_that_is_not_there_is_not_highlighted(visit: Visit, html: str):
+    name, marks, heads = _lit(visit(html, hash="#answer?lit=<b>"))
+    assert (name, heads) == ("", set())
+    assert len(marks) > 3
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_figure_is_saved_as_it_stands(visit: Visit, html: str, tmp_path: Path, kind: str):
+    page = visit(html)
+    with page.expect_download() as found:
+        page.locator("#figure-answer button.save", has_text=kind.upper()).click()
+    found.value.save_as(tmp_path / found.value.suggested_filename)
+    saved = tmp_path / f"figure-answer.{kind}"
+    if kind == "svg":
+        assert ElementTree.parse(saved).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    else:
+        with Image.open(saved) as picture:
+            shown = page.evaluate("Number(document.querySelector('#figure-answer svg').getAttribute('width'))")
+            assert picture.width == pytest.approx(2 * shown, abs=2)
+            assert len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 5

@@ -128,16 +128,10 @@ def _times(data: StudyData) -> Figure:
                 times = group.loc[reached, "time_to_target"].astype(float).clip(lower=1)
                 y, over = places[name], {"clip_on": False, "in_layout": False}
                 look: Look = {"color": SERIES[0], "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
-                axis.plot(
-                    times,
-                    [y] * len(times),
-                    "o",
-                    **look,
-                    **over,
-                    **mark(name, f"{reached.sum()} of {len(group)} reached it"),
-                )
+                told = mark(name, f"{reached.sum()} of {len(group)} reached the target")
+                axis.plot(times, [y] * len(times), "o", **look, **over, **told)
                 if not reached.all():
-                    axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over)
+                    axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over, **told)
                 colour = INK if reached.all() else MUTED
                 at_right(axis, 1.17 if columns == 2 else 1.22, y, f"{reached.sum()}/{len(group)}", colour)
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)

@@ -15,11 +15,11 @@ WORDS = (
     ("Decade", "A factor of ten. A gradient that loses half a decade per layer is a tenth after two layers."),
     ("Differs", "The p of the paired difference is below 0.05 after Holm’s correction for all comparisons made."),
     ("Diverged", "The loss or a weight of this network became infinite or not a number during training."),
-    ("Holm’s correction", "Makes p larger when many comparisons are made, so that one in twenty studies errs, not one in twenty tests."),
+    ("Holm’s correction", "Makes p larger where many comparisons are made: one study in twenty errs, not one test."),
     ("Interval", "95%: of a hundred studies with other seeds, about 95 would have the true value in theirs."),
-    ("Point", "A percentage point of accuracy. One point is the smallest difference that this study calls one that matters."),
+    ("Point", "A percentage point of accuracy; one is the smallest difference that matters in this study."),
     ("Regret", "What following a rule loses: the accuracy of the best choice minus that of the rule’s choice."),
-    ("Seed", "The number that fixes a network’s first weights, the order of its data and, where there is one, the split."),
+    ("Seed", "The number that fixes a network’s first weights, the order of its data and, often, their split."),
     ("Tuning", "The choice of the learning rate, on validation samples and seeds that no score on this page uses."),
 )  # fmt: skip
 
