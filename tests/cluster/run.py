@@ -6,6 +6,8 @@ Snakemake is killed while its jobs wait in the queue.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -143,8 +145,7 @@ class Faults:
         self.session, self.slurm = session, session.slurm
         self.here = Project.new(session.folder / "whole")
         (self.here / "held.py").write_text(HELD, encoding="utf-8")
-        held = {"activations": {"held": {"module": "held:Held"}}, "cost": {"measure": False}}
-        self.here.configure(smoke(**held))
+        self.here.configure(smoke(cost={"measure": False}) | {"activations": {"held": {"module": "held:Held"}}})
         call = self.here.snakemake(TABLES)
         session.say("the undisturbed study", last(call) if call.code else None)
 
@@ -218,21 +219,27 @@ def terminated(*_: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", action="store_true", help="also what goes wrong on clusters")
-    parser.add_argument("--only", help="of the faults this one")
+    parser.add_argument("--only", nargs="+", help="of the faults these alone, by their names in this file")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, terminated)
     if lacking := missing():
         sys.exit(f"error: {', '.join(lacking)} cannot be found: on Debian, apt-get install slurm-wlm munge")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        sys.exit("error: Snakemake's plugin is missing: .venv/bin/pip install snakemake-executor-plugin-slurm")
     with tempfile.TemporaryDirectory(prefix="slurm ") as folder, tempfile.TemporaryDirectory() as daemons:
         began = time.monotonic()
-        with cluster(Path(daemons) / "slurm") as slurm:
+        with contextlib.ExitStack() as stack:
+            try:
+                slurm = stack.enter_context(cluster(Path(daemons) / "slurm"))
+            except RuntimeError as error:
+                return print(f"skip: SLURM does not start on this machine: {error}")
             session = Session(Path(folder), slurm)
             if chosen.only is None:
                 tables_alike(session)
             if chosen.faults or chosen.only:
                 faults = Faults(session)
                 for fault in (faults.cancelled, faults.node_lost, faults.memory, faults.time, faults.snakemake_killed):
-                    if chosen.only in (None, fault.__name__):
+                    if fault.__name__ in (chosen.only or fault.__name__):
                         try:
                             fault()
                         except (RuntimeError, subprocess.SubprocessError, ValueError) as error:
