@@ -8,6 +8,7 @@
 #   make quick                       the tests that are neither slow nor need a browser: 70 s on two older cores
 #   make coverage                    the same, with the branches of the code that they leave out: two or three minutes
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
+#   make test-slurm                 the study on a real SLURM, which is started for it; SLURM=--faults for what goes wrong there
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make gpu                         what a GPU does with it: tests, figures, the demo; eight minutes at most
@@ -23,7 +24,8 @@ override CORES := $(value CORES)
 override PYTHON := $(value PYTHON)
 override FAULTS := $(value FAULTS)
 override FUZZ := $(value FUZZ)
-export CONFIG CORES PYTHON FAULTS FUZZ
+override SLURM := $(value SLURM)
+export CONFIG CORES PYTHON FAULTS FUZZ SLURM
 
 # Its scripts name their Python by its whole path, in which they cannot quote everything: `python -m` needs none.
 BIN := .venv/bin
@@ -34,7 +36,7 @@ SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/pyt
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test quick coverage lint faults fuzz bench gpu performance lock browser
+.PHONY: env config demo study report verify test test-slurm quick coverage lint faults fuzz bench gpu performance lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -55,6 +57,10 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=auto -
 
 test: env browser
 	$(PYTEST)
+
+# With Debian's packages slurm-wlm and munge; the daemons listen on loopback alone, and end with the test.
+test-slurm: env
+	set -f; $(BIN)/python tests/cluster/run.py $$SLURM
 
 quick: env
 	$(PYTEST) -q -m "not slow and not browser"

@@ -84,6 +84,8 @@ def test_a_config_of_any_name_is_one_word(checkout, text, way):
 def test_other_variables_run_nothing_either(checkout, text):
     _make(checkout, "faults", f"FAULTS={text}")
     assert _called(checkout) == ["tests/faults/run.py", *text.split()]
+    _make(checkout, "test-slurm", f"SLURM={text}")
+    assert _called(checkout) == ["tests/cluster/run.py", *text.split()]
     (checkout / ".venv/requirements.lock").unlink()
     done = _make(checkout, "env", f"PYTHON={text}")
     assert done.returncode

@@ -44,6 +44,11 @@ def test_its_targets_are_the_makefiles():
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
+def test_its_profiles_are_there_and_no_other():
+    named = set(re.findall(r"profiles/([a-z]+)", TEXT))
+    assert named | {"default"} == {path.name for path in (ROOT / "profiles").iterdir()}
+
+
 @pytest.mark.slow
 def test_its_question_has_an_answer(capsys):
     (command,) = set(re.findall(r"`(?:python -m activation_study|activation-study) (recommend [^`]+)`", TEXT))

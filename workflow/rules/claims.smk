@@ -20,7 +20,7 @@ rule ledger:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         code=code.digest("ledger"),
         config=STUDY.digest,

@@ -12,7 +12,7 @@ rule cost:
     # Cut down to --cores, so that nothing else runs beside it; PyTorch itself takes one.
     threads: 1024
     resources:
-        mem_mb=STUDY.cost_mem_mb(),
+        mem_mb=memory(STUDY.cost_mem_mb()),
     params:
         code=code.digest("cost"),
         cost=STUDY.cost_params,

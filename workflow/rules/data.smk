@@ -1,7 +1,7 @@
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     activation="[A-Za-z0-9_-]+",
-    shape="[^/]+",
+    shape="[A-Za-z0-9_.-]+",
     part="[0-9a-f]{12}",
 
 
@@ -17,7 +17,7 @@ rule dataset:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=STUDY.dataset_mem_mb,
+        mem_mb=memory(STUDY.dataset_mem_mb),
     params:
         code=code.digest("dataset"),
         dataset=STUDY.dataset_params,
@@ -39,7 +39,7 @@ rule activation:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
     params:
         code=code.digest("activation"),
         activation=STUDY.activation_params,

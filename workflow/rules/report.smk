@@ -21,7 +21,7 @@ rule report:
         "../../environment.yml"
     threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         code=code.digest("report"),
         report=STUDY.report_params,

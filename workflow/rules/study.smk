@@ -1,9 +1,10 @@
+import functools
 import os
 import sys
 from pathlib import Path
 
 from activation_study.data import entries
-from activation_study.jobs import console, progress
+from activation_study.jobs import cluster, console, progress
 from activation_study.study import code, receipts
 from activation_study.study.config import merged
 from activation_study.core.errors import StudyError
@@ -19,8 +20,8 @@ try:
     files, changes = workflow.overwrite_configfiles or [DEFAULT_CONFIG], workflow.config_settings.config
     settings = merged([], config) if MODULE else merged(files, changes)
     STUDY = Study.from_config(settings)
-    if STUDY.config.claims:
-        # And with it PyTorch and SciPy, seconds that other studies need not spend.
+    if STUDY.config.claims and workflow.is_main_process:
+        # And with it PyTorch and SciPy, seconds and memory that other studies, and jobs elsewhere, need not spend.
         from activation_study.claims import file as claims_file
 
         claims_file.of_study(STUDY.config)
@@ -41,6 +42,9 @@ def again(wildcards):
     return []
 
 
+# What a job asks of the machine that it runs on.
+memory = functools.partial(cluster.memory, workflow)
+
 console.attach(STUDY, workflow)
 console.quote_interpreter()
 
@@ -57,6 +61,7 @@ config.update(settings)
 onstart:
     try:
         progress.lock_results(STUDY)
+        cluster.begin(STUDY, workflow)
     except StudyError as error:
         sys.exit(f"error: {error}")
     # With a limit of jobs per second Snakemake's scheduler sets a timer whenever it has looked at the waiting jobs, and

@@ -31,7 +31,7 @@ rule tables:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         code=code.digest("tables"),
         config=STUDY.digest,

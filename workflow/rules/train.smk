@@ -20,7 +20,8 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=STUDY.job_mem_mb,
+        mem_mb=memory(STUDY.job_mem_mb),
+        runtime=STUDY.job_runtime,
         gpu=STUDY.gpus,
     params:
         runs=STUDY.job_params,

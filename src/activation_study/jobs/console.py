@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from activation_study.core.text import plain
+from activation_study.jobs import cluster
 from activation_study.jobs.progress import Pace, duration
 from activation_study.study.runs import Run
 from activation_study.study.study import Study
@@ -23,24 +24,30 @@ FOLLOWED_EVERY = 0.5
 """Seconds."""
 MOST_ERRORS = 5
 """With the last line, and the four that Snakemake adds where a plugin prints, ten lines."""
-LOG_END = 64_000
-"""Bytes at the end of a job's log that are searched for its error."""
 SILENT = {"workflow_started", "resources_info", "job_started", "shellcmd", "group_info", "progress", "rulegraph"}
 """Snakemake's events that say nothing which the line of a job does not say."""
 NOISE = (
     "Assuming unrestricted shared filesystem usage",
     "Building DAG of jobs",
     "Cannot restore ",
+    "Cleaning up SLURM log files",
     "Complete log(s):",
     "Conda environments: ignored",
     "Config file ",
     "Elapsed time:",
     "Exiting because a job execution failed",
+    "No SLURM account given",
+    "No account was given",
     "Restored previous version of ",
+    "SLURM run ID",
     "Select jobs to execute",
+    "Storing output in storage",
+    "Unable to guess SLURM account",
     "Using shell:",
 )
+SUBMITTED = re.compile(r"Job \d+ has been submitted with ")
 OWN_LAST_LINE = "At least one job did not complete successfully"
+SBATCH = re.compile(r"SLURM sbatch failed. The error message was '(.*?)'\.$", re.DOTALL | re.MULTILINE)
 _TIME = re.compile(r"^\[ *[\d.]+ s\] ")
 _REASON = re.compile(r"(?:^|; )([A-Z][a-z]+(?: [a-z]+)+)(?=:|;|$)")
 
@@ -84,7 +91,7 @@ class Console(logging.Formatter):
             return None  # the job's own line says more, and the last lines say it again
         if text.startswith("Nothing to be done"):
             return "\n".join([text.rstrip(), *report_line(self._study, self._workflow)])
-        return None if text.startswith(NOISE) else text
+        return None if text.startswith(NOISE) or SUBMITTED.match(text) else text
 
     def _planned(self, record: Any) -> str | None:
         """Snakemake's table of the jobs: once, so that in a dry run it comes after the jobs."""
@@ -158,8 +165,10 @@ class Console(logging.Formatter):
         self._logs.pop(record.jobid, None)
         if self._pace is not None:
             self._pace.failed(record.jobid)
-        log = ", ".join(record.log)
-        failed = f"{self._count()} failed: {self._jobs.get(record.jobid, record.rule_name)}" + (log and f" ({log})")
+        logs = [log for log in record.log if log and log != "None"]
+        why = cluster.ended_by(logs[1:]) or "".join(SBATCH.findall(getattr(record, "rule_msg", None) or ""))
+        failed = f"{self._count()} failed: {self._jobs.get(record.jobid, record.rule_name)}"
+        failed += f": {plain(why, 300)}" * bool(why) + f" ({', '.join(logs)})" * bool(logs)
         return "\n".join([*said, failed])
 
     def _count(self, left: float | None = None) -> str:
@@ -250,7 +259,17 @@ def last_lines(study: Study, failed: Iterable[Any], since: float) -> list[str]:
     single = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
     if not single:
         return ["error: stopped before the end; what is done is kept, and the same command goes on from there"]
-    lines = sorted({failure(name(job.rule.name, job.wildcards_dict), list(job.log), since) for job in single})
+    lines = sorted(
+        {
+            failure(
+                name(job.rule.name, job.wildcards_dict),
+                list(job.log),
+                since,
+                cluster.ended_by([cluster.log_of(study, job.rule.name, job.wildcards_dict)], since),
+            )
+            for job in single
+        }
+    )
     jobs = "1 job failed" if len(single) == 1 else f"{len(single)} jobs failed"
     more = f", {len(lines) - MOST_ERRORS} more errors" if len(lines) > MOST_ERRORS else ""
     return [
@@ -259,18 +278,15 @@ def last_lines(study: Study, failed: Iterable[Any], since: float) -> list[str]:
     ]
 
 
-def failure(job: str, logs: list[str], since: float) -> str:
-    """The one line for a job that failed: its own, where its log has one, else what the log tells."""
+def failure(job: str, logs: list[str], since: float, queue: str | None = None) -> str:
+    """The one line for a job that failed: its own, where its log has one, else what the queue or the log tells."""
     log = logs[0] if logs else ""
-    try:
-        with Path(log).open("rb") as file:
-            file.seek(max(Path(log).stat().st_size - LOG_END, 0))
-            text = file.read().decode(errors="replace") if Path(log).stat().st_mtime >= since - 2 else ""
-    except OSError:
-        text = ""
+    text = cluster.end_of(log, since - 2)
+    found = re.findall(r"^(?:\[ *[\d.]+ s\] )?(error: .*)$", text, re.MULTILINE)
+    if not found and queue:
+        return f"error: {job}: {queue}"
     if not text.strip():
         return f"error: {job}: ended before its log began: it was killed, or what it printed above says why"
-    found = re.findall(r"^(?:\[ *[\d.]+ s\] )?(error: .*)$", text, re.MULTILINE)
     if found:
         return plain(found[-1], 500)
     last = text.rstrip().rpartition("\n")[2]

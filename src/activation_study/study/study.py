@@ -23,7 +23,7 @@ from activation_study.core.text import plain
 from activation_study.data import entries as data_entries
 from activation_study.study import code
 from activation_study.study.config import Config, Grid, merged, validated
-from activation_study.study.jobs import RUN_TABLES, Job, jobs
+from activation_study.study.jobs import MOST_COST, RUN_TABLES, Job, jobs
 from activation_study.study.runs import BASE_MB, Run, plain_sorted
 
 MAX_RUNS = 50_000  # for which Snakemake takes a minute and a gigabyte
@@ -146,6 +146,11 @@ class Study:
         entries = [config.networks[name] for name in networks] + [config.activations[name] for name in job.activations]
         return [file for entry in entries for file in _sources(entry)]
 
+    def job_runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that a queue should grant it: ten times what a new processor takes, and more with each attempt."""
+        cost = 1.0 if self.config.device == "cuda" else self.job(wildcards).cost / MOST_COST
+        return (20 + math.ceil(20 * cost)) * attempt
+
     def job_mem_mb(self, wildcards: Any, input: Any) -> int:
         """That of the run that needs most, and on a GPU, where all train together, all their data.
 
@@ -176,7 +181,7 @@ class Study:
         """Changes with the files of a dataset that is read from disk, so that they are read again."""
         return data_entries.fingerprint(self.config.datasets[wildcards.dataset].model_dump())
 
-    def dataset_mem_mb(self, wildcards: Any) -> int:
+    def dataset_mem_mb(self, wildcards: Any, input: Any = None) -> int:
         """Memory that preparing the dataset needs at most, in MB, by what its files declare."""
         return data_entries.mem_mb(self.config.datasets[wildcards.dataset].model_dump())
 
