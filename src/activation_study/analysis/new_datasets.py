@@ -33,13 +33,17 @@ ENDS = ("", "_low", "_high")
 def complete_scores(runs: pd.DataFrame) -> pd.DataFrame:
     """Test accuracy of one experiment's evaluation networks, a column per activation.
 
-    One row per dataset, condition and replicate, of the datasets that have every activation in every condition.
+    One row per dataset, condition and replicate, of the datasets that have every activation in every condition; one in
+    which some activation has no score on any dataset is none.
     """
     networks = evaluated(runs)
     networks = networks.assign(condition=networks["run"].map(lambda run: RunId.read(run).condition))
     keys = ["dataset", "condition", "replicate"]
     scores = networks.pivot(index=keys, columns="activation", values="test_accuracy").astype(float)
     means = scores.groupby(level=[0, 1]).mean()
+    common = means.notna().groupby(level=1).any().all(axis=1)
+    scores = scores[scores.index.get_level_values(1).isin(common.index[common])]
+    means = means[means.index.get_level_values(1).isin(common.index[common])]
     whole = means.notna().all(axis=1).groupby(level=0).sum() == means.index.get_level_values(1).nunique()
     return scores[scores.index.get_level_values(0).isin(whole.index[whole])]
 
@@ -132,14 +136,16 @@ def policies(regret: pd.DataFrame) -> pd.DataFrame:
 def heterogeneity(scores: pd.DataFrame, datasets: pd.DataFrame, reference: str = "relu") -> pd.DataFrame:
     """Whether differences from the reference go with what is known of a dataset: exploratory, it decides nothing.
 
-    One row per activation and trait: Spearman's rank correlation `rho` over `datasets`, its p, and p_holm over all.
+    One row per activation and trait that varies: Spearman's rank correlation `rho` over `datasets`, its p, and p_holm
+    over all.
     """
     values = means(scores)
     known = datasets.set_index("dataset").loc[values.index, list(TRAITS)]
     rows = []
-    for name, trait in itertools.product(values.columns.drop(reference), TRAITS):
+    varying = [trait for trait in TRAITS if known[trait].nunique() > 1]
+    for name, trait in itertools.product(values.columns.drop(reference), varying):
         found = stats.spearmanr(values[name] - values[reference], known[trait])
         told = {"rho": float(found.statistic), "p": float(found.pvalue)}
         rows.append({"activation": name, "trait": trait, "datasets": len(values)} | told)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["activation", "trait", "datasets", "rho", "p"])
     return table.assign(p_holm=holm(table["p"]))

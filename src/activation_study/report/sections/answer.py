@@ -15,6 +15,7 @@ from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
+from activation_study.report.outlook import outlook
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.trust import trust
@@ -44,6 +45,8 @@ def section(data: StudyData) -> Section:
         blocks.append(Facts([*_by_depth(data), ("How sure it is", _confidence(data))]))
     if len(data.tables["ledger"]):
         blocks.append(Paragraph(_claims(data.tables["ledger"])))
+    if len(data.sampled):
+        blocks.append(Paragraph(outlook(data)))
     if data.validity:
         blocks.append(Paragraph(trust(data.validity)))
     blocks.append(Paragraph(_caveat(data), "note"))
@@ -138,16 +141,22 @@ def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
-        "<strong>How far this reaches.</strong> {} only, with {} hidden layers, after {} steps of "
-        "training, on {}. Inference is over seeds only: {} cannot support a claim about new datasets.{}"
+        "<strong>How far this reaches.</strong> {} only, with {} hidden layers, after {} steps of training, on {}. {}{}"
     ).format(
         _networks(data).capitalize(),
         plain_list(depths),
         _steps(data),
         listed(datasets),
-        counted(len(datasets), "dataset"),
+        _inference(data, len(datasets)),
         _beyond(data),
     )
+
+
+def _inference(data: StudyData, datasets: int) -> str:
+    """What varies at random where intervals are given."""
+    if len(data.sampled):
+        return "Inference is over seeds, but for what is said of new datasets, which is of such as these."
+    return f"Inference is over seeds only: {counted(datasets, 'dataset')} cannot support a claim about new datasets."
 
 
 def _networks(data: StudyData) -> str:
