@@ -24,6 +24,7 @@ CONFIG = Path(__file__).parents[2] / "config.yaml"
 CHANCE = 0.1
 LEVEL = {"digits": 1.0, "mnist1d": 0.6, "fashion_mnist": 0.87}
 FEATURES = {"digits": 64, "mnist1d": 40, "fashion_mnist": 784}
+"""Of the default study's datasets; those of other studies have `_level` and as many features as letters."""
 SLOWER = {"sigmoid": 6.0, "tanh": 1.2, "identity": 1.4, "softplus": 2.0, "elu": 0.8, "selu": 0.75}
 OFF_CENTRE = {"relu": 0.8, "sigmoid": 2.4, "softplus": 1.3, "leaky_relu": 0.78, "elu": 0.2, "selu": 0.1, "tanh": 0.02}
 DECADES = {"sigmoid": 0.4, "softplus": 0.2, "tanh": 0.02, "identity": 0.0}
@@ -99,7 +100,7 @@ def _outcomes(run: Run, quality: pd.Series, off: pd.Series, random: np.random.Ge
     f, target = run.factors, run.settings.dataset.target
     blown = (random.random(len(quality)) < (0.3 if f.depth == 50 and f.activation == "elu" else 0.0)).astype(bool)
     pruned = (off > 1.2) & ~blown
-    accuracy = CHANCE + (LEVEL[f.dataset] - CHANCE) * quality.where(~blown, 0.0)
+    accuracy = CHANCE + (_level(f.dataset) - CHANCE) * quality.where(~blown, 0.0)
     reached = accuracy > target
     time = pd.Series(_half(run) * 2.5 * random.uniform(0.8, 1.25, len(quality)))
     outcomes = {
@@ -117,6 +118,11 @@ def _outcomes(run: Run, quality: pd.Series, off: pd.Series, random: np.random.Ge
         "diverged_step": pd.Series(np.where(blown, f.steps // 3, -1)).astype("Int64").where(blown),
         "train_samples": f.train_size or 10_000,
     }  # fmt: skip
+
+
+def _level(dataset: str) -> float:
+    """The accuracy of a network that learns all that can be learnt."""
+    return LEVEL.get(dataset, 0.7 + 0.002 * (sum(map(ord, dataset)) % 101))
 
 
 def _gap(run: Run) -> float:
@@ -140,7 +146,7 @@ def _curves(run: Run, keys: pd.DataFrame, quality: pd.Series) -> pd.DataFrame:
     steps = log_spaced_steps(run.factors.steps, run.settings.evaluations_per_decade)
     frame = _crossed(keys.assign(quality=quality), step=steps)
     progress = 1 / (1 + (_half(run) / frame["step"].clip(lower=0.1)) ** 1.6)
-    accuracy = CHANCE + (LEVEL[run.factors.dataset] - CHANCE) * frame["quality"] * progress
+    accuracy = CHANCE + (_level(run.factors.dataset) - CHANCE) * frame["quality"] * progress
     losses = {"train_loss": 2.3 * (1.01 - accuracy), "validation_loss": 2.3 * (1.04 - accuracy)}
     return frame.assign(validation_accuracy=accuracy, **losses)
 
@@ -187,7 +193,8 @@ def _datasets(study: Study) -> pd.DataFrame:
     targets = {
         name: [getattr(study.config.datasets[one], name) for one in wanted] for name in ("target", "target_reason")
     }
-    known = {"status": "available", "samples": 10_000, "features": [FEATURES[one] for one in wanted], "classes": 10}
+    known = {"status": "available", "classes": 10, "features": [FEATURES.get(one, len(one)) for one in wanted]}
+    known["samples"] = [10_000 if one in FEATURES else 1_000 + ord(one[0]) for one in wanted]
     return pd.DataFrame({"dataset": wanted, "source": "made up", "sha256": "d" * 64, **known, **targets})
 
 

@@ -38,12 +38,25 @@ def log_square_norm(slope: float, widths: Sequence[int]) -> Any:
     return stats.norm(-beta / 2, np.sqrt(beta))
 
 
+def gradient_quartiles(slope: float, depth: int, width: int) -> Any:
+    """Quartiles over networks of log10 ‖δ^ℓ‖/‖δ^L‖ for ℓ = 1 … L, [L, 2], layers of `width` units, one input."""
+    laws = [log_square_norm(slope, [width] * below) for below in range(depth - 1, 0, -1)]
+    return np.array([*(law.ppf([0.25, 0.75]) / (2 * np.log(10)) for law in laws), [0.0, 0.0]])
+
+
+def leaky_slope(x: Any, values: Any) -> float | None:
+    """The negative slope of a leaky ReLU with these values at x, which are on both sides of 0; None for another φ."""
+    x, values = np.asarray(x, dtype=float), np.asarray(values, dtype=float)
+    slope = float(values[0] / x[0])
+    return slope if np.allclose(values, np.where(x > 0, x, slope * x), rtol=0, atol=1e-9) else None
+
+
 def born_dead(widths: Sequence[int]) -> float:
     """Probability that a ReLU network gives 0 for one given input: 1 − Π (1 − 2⁻ⁿ) over the layers' widths n.
 
     The pre-activations of a layer are symmetric about 0 and independent given the layer before.
     """
-    return float(1 - np.prod([1 - 0.5**width for width in widths]))
+    return float(-np.expm1(sum(np.log1p(-(0.5**width)) for width in widths)))
 
 
 def born_dead_on_a_line(width: int, depth: int) -> tuple[float, float]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 from scipy import special
 
 
@@ -22,3 +24,10 @@ def selu_constants(variance: float = 1.0) -> tuple[float, float]:
     alpha = math.sqrt(variance / (2 * math.pi)) / (0.5 - negative(1))
     square = variance / 2 + alpha**2 * (negative(2) - 2 * negative(1) + 0.5)
     return alpha, math.sqrt(variance / square)
+
+
+def is_selu(x: Any, values: Any) -> bool:
+    """Whether values at x, to 1e-5, are SELU's with the fixed point of mean 0 and variance 1, as PyTorch has it."""
+    alpha, scale = selu_constants()
+    x = np.asarray(x, dtype=float)
+    return np.allclose(values, scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), rtol=0, atol=1e-5)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from activation_study.activations import mean_field
+from activation_study.activations import finite_width, mean_field
 from activation_study.analysis.inference import stratified_interval
 from activation_study.analysis.policies import median_width, step_costs
 from activation_study.analysis.replicas import evaluated, mean_with_interval, with_diverged
@@ -73,7 +73,8 @@ def starting_decay(
 
     A kind is a dataset × activation × depth × width × initialisation; runs that begin with the same weights are taken
     once. Columns measured (median over seeds; _q25, _q75), n (seeds), zeros (of them with a gradient of exactly zero,
-    which has no logarithm: left out) and predicted (mean field; missing where it does not apply).
+    which has no logarithm: left out), predicted (mean field; missing where it does not apply), and single_q25 and
+    single_q75, between which finite width puts half of the single networks (leaky ReLUs at their gain; else missing).
     """
     begin = hidden(layers[layers["step"] == 0], runs)
     for factor, value in PLAIN.items():
@@ -93,7 +94,7 @@ def starting_decay(
     table = table.reset_index()
     constants = activations.set_index("activation")
     features = datasets.set_index("dataset")["features"]
-    table["predicted"] = np.nan
+    table[["predicted", "single_q25", "single_q75"]] = np.nan
     for (name, dataset, network, depth, width, initialisation), rows in table.groupby(
         ["activation", "dataset", "network", "depth", "width", "initialisation"]
     ):
@@ -102,10 +103,15 @@ def starting_decay(
             continue
         if network not in architectures() or not architectures()[network].theory:
             continue
+        places = rows["layer"] - 1
+        slope = finite_width.leaky_slope(portrait["x"], portrait["value"])
+        if slope is not None and initialisation == "gain" and not constants.loc[name].get("stochastic"):
+            single = finite_width.gradient_quartiles(slope, depth, width)
+            table.loc[rows.index, ["single_q25", "single_q75"]] = single[places]
         law = mean_field.law(portrait, constants.loc[name])
         if law is not None:
             scale = mean_field.start(initialisation, constants.loc[name], features[dataset], width)
-            table.loc[rows.index, "predicted"] = mean_field.gradient_decay(law, depth, *scale)[rows["layer"] - 1]
+            table.loc[rows.index, "predicted"] = mean_field.gradient_decay(law, depth, *scale)[places]
     return table
 
 

@@ -176,11 +176,11 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = 
     """REGRET_COLUMNS, one row per policy, budget and cell of one experiment's replicas.
 
     Policies: the article's, step 1 to step 3, the second also with the dataset's fixed target; "guide", which tries the
-    activation that is best on the *other* datasets at this depth, and "guide, compared", the best three of them; "best
-    fixed", one activation for all depths, from the other datasets; "always X"; "random", the expectation over all
-    activations, and "random pair", over all pairs that the low budget pays for; "reference", the best of all on tuning
-    seeds. `budget` is "low", "high", or "any" where one activation is tuned. `spent` is in units of tuning ReLU, at the
-    reader's `width`, by default that of the networks; `n` counts evaluation seeds.
+    activation that is best on the *other* datasets in such networks, of this depth, and "guide, compared", the best
+    three of them; "best fixed", one activation for all networks, from the other datasets; "always X"; "random", the
+    expectation over all activations, and "random pair", over all pairs that the low budget pays for; "reference", the
+    best of all on tuning seeds. `budget` is "low", "high", or "any" where one activation is tuned. `spent` is in units
+    of tuning ReLU, at the reader's `width`, by default that of the networks; `n` counts evaluation seeds.
 
     `lowest` and `highest` are the regret's range when any one of the cell's seeds is left out. `trained` is the regret
     with the test accuracies of what trained, and `diverged` how many networks of the pick and the reference did not (of
@@ -191,9 +191,10 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = 
     rows = []
     for cell in cells:
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
-        without = [_regrets(other, cells, costs) for other in cell.without_each().values()]
-        trained = {key: one.regret for key, one in _regrets(cell.of_trained, cells, costs).items()}
-        for key, one in _regrets(cell, cells, costs).items():
+        learnt = _learnt(cell, cells)
+        without = [_regrets(other, learnt, costs) for other in cell.without_each().values()]
+        trained = {key: one.regret for key, one in _regrets(cell.of_trained, learnt, costs).items()}
+        for key, one in _regrets(cell, learnt, costs).items():
             others = [one.regret, *(left[key].regret for left in without if key in left)]
             least = {"lowest": min(others), "highest": max(others), "trained": trained[key]}
             least["diverged"] = cell.lost([one.pick]) if one.pick else int(cell.diverged.sum())
@@ -210,10 +211,23 @@ class Followed(NamedTuple):
     regret: float
 
 
-def _regrets(cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:
+class Learnt(NamedTuple):
+    """The order of activations that the other datasets teach: in networks like the cell's, and in all."""
+
+    alike: Sequence[str]
+    everywhere: Sequence[str]
+
+
+def _learnt(cell: Cell, cells: Sequence[Cell]) -> Learnt:
+    others = [other for other in cells if other.dataset != cell.dataset]
+    alike = [other for other in others if other.condition == cell.condition]
+    return Learnt(*([n for n in learnt_order(of) if n in cell.validation.index] for of in (alike, others)))
+
+
+def _regrets(cell: Cell, learnt: Learnt, costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:
     """By policy and budget."""
     found = {}
-    for policy, budget, names in _staged(cell, cells, costs):
+    for policy, budget, names in _staged(cell, learnt, costs):
         cost = spent(names, costs)
         found[policy, str(budget)] = Followed(", ".join(names), cost, cell.pick(names), cell.regret(names))
     validation, test = cell.validation.to_dict(), cell.test.to_dict()
@@ -229,18 +243,14 @@ def _regrets(cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]) -> d
 
 
 def _staged(
-    cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]
+    cell: Cell, learnt: Learnt, costs: Mapping[str, float]
 ) -> Iterator[tuple[str, Literal["low", "high", "any"], list[str]]]:
     """(policy, budget, what it tries in this cell) of every policy that tries something here."""
-    others = [other for other in cells if other.dataset != cell.dataset]
-    same = [other for other in others if other.depth == cell.depth]
-    learnt = [name for name in learnt_order(same) if name in cell.validation.index]
-    fixed = [name for name in learnt_order(others) if name in cell.validation.index]
     found: list[tuple[str, Literal["low", "high", "any"], list[str]]] = [
         *((step.policy, step.budget, step.tries(cell, costs)) for step in ARTICLE.values()),
-        ("guide", "any", learnt[:1]),
-        ("guide, compared", "high", learnt[:COMPARED]),
-        ("best fixed", "any", fixed[:1]),
+        ("guide", "any", [*learnt.alike[:1]]),
+        ("guide, compared", "high", [*learnt.alike[:COMPARED]]),
+        ("best fixed", "any", [*learnt.everywhere[:1]]),
         ("reference", "high", cell.validation.index.tolist()),
         *((f"always {name}", "any", [name]) for name in cell.validation.index),
     ]

@@ -55,6 +55,11 @@ class Cell:
     by_seed: Mapping[str, pd.DataFrame]
     n: int
 
+    @property
+    def condition(self) -> str:
+        """The depth and the factors that are not at their default: which networks, on whatever dataset."""
+        return self.name.removeprefix(f"{self.dataset}/")
+
     def situation(self, budget: Budget) -> Situation:
         return Situation(self.depth, self.samples, budget, self.gap > OVERFITTING)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from activation_study.analysis import new_datasets
 from activation_study.analysis import replicas as summaries
 from activation_study.analysis.experiments import starting_decay
 from activation_study.analysis.inference import MIN_SEEDS
@@ -25,6 +26,8 @@ CellKey = tuple[str, int, str]
 EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
 """After the best activation, what figures emphasise: where the article starts and what it recommends."""
 
+PICTURED = 3
+"""Datasets that have panels of their own where there are enough to count as a sample."""
 LONGEST_CSV = 200_000
 """Rows above which a table is there as Parquet only."""
 
@@ -111,6 +114,30 @@ class StudyData:
         return policy_regret(self.runs, self.tables["cost"])
 
     @cached_property
+    def sampled(self) -> pd.DataFrame:
+        """As `new_datasets.complete_scores` gives them, where datasets are enough to speak of a new one; or none."""
+        scores = new_datasets.complete_scores(self.runs)
+        enough = new_datasets.speaks_of_new(scores) and "relu" in scores and len(scores.columns) > 2
+        return scores if enough else scores.iloc[:0]
+
+    @cached_property
+    def policies(self) -> pd.DataFrame:
+        """What following a policy costs on a new dataset."""
+        return new_datasets.policies(self.regret)
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """Each activation against ReLU, over datasets."""
+        return new_datasets.effects(self.sampled)
+
+    @cached_property
+    def pictured(self) -> list[CellKey]:
+        """The cells that have panels of their own: all; where the datasets are a sample, those of the first few."""
+        shown = list(dict.fromkeys(dataset for dataset, _, _ in self.cells))
+        shown = shown[: PICTURED if len(self.sampled) else None]
+        return [cell for cell in self.cells if cell[0] in shown]
+
+    @cached_property
     def cells(self) -> list[CellKey]:
         """The dataset × depth × condition cells that have scores, in the order of the tables."""
         return [tuple(row) for row in self.ranking[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False)]
@@ -158,11 +185,13 @@ class StudyData:
 
     @cached_property
     def deepest(self) -> list[CellKey]:
-        """Where gradients have furthest to go: each dataset's deepest cell of all activations, and of any."""
+        """Where gradients have furthest to go: each pictured dataset's deepest cell of all activations, and of any."""
+        pictured = set(self.pictured)
         deepest = {
             max((cell for cell in cells if (cell[0], cell[2]) == (dataset, condition)), key=lambda cell: cell[1])
             for cells in (self.common, self.cells)
-            for dataset, _, condition in cells
+            for dataset, depth, condition in cells
+            if (dataset, depth, condition) in pictured
         }
         return sorted(deepest)
 

@@ -44,6 +44,12 @@ def counted(count: int, noun: str) -> str:
     return f"{word} {noun}{'s' * (count != 1)}"
 
 
+def pictured(data: StudyData) -> str:
+    """Which of many datasets have panels of their own."""
+    shown, of = (len({dataset for dataset, _, _ in cells}) for cells in (data.pictured, data.cells))
+    return f" Drawn are the first {NUMBERS[shown]} of {of} datasets; the tables have all." if shown < of else ""
+
+
 def bounds(row: pd.Series, column: str, digits: int = 1, *, signed: bool = False) -> str:
     """The interval of a share, in percent or percentage points."""
     low, high = (decimals(row[f"{column}_{end}"] * 100, digits, signed=signed) for end in ("low", "high"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from activation_study.activations.self_normalising import selu_constants
+from activation_study.activations.self_normalising import is_selu, selu_constants
 
 
 def selu(x, alpha, scale):
@@ -43,3 +43,9 @@ def test_wide_networks_come_back_to_it(variance: float):
         x = selu(rng.standard_normal((width, width)) @ x / math.sqrt(width), *selu_constants(variance))
     assert x.mean() == pytest.approx(0, abs=0.05)
     assert (x**2).mean() == pytest.approx(variance, rel=0.15)
+
+
+def test_selu_is_known_by_its_values():
+    x = torch.linspace(-5, 5, 201, dtype=torch.float64)
+    assert is_selu(x, torch.selu(x))
+    assert not is_selu(x, torch.nn.functional.elu(x))

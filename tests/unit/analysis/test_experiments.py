@@ -80,6 +80,9 @@ def test_the_starting_decay_is_the_median_ratio_and_counts_zeros():
     assert table["zeros"].tolist() == [1, 0, 0]
     assert table["n"].tolist() == [3, 3, 3]
     np.testing.assert_allclose(table["predicted"], 0, atol=1e-9)  # χ = 1 for ReLU at its gain
+    law = stats.norm(-5 / 8, np.sqrt(2 * 5 / 8))  # of ln ‖δ¹‖²/‖δ³‖²
+    assert table.loc[1, ["single_q25", "single_q75"]].tolist() == pytest.approx(law.ppf([0.25, 0.75]) / np.log(100))
+    assert table.loc[3, ["single_q25", "single_q75"]].tolist() == [0, 0]
     gone = summaries.starting_decay(layers, runs, activations.iloc[:0], portraits, datasets)
     assert gone["predicted"].isna().all()
 

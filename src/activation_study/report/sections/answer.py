@@ -14,6 +14,7 @@ from activation_study.networks.base import architectures
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
+from activation_study.report.outlook import outlook
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.situations import cheapest, claims_bar, headline, situations, table
 from activation_study.report.study_data import StudyData
@@ -45,7 +46,8 @@ def section(data: StudyData) -> Section:
     if found:
         blocks.append(table(data, found, identifiers(data)))
     trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
-    said = [cheapest(data, found), trusted + " " + _reach(data), _claims(data.tables["ledger"])]
+    new = outlook(data) if len(data.sampled) else None
+    said = [cheapest(data, found), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks += [Paragraph(_answer(data)), _differences(data)] if found else [_differences(data)]
@@ -120,25 +122,32 @@ def _no_verdicts(data: StudyData) -> Markup:
 
 
 def _reach(data: StudyData) -> Markup:
-    return Markup("Its networks are {}, its datasets {}: it says nothing of others.").format(
-        _networks(data), listed(data.ranking["dataset"].drop_duplicates())
-    )
+    networks, datasets = _networks(data), data.ranking["dataset"].drop_duplicates()
+    if len(data.sampled):
+        return Markup("Its networks are {}: it says nothing of others.").format(networks)
+    return Markup("Its networks are {}, its datasets {}: it says nothing of others.").format(networks, listed(datasets))
 
 
 def _caveat(data: StudyData) -> Markup:
     datasets = data.ranking["dataset"].drop_duplicates().tolist()
     depths = [f"{depth}" for depth in sorted({depth for _, depth, _ in data.common})]
     return Markup(
-        "<strong>How far this reaches.</strong> {} only, with {} hidden layers, after {} steps of "
-        "training, on {}. Inference is over seeds only: {} cannot support a claim about new datasets.{}"
+        "<strong>How far this reaches.</strong> {} only, with {} hidden layers, after {} steps of training, on {}. {}{}"
     ).format(
         _networks(data).capitalize(),
         plain_list(depths),
         _steps(data),
         listed(datasets),
-        counted(len(datasets), "dataset"),
+        _inference(data, len(datasets)),
         _beyond(data),
     )
+
+
+def _inference(data: StudyData, datasets: int) -> str:
+    """What varies at random where intervals are given."""
+    if len(data.sampled):
+        return "Inference is over seeds, but for what is said of new datasets, which is of such as these."
+    return f"Inference is over seeds only: {counted(datasets, 'dataset')} cannot support a claim about new datasets."
 
 
 def _networks(data: StudyData) -> str:

@@ -34,7 +34,7 @@ from activation_study.report.tables import (
     part,
     text,
 )
-from activation_study.report.words import plain_list
+from activation_study.report.words import pictured, plain_list
 
 NAME, PART, PLACE = "Convergence", "How good, how fast", 30
 
@@ -57,14 +57,16 @@ def section(data: StudyData) -> Section | None:
 
 
 def _curves(data: StudyData) -> Figure:
-    styles = looks(data.emphasised)
-    cells = [cell for cell in data.cells if len(in_cell(data.curves, cell))]
+    styles = looks(data.looksed)
+    cells = [cell for cell in data.pictured if len(in_cell(data.curves, cell))]
     columns = 2 if len(cells) in (1, 2, 4) else 3
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
     title = "Validation accuracy during training"
     message = (
         f"Mean over seeds with its 95% interval, each activation at its own learning rate; steps on a log scale. "
-        f"Named: {plain_list(data.emphasised)}; grey: the others; dashed: the target. " + _curve_message(data)
+        f"Named: {plain_list(data.emphasised)}; grey: the others; dashed: the target. "
+        + _curve_message(data)
+        + pictured(data)
     )
     kept = [*CELL, "activation", "step", "n", "diverged", "validation_accuracy", "validation_accuracy_low"]
     kept += ["validation_accuracy_high", "validation_loss", "train_loss"]
@@ -91,7 +93,7 @@ def _curves(data: StudyData) -> Figure:
 def _curve_message(data: StudyData) -> str:
     """Who gets there first, per cell."""
     fastest = []
-    for cell in data.cells:
+    for cell in data.pictured:
         rows = in_cell(data.ranking, cell).sort_values(["restricted_time", "activation"])
         if rows["reached"].iloc[0]:
             fastest.append(f"{rows['activation'].iloc[0]} on {cell_name(cell)}")
@@ -99,7 +101,7 @@ def _curve_message(data: StudyData) -> str:
 
 
 def _times(data: StudyData) -> Figure:
-    cells, names = data.cells, data.order[::-1]
+    cells, names = data.pictured, data.order[::-1]
     places = {name: place for place, name in enumerate(names)}
     columns = 2 if len(cells) in (1, 2, 4) else 3
     never = data.ranking[data.ranking["reached"] == 0].groupby("activation").size()

@@ -26,6 +26,7 @@ CLOSE = 0.02
 ENLARGED = 0.1
 """Predicted decades per layer below which the points are drawn again, enlarged."""
 MOST_NAMES = 8
+QUARTILES = ("measured_q25", "measured_q75", "single_q25", "single_q75")
 KIND = ["initialisation", "activation", "depth"]
 
 
@@ -136,7 +137,9 @@ def _by_layer(decay: pd.DataFrame) -> pd.DataFrame:
     compared = decay[several]
     compared = compared[compared["depth"] == compared["depth"].max()]
     return compared.groupby([*KIND, "layer"], as_index=False).agg(
-        n=("n", "sum"), zeros=("zeros", "sum"), measured=("measured", "mean"), predicted=("predicted", "mean")
+        n=("n", "sum"),
+        zeros=("zeros", "sum"),
+        **{name: (name, "mean") for name in ("measured", "predicted", *QUARTILES)},
     )
 
 
@@ -150,7 +153,8 @@ def _layers(layers: pd.DataFrame) -> Figure:
     title = f"Where the gradient goes, by initialisation, {layers['depth'].iloc[0]} layers"
     message = (
         "Size of the gradient against the last hidden layer's, in powers of ten, from the output back to the input. "
-        "Marks: measured; lines: predicted. Best kept: "
+        "Marks: measured, with a bar from quartile to quartile of the networks; lines: predicted. Shaded: where half "
+        "of the single networks lie by the law for finite width, which holds for leaky ReLUs at their gain. Best kept: "
         + "; ".join(
             f"{plain_list(group['activation'].tolist())} by {INITIALISATIONS[key]}"
             for key, group in held.groupby("initialisation", sort=False)
@@ -164,6 +168,9 @@ def _layers(layers: pd.DataFrame) -> Figure:
                 rows = layers[(layers["activation"] == name) & (layers["initialisation"] == initialisation)]
                 axis.plot(rows["layer"], rows["predicted"], color=style.colour, linewidth=1.1, linestyle=style.line)
                 axis.plot(rows["layer"], rows["measured"], style.marker, color=style.colour, markersize=3)
+                single, seen = ((rows[f"{of}_{end}"] for end in ("q25", "q75")) for of in ("single", "measured"))
+                axis.fill_between(rows["layer"], *single, color=style.colour, alpha=0.18, linewidth=0)
+                axis.vlines(rows["layer"], *seen, color=style.colour, linewidth=0.6)
             axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="layer")
         handles = [Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line) for s in styles.values()]
         said = [INITIALISATIONS[key] for key in styles]

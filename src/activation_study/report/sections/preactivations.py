@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from activation_study.activations.self_normalising import is_selu
 from activation_study.analysis.experiments import preactivation_bands
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
@@ -17,6 +20,8 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Pre-activations", "Why", 50
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
+NORMAL_95 = 1.645
+"""Below which 95% of a standard normal variable lies."""
 FAR = 10
 """Where the axes end: what lies beyond is saturated for every activation that saturates."""
 
@@ -61,6 +66,12 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
         f"{growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean over layers) and least with {growth.index[0]} (× "
         f"{decimals(growth.iloc[0])}). The axis ends at ±{FAR}."
     )
+    fixed = _at_a_fixed_point(data, names)
+    if fixed:
+        message += (
+            f" Dotted, with {plain_list(fixed)}: ±{NORMAL_95:.2f}, where the range stays by SELU’s fixed point of mean "
+            "0 and variance 1, towards which every layer draws it."
+        )
     with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):
             start, end = (
@@ -69,11 +80,21 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             _band(axis, end["layer"], end, SERIES[0])
             for bound in ("q05", "q95"):
                 axis.plot(start["layer"], start[bound], color=INK, linewidth=0.9, linestyle=(0, (3, 1.5)))
+            for bound in (-NORMAL_95, NORMAL_95) if name in fixed else ():
+                axis.axhline(bound, color=SERIES[1], linewidth=0.9, linestyle=":")
             axis.set_title(short(name))
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
         figure.supxlabel("layer", color=MUTED)
         figure.supylabel("pre-activation", color=MUTED)
         return drawn(figure, "preactivations", title, message, download("preactivations_by_layer", by_layer, 5))
+
+
+def _at_a_fixed_point(data: StudyData, names: Sequence[str]) -> list[str]:
+    """Those that are SELU, where all networks begin with weights of variance 1/fan-in, which is its gain."""
+    if set(data.runs["initialisation"]) != {"gain"}:
+        return []
+    portraits = {str(name): rows for name, rows in data.tables["portraits"].groupby("activation")}
+    return [name for name in names if name in portraits and is_selu(portraits[name]["x"], portraits[name]["value"])]
 
 
 def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:

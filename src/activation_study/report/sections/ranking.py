@@ -25,7 +25,7 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.words import plain_list
+from activation_study.report.words import pictured, plain_list
 
 NAME, PART, PLACE = "Ranking", "How good, how fast", 10
 
@@ -42,7 +42,7 @@ def section(data: StudyData) -> Section | None:
 
 
 def _figure(data: StudyData) -> Figure:
-    cells = data.cells
+    cells = data.pictured
     names = data.order[::-1]
     places = {name: place for place, name in enumerate(names)}
     columns = min(3, len(cells)) if len(cells) != 4 else 2
@@ -53,7 +53,7 @@ def _figure(data: StudyData) -> Figure:
     )
     message += (
         ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross on a mark says "
-        "that networks diverged."
+        "that networks diverged." + pictured(data)
     )
     with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):

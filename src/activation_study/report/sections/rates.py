@@ -14,7 +14,7 @@ from activation_study.report.figures.theme import INK, MUTED, emphasis
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, cell_columns, download, number, significant, text
-from activation_study.report.words import counted
+from activation_study.report.words import counted, pictured
 
 NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
 GOOD = 0.02
@@ -26,9 +26,10 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Tuning seeds only: these runs chose the learning rate and are not part of the ranking. Rates that fell behind "
-        "after a first stretch of training were stopped early, and those runs have no score here."
+        "after a first stretch of training were stopped early, and those runs have no score here." + pictured(data)
     )
-    groups = {", ".join(filter(None, key)): rows for key, rows in data.rates.groupby(["dataset", "condition"])}
+    drawn_rates = data.rates[data.rates["dataset"].isin([dataset for dataset, _, _ in data.pictured])]
+    groups = {", ".join(filter(None, key)): rows for key, rows in drawn_rates.groupby(["dataset", "condition"])}
     ids = slugs(groups)
     figures_ = one_open(
         "rates", [(rows["dataset"].iloc[0], _figure(data, ids[name], name, rows)) for name, rows in groups.items()]

@@ -42,7 +42,7 @@ ENDS = {"lowest": "low", "highest": "high"}
 
 def section(data: StudyData) -> Section | None:
     table = by_dataset(data.regret)
-    if table.empty:
+    if table.empty or len(data.sampled):  # of datasets enough for intervals, `new_datasets` tells
         return None
     datasets = [name for name in table if name not in ("policy", "budget", "cells", "spent", "mean", "worst")]
     table = table.assign(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from activation_study.activations.finite_width import born_dead
 from activation_study.analysis.replicas import POOLED
 from activation_study.analysis.standing import CELL
-from activation_study.core.numbers import percent
+from activation_study.core.numbers import figures, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
 from activation_study.report.figures.drawing import drawn, panels, rows_high, short
 from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL
@@ -29,13 +30,26 @@ def section(data: StudyData) -> Section | None:
             "A unit is dead when its slope is exactly zero on every sample of a fixed set: no gradient passes it. A "
             "unit's response is saturated where the slope is below a tenth of the activation's steepest. Both at the "
             f"end of training; {int(last['samples'].max()):,} samples at most, and the dead rate falls as that number "
-            "grows. Networks that diverged have no units to count: these are of those that finished."
+            "grows. Networks that diverged have no units to count: these are of those that finished." + _whole(data)
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
     ids = slugs(map(cell_name, cells))
     blocks += one_open("units", [(cell[0], _figure(data, last, ids[cell_name(cell)], cell)) for cell in cells])
     return Section("units", "Dead and saturated units", [*blocks, _table(last)])
+
+
+def _whole(data: StudyData) -> str:
+    """How improbable it is that a whole network is born dead."""
+    plain = data.runs[(data.runs["activation"] == "relu") & (data.runs["network"] == "mlp")]
+    plain = plain[["width", "depth"]].drop_duplicates()
+    if plain.empty:
+        return ""
+    probability = max(born_dead([width] * depth) for width, depth in zip(plain["width"], plain["depth"], strict=True))
+    return (
+        " Before training a whole ReLU network gives nothing for an input with a probability of 1 − Π(1 − 2⁻ⁿ) over "
+        f"its layers of n units, here at most {figures(probability, 1)}: single units are what dies."
+    )
 
 
 def _at_the_end(data: StudyData) -> pd.DataFrame:
