@@ -57,7 +57,7 @@ def section(data: StudyData) -> Section | None:
 
 
 def _curves(data: StudyData) -> Figure:
-    styles = looks(data.looksed)
+    styles = looks(data.emphasised)
     cells = [cell for cell in data.pictured if len(in_cell(data.curves, cell))]
     columns = 2 if len(cells) in (1, 2, 4) else 3
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
