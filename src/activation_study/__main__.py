@@ -13,6 +13,7 @@ from activation_study.core.text import plain
 
 COMMANDS = {
     "check": "read a config and its claims, and say what it asks for or what is wrong",
+    "compare": "write a page on what changed from one study to another: verdicts and ranks",
     "recommend": "say which activation to use, how sure that is and why",
     "verify": "compare a study's tables with the published reference run's",
 }

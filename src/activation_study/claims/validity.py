@@ -52,14 +52,14 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
         "aa_alarms": int(alarms["alarms"].sum()) if len(alarms) else None,
         "aa_tests": int(alarms["comparisons"].sum()) if len(alarms) else None,
         "power_at_1_5_smallest": min(known) if known else None,
-        **_repeated(ledger, second),
+        **repeated(ledger, second),
         "rows_undone_by_one_seed": int(ledger["reason"].str.startswith(ONE_SEED).sum()) if len(ledger) else None,
         "diverged": int((networks["status"] == "diverged").sum()),
         "networks": len(networks),
     }
 
 
-def _repeated(ledger: pd.DataFrame, second: pd.DataFrame | None) -> dict[str, Any]:
+def repeated(ledger: pd.DataFrame, second: pd.DataFrame | None) -> dict[str, Any]:
     """How the tested rows of both studies compare."""
     tested = ledger[ledger["verdict"].isin(ORDER)]
     keys = ["family", "row", "verdict"]

@@ -72,7 +72,15 @@ def build(
         made = _made(data, processes)
         sections = list(made.values())
         _hold_to_slugs(sections)
-        html = _render(data, sections, _contents(made), now or datetime.now(UTC), made_by)
+        html = _render(
+            data.name,
+            sections,
+            _contents(made),
+            now,
+            made_by=made_by,
+            summary=_summary(data),
+            version=data.provenance.get("code", "unknown"),
+        )
     out = Path(out)
     _hold_to_size(html, data)
     _write_beside(data, sections, out.parent / study)
@@ -137,12 +145,28 @@ def _contents(made: Mapping[ModuleType, Section]) -> Contents:
     return contents
 
 
+def write(name: str, sections: Sequence[Section], out: Path, parts: Sequence[str]) -> str:
+    """A page of these sections alone, each under the part of the contents that is named for it.
+
+    Returns:
+        One line with the file's size.
+    """
+    _hold_to_slugs(sections)
+    contents = {part: [(section.id, section.title)] for part, section in zip(parts, sections, strict=False)}
+    html = _render(name, sections, contents)
+    _write(html, Path(out))
+    return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
+
+
 def _render(
-    data: StudyData,
+    name: str,
     sections: Sequence[Section],
     contents: Contents,
-    now: datetime,
-    made_by: Mapping[str, Any] | None,
+    now: datetime | None = None,
+    *,
+    made_by: Mapping[str, Any] | None = None,
+    summary: Mapping[str, Any] | None = None,
+    version: str = "unknown",
 ) -> str:
     package = PackageLoader("activation_study.report", "templates")
     environment = Environment(
@@ -154,7 +178,7 @@ def _render(
     style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
     script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
     return environment.get_template("page.html.j2").render(
-        study=data.name,
+        study=name,
         first=sections[0],
         sections=sections[1:],
         contents=contents,
@@ -162,9 +186,9 @@ def _render(
         script=Markup(script),
         policy=policy(script, style),
         receipt=made_by and json.dumps(made_by, sort_keys=True),
-        summary=_summary(data),
-        built=now.strftime("%Y-%m-%d %H:%MZ"),
-        version=data.provenance.get("code", "unknown"),
+        summary=summary or {},
+        built=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%MZ"),
+        version=version,
     )
 
 
