@@ -135,6 +135,12 @@ def tables_alike(session: Session) -> None:
     # What only the command line says reaches the jobs as well: a GPU is asked for, and found to be none.
     seeds = 'seeds={"evaluation": 3}'
     session.compared("smoke", smoke() | {"device": "auto"}, "--config", seeds)
+    asked = {
+        rule: {job.get(key, "nothing") for job in session.slurm.told() if job["Comment"].startswith(f"rule_{rule}")}
+        for rule, key in (("train", "TresPerJob"), ("cost", "OverSubscribe"))
+    }
+    wanted = {"train": {"gres:gpu:1"}, "cost": {"NO"}}
+    session.say("smoke: a GPU for each training job, a node for each cost", None if asked == wanted else str(asked))
     session.compared("demo", demo())
 
 
@@ -181,7 +187,7 @@ class Faults:
         call = self.session.start(project, TABLES)
         self.session.until(self.session.training, call)
         (job,) = self.session.training()
-        node = self.slurm.told(job)["NodeList"]
+        node = self.slurm.told(job)[0]["NodeList"]
         self.slurm.kill(node)
         self.session.until(lambda: self.slurm.state(node).startswith("down"), call)
         self.slurm.start(node)

@@ -77,10 +77,10 @@ class Slurm:
         """The jobs that wait or run, by number."""
         return self.command("squeue", "--noheader", "--format=%A").split()
 
-    def told(self, job: str) -> dict[str, str]:
-        """What the controller knows of a job."""
-        words = self.command("scontrol", "--oneliner", "show", "job", job).split()
-        return dict(word.split("=", 1) for word in words if "=" in word)
+    def told(self, *job: str) -> list[dict[str, str]]:
+        """What the controller knows of a job; of all, also those that have ended, if none is named."""
+        lines = self.command("scontrol", "--oneliner", "show", "job", *job).splitlines()
+        return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
 
     def start(self, *names: str) -> None:
         """Start these daemons, and wait until they answer."""
