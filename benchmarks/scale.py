@@ -9,8 +9,10 @@ Each step is a process of its own; its memory is the most that it and its childr
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -79,11 +81,11 @@ def main() -> None:
     if arguments.step:
         STEPS[arguments.step](Study.from_file("config.yaml"))
         return
-    found = {"targets": TARGETS, "machine": {"processor": _processor(), "cores": os.cpu_count()}, "studies": []}
+    found: dict[str, Any] = {"targets": TARGETS, "date": datetime.date.today().isoformat(), "studies": []}
     for runs, activations in itertools.product(arguments.runs, arguments.activations):
         with tempfile.TemporaryDirectory() as folder:
             found["studies"].append(of_study(runs, activations, Path(folder)))
-        print(found, flush=True)
+        print(document.scale(found), flush=True)
     document.write_json(document.BENCH / "scale.json", found)
 
 
@@ -102,12 +104,24 @@ def of_study(runs: int, activations: int, folder: Path) -> dict[str, Any]:
         mb = Path(study.page).stat().st_size / 1e6
     finally:
         os.chdir(before)
-    return {"runs": len(study.runs), "activations": activations, "page_mb": mb, "steps": steps}
+    about = provenance(study)
+    return {
+        "runs": len(study.runs),
+        "activations": activations,
+        "jobs": len(study.jobs),
+        "page_mb": mb,
+        "steps": steps,
+        "machine": f"{about['cores']} cores of {about['processor']}",
+    }
 
 
 def measured(arguments: Sequence[str]) -> dict[str, float]:
-    """Seconds and peak MB of Python with these arguments, its children included. Raises RuntimeError if it fails."""
-    start, most = time.perf_counter(), 0
+    """Seconds, those of the processor, and peak MB of Python with these arguments, its children included.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    start, before, most = time.perf_counter(), _processor_seconds(), 0
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen([sys.executable, *arguments], stdout=said, stderr=said)
         while process.poll() is None:
@@ -117,7 +131,13 @@ def measured(arguments: Sequence[str]) -> dict[str, float]:
         if process.returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(arguments)}\n{said.read()}")
-    return {"seconds": seconds, "mb": most / 1e6}
+    return {"seconds": seconds, "processor_s": _processor_seconds() - before, "mb": most / 1e6}
+
+
+def _processor_seconds() -> float:
+    """Of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory(pid: int) -> int:

@@ -188,12 +188,12 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = 
     """
     cells = cells_of(runs)
     costs = step_costs(cost, width or median_width(runs))["ratio_to_relu"].to_dict()
-    rows = []
+    rows, learnt = [], _Learnt(cells)
     for cell in cells:
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
-        without = [_regrets(other, cells, costs) for other in cell.without_each().values()]
-        trained = {key: one.regret for key, one in _regrets(cell.of_trained, cells, costs).items()}
-        for key, one in _regrets(cell, cells, costs).items():
+        without = [_regrets(other, learnt, costs) for other in cell.without_each().values()]
+        trained = {key: one.regret for key, one in _regrets(cell.of_trained, learnt, costs).items()}
+        for key, one in _regrets(cell, learnt, costs).items():
             others = [one.regret, *(left[key].regret for left in without if key in left)]
             least = {"lowest": min(others), "highest": max(others), "trained": trained[key]}
             least["diverged"] = cell.lost([one.pick]) if one.pick else int(cell.diverged.sum())
@@ -210,10 +210,26 @@ class Followed(NamedTuple):
     regret: float
 
 
-def _regrets(cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:
+class _Learnt:
+    """`learnt_order` of the cells of the other datasets; once each, as cells are many."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+        self._known: dict[tuple[str, int | None], list[str]] = {}
+
+    def order(self, cell: Cell, depth: int | None) -> list[str]:
+        """At that depth, or at any; the activations that the cell has."""
+        key = cell.dataset, depth
+        if key not in self._known:
+            others = [other for other in self._cells if other.dataset != cell.dataset and depth in (None, other.depth)]
+            self._known[key] = learnt_order(others)
+        return [name for name in self._known[key] if name in cell.validation.index]
+
+
+def _regrets(cell: Cell, elsewhere: _Learnt, costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:
     """By policy and budget."""
     found = {}
-    for policy, budget, names in _staged(cell, cells, costs):
+    for policy, budget, names in _staged(cell, elsewhere, costs):
         cost = spent(names, costs)
         found[policy, str(budget)] = Followed(", ".join(names), cost, cell.pick(names), cell.regret(names))
     validation, test = cell.validation.to_dict(), cell.test.to_dict()
@@ -229,13 +245,10 @@ def _regrets(cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]) -> d
 
 
 def _staged(
-    cell: Cell, cells: Sequence[Cell], costs: Mapping[str, float]
+    cell: Cell, elsewhere: _Learnt, costs: Mapping[str, float]
 ) -> Iterator[tuple[str, Literal["low", "high", "any"], list[str]]]:
     """(policy, budget, what it tries in this cell) of every policy that tries something here."""
-    others = [other for other in cells if other.dataset != cell.dataset]
-    same = [other for other in others if other.depth == cell.depth]
-    learnt = [name for name in learnt_order(same) if name in cell.validation.index]
-    fixed = [name for name in learnt_order(others) if name in cell.validation.index]
+    learnt, fixed = elsewhere.order(cell, cell.depth), elsewhere.order(cell, None)
     found: list[tuple[str, Literal["low", "high", "any"], list[str]]] = [
         *((step.policy, step.budget, step.tries(cell, costs)) for step in ARTICLE.values()),
         ("guide", "any", learnt[:1]),

@@ -18,7 +18,17 @@ from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.trust import trust
-from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, code, counted, listed, plain_list, standing
+from activation_study.report.words import (
+    NO_ARTICLE,
+    NUMBERS,
+    bounds,
+    code,
+    counted,
+    drawn_of,
+    listed,
+    plain_list,
+    standing,
+)
 
 NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
@@ -37,7 +47,8 @@ NEAR = 0.01
 
 def section(data: StudyData) -> Section:
     """Always there: without scores it says that there are none."""
-    blocks: list[Block] = [Paragraph(_answer(data), "lead")]
+    blocks: list[Block] = [Paragraph(_unfinished(data), "gap")] if data.state else []
+    blocks.append(Paragraph(_answer(data), "lead"))
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if len(data.overall):
@@ -51,6 +62,11 @@ def section(data: StudyData) -> Section:
         blocks.append(_differences(data))
     blocks.append(Facts(_scope(data)))
     return Section("answer", "Which activation function should I use, and why?", blocks)
+
+
+def _unfinished(data: StudyData) -> Markup:
+    said = "<strong>Not finished.</strong> {} What is missing is marked as without data, and there are no verdicts yet."
+    return Markup(said).format(data.state)
 
 
 def _answer(data: StudyData) -> Markup:
@@ -206,7 +222,8 @@ def _confidence(data: StudyData) -> str:
 
 
 def _differences(data: StudyData) -> Figure:
-    frame = data.overall[data.overall["accuracy"].notna()].iloc[::-1].reset_index(drop=True)
+    known = data.overall["accuracy"].notna() & data.overall["activation"].isin(data.few.order)
+    frame = data.overall[known].iloc[::-1].reset_index(drop=True)
     best = data.order[0]
     points = frame[["difference", "difference_low", "difference_high"]] * 100
     filled = frame["tied"].astype(bool) | (not data.gives_verdicts)
@@ -249,4 +266,4 @@ def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
     if len(frame) > 1:
         said += f"{last['activation']} comes last, {decimals(-last['difference'] * 100)} points behind."
         said += " An arrow marks a difference beyond the axis."
-    return said
+    return said + drawn_of(data)

@@ -26,6 +26,7 @@ from activation_study.report.tables import Table, download, number, significant,
 from activation_study.report.words import counted, plain_list
 
 NAME, PART, PLACE = "Pair by pair", "How good, how fast", 20
+FOLDS = True
 LONGEST = 8.0
 """Multiple of the best activation's time at which the performance profile ends."""
 
@@ -42,17 +43,17 @@ def section(data: StudyData) -> Section | None:
             "Two descriptions of the same runs, over the combinations of dataset and depth that every activation was "
             "to have. No verdict rests on them: seeds of one dataset are not independent datasets."
         )
-        blocks += [Paragraph(lead), _ranks(complete), _pairs(complete)]
+        p = pairwise_wilcoxon(complete)
+        blocks += [Paragraph(lead), _ranks(complete, p), _pairs(complete, p)]
     times = task_times(replicas, tuple(CELL))
     if np.isfinite(times).any(axis=None):
         blocks.append(_profile(data, times))
     return Section("comparisons", "Every activation against every other", blocks) if blocks else None
 
 
-def _ranks(scores: pd.DataFrame) -> Figure:
+def _ranks(scores: pd.DataFrame, p: pd.DataFrame) -> Figure:
     """The critical difference diagram (Demšar 2006, JMLR 7), from Wilcoxon's test with Holm's correction."""
     ranks = mean_ranks(scores).sort_values()
-    p = pairwise_wilcoxon(scores)
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
     title = "Mean ranks, and which are not distinguishable"
     message = (
@@ -97,9 +98,9 @@ def _ranks(scores: pd.DataFrame) -> Figure:
         return drawn(figure, "ranks", title, message, download("mean_ranks", frame))
 
 
-def _pairs(scores: pd.DataFrame) -> Table:
+def _pairs(scores: pd.DataFrame, p: pd.DataFrame) -> Table:
     """Every pair once, the more different ones first."""
-    ranks, p = mean_ranks(scores), pairwise_wilcoxon(scores)
+    ranks = mean_ranks(scores)
     order = ranks.sort_values().index
     rows = [
         {

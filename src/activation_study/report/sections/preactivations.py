@@ -16,6 +16,7 @@ from activation_study.report.tables import Table, download, number, seed_columns
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Pre-activations", "Why", 50
+FOLDS = True
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 FAR = 10
 """Where the axes end: what lies beyond is saturated for every activation that saturates."""
