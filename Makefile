@@ -2,7 +2,7 @@
 #
 #   make demo                        a small study, from nothing to reports/demo.html
 #   make study CONFIG=my.yaml        a study of one's own; CORES=4 to leave some cores free
-#   make report CONFIG=my.yaml       its report alone
+#   make report CONFIG=my.yaml       its report alone; while the study runs, of what is there
 #   make verify                      holds results/default against the published reference run
 #   make test | lint | bench
 #   make quick                       the tests that are neither slow nor need a browser: 70 s on two older cores
@@ -10,6 +10,7 @@
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make test-slurm                 the study on a real SLURM, which is started for it; SLURM=--faults for what goes wrong there
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
+#   make scale                       what the workflow makes of 10,000 runs and 100 activations, without training
 #   make performance                 measures the trainer in every respect, for docs/performance.md and the README
 #   make gpu                         what a GPU does with it: tests, figures, the demo; eight minutes at most
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
@@ -36,7 +37,7 @@ SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/pyt
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test test-slurm quick coverage lint faults fuzz bench gpu performance lock browser
+.PHONY: env config demo study report verify test test-slurm quick coverage lint faults fuzz bench gpu performance scale lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -44,9 +45,10 @@ study: config env
 demo: override CONFIG := config/demo.yaml
 demo: study
 
-# The rule of this name: its file is named by the config, once that has been checked.
+# While a call works on the study, a page of what is there; else the rule of this name: its file is named by the config, once that has been checked.
 report: config env
-	@$(SNAKEMAKE) report
+	@code=0; $(BIN)/python -m activation_study.jobs.so_far "$$CONFIG" || code=$$?; \
+	case $$code in 0) $(SNAKEMAKE) report;; 75) ;; *) exit $$code;; esac
 
 verify: env
 	$(BIN)/python -m activation_study verify
@@ -97,6 +99,10 @@ performance: bench
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/rounding.py
 	$(BIN)/python benchmarks/document.py
+
+# An hour; it writes no results but into a temporary folder.
+scale: env
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/scale.py
 
 # Snakemake's own answers to a file that is not there, and to a folder that cannot be written, are tracebacks.
 config:

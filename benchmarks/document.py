@@ -247,7 +247,23 @@ def pilots(found: Mapping[str, Any]) -> str:
     return "\n".join([*rows, "", text])
 
 
+def scale(found: Mapping[str, Any]) -> str:
+    """Seconds and memory of every step, a line per study."""
+    steps = list(found["studies"][0]["steps"])
+    rows = [
+        "| runs | activations | jobs | " + " | ".join(steps) + " | page |",
+        "|---|---|---|" + "---|" * (len(steps) + 1),
+    ]
+    for one in found["studies"]:
+        cells = [f"{of['seconds']:.0f} s ({of['processor_s']:.0f}), {of['mb']:,.0f} MB" for of in one["steps"].values()]
+        about = [f"{one[name]:,}" for name in ("runs", "activations", "jobs")]
+        rows.append(f"| {' | '.join([*about, *cells])} | {one['page_mb']:.1f} MB |")
+    text = f"{found['studies'][0]['machine']}, {found['date']}; in brackets seconds of processor time."
+    return "\n".join([*rows, "", text])
+
+
 SECTIONS = {
+    "scale": {"scale": scale},
     "summary": {"bench": bench, "gains": gains, "overheads": overheads},
     "profile": {"profile": profile},
     "growth": {"growth": growth},

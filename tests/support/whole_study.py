@@ -37,30 +37,30 @@ def write(folder: Path, study: Study | None = None) -> Path:
     study = study or Study.from_file(CONFIG)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in schemas.TABLES}
     for place, run in enumerate(study.runs.values()):
-        for name, frame in _rows(run, np.random.default_rng(place)).items():
+        for name, frame in rows_of(run, np.random.default_rng(place)).items():
             parts[name].append(frame)
     frames = {name: pd.concat(rows) for name, rows in parts.items() if rows}
     frames["experiments"] = pd.DataFrame(study.membership, columns=["experiment", "run"])
-    frames |= {"datasets": _datasets(study), "cost": _costs(study), **_described(study)}
+    frames |= {"datasets": _datasets(study), "cost": costs(study), **_described(study)}
     for name in set(schemas.TABLES) - {"ledger", "ledger_cells"}:
-        _write(name, frames.get(name, pd.DataFrame()), folder)
+        parquet.write_parquet(typed(name, frames.get(name, pd.DataFrame())), folder / f"{name}.parquet")
     path = SimpleNamespace(**{name: folder / f"{name}.parquet" for name in schemas.TABLES})
     written = {name: getattr(path, name) for name in schemas.TABLES} | {"validity": folder / "validity.json"}
     judge_claims(study, {name: getattr(path, name) for name in READ}, written)
     return folder
 
 
-def _write(name: str, frame: pd.DataFrame, folder: Path) -> None:
-    """The frame with a neutral value in every column that it leaves out."""
+def typed(name: str, frame: pd.DataFrame) -> pa.Table:
+    """The frame as a table of that name, with a neutral value in every column that it leaves out."""
     spec = schemas.TABLES[name]
     neutral = {"str": "", "int": 1, "float": 0.0, "bool": False}
     absent = {c: None if spec[c].nullable else neutral[spec[c].type] for c in spec if c not in frame}
     schema = parquet.arrow_table(name, {column: [] for column in spec}).schema
     table = pa.Table.from_pandas(frame.assign(**absent)[list(spec)], schema, preserve_index=False)
-    parquet.write_parquet(table.replace_schema_metadata(schema.metadata), folder / f"{name}.parquet")
+    return table.replace_schema_metadata(schema.metadata)
 
 
-def _rows(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
+def rows_of(run: Run, random: np.random.Generator) -> dict[str, pd.DataFrame]:
     factors, settings = dict(run.factors), run.settings
     rates, seeds = np.array(settings.learning_rates), settings.evaluation_seeds
     chosen = float(rates[-2 if factors["activation"] == "sigmoid" else len(rates) // 2])
@@ -198,7 +198,7 @@ def _datasets(study: Study) -> pd.DataFrame:
     return pd.DataFrame({"dataset": wanted, "source": "made up", "sha256": "d" * 64, **known, **targets})
 
 
-def _costs(study: Study) -> pd.DataFrame:
+def costs(study: Study) -> pd.DataFrame:
     rows = []
     for place, name in enumerate(study.costed()):
         for width in study.config.cost.widths:

@@ -188,10 +188,10 @@ def policy_regret(runs: pd.DataFrame, cost: pd.DataFrame, width: float | None = 
     """
     cells = cells_of(runs)
     costs = step_costs(cost, width or median_width(runs))["ratio_to_relu"].to_dict()
-    rows = []
+    rows, teacher = [], _Teacher(cells)
     for cell in cells:
         about = {"dataset": cell.dataset, "depth": cell.depth, "cell": cell.name, "n": cell.n}
-        learnt = _learnt(cell, cells)
+        learnt = teacher.learnt(cell)
         without = [_regrets(other, learnt, costs) for other in cell.without_each().values()]
         trained = {key: one.regret for key, one in _regrets(cell.of_trained, learnt, costs).items()}
         for key, one in _regrets(cell, learnt, costs).items():
@@ -218,10 +218,24 @@ class Learnt(NamedTuple):
     everywhere: Sequence[str]
 
 
-def _learnt(cell: Cell, cells: Sequence[Cell]) -> Learnt:
-    others = [other for other in cells if other.dataset != cell.dataset]
-    alike = [other for other in others if other.condition == cell.condition]
-    return Learnt(*([n for n in learnt_order(of) if n in cell.validation.index] for of in (alike, others)))
+class _Teacher:
+    """What the other datasets teach, looked up once for each dataset and condition, as cells are many."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+        self._known: dict[tuple[str, object], list[str]] = {}
+
+    def learnt(self, cell: Cell) -> Learnt:
+        """Of the activations that the cell has."""
+        orders = (self._order(cell.dataset, condition) for condition in (cell.condition, None))
+        return Learnt(*([name for name in order if name in cell.validation.index] for order in orders))
+
+    def _order(self, dataset: str, condition: object) -> list[str]:
+        if (dataset, condition) not in self._known:
+            others = [other for other in self._cells if other.dataset != dataset]
+            alike = [other for other in others if condition in (None, other.condition)]
+            self._known[dataset, condition] = learnt_order(alike)
+        return self._known[dataset, condition]
 
 
 def _regrets(cell: Cell, learnt: Learnt, costs: Mapping[str, float]) -> dict[tuple[str, str], Followed]:

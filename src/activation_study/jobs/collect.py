@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandera.errors
@@ -18,6 +18,8 @@ from activation_study.study.study import Study
 from activation_study.tables import columns, described, parquet
 
 CONCATENATED = (*RUN_TABLES, "cost")
+Described = Mapping[str, dict[str, Any]]
+"""By name, what its job says of an activation or a dataset."""
 
 
 def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
@@ -35,13 +37,7 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
             its schema.
     """
     made_by = receipts.checked(study, inputs)
-    collected = {name: parquet.concatenated(name, inputs[name]) for name in CONCATENATED}
-    collected |= {name: _in_order(study, collected[name]) for name in RUN_TABLES}
-    collected |= _described(study, inputs.activations) | {"datasets": _datasets(study, inputs.datasets)}
-    collected["gaps"] = _gaps(study, inputs)
-    experiments, runs = zip(*study.membership, strict=True)
-    collected["experiments"] = parquet.arrow_table("experiments", {"experiment": experiments, "run": runs})
-    for name, table in collected.items():
+    for name, table in _collected(study, inputs):  # one at a time: together they may not fit into memory
         try:
             parquet.validate(name, table)
         except pandera.errors.SchemaErrors as error:
@@ -50,50 +46,48 @@ def collect_tables(study: Study, inputs: Any, outputs: Any) -> None:
                 f"table {name}: {len(error.failure_cases)} faults; the first: column {plain(first['column'], 60)}: "
                 f"{shown(first['failure_case'])} breaks {plain(first['check'])}"
             ) from None
-    for name, table in collected.items():
         parquet.write_parquet(table, outputs[name], made_by)
     with files.replacing(outputs.dictionary) as temporary:
         temporary.write_text(columns.data_dictionary(), encoding="utf-8")
 
 
-def _in_order(study: Study, table: pa.Table) -> pa.Table:
+def _collected(study: Study, inputs: Any) -> Iterator[tuple[str, pa.Table]]:
+    """Every table with its name."""
+    for name in CONCATENATED:
+        table = parquet.concatenated(name, inputs[name])
+        yield name, in_order(study, table) if name in RUN_TABLES else table
+    activations = {n: described.activation(p) for n, p in zip(study.activations(), inputs.activations, strict=True)}
+    datasets = {n: descriptions.dataset(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
+    yield from of_descriptions(study, activations, datasets)
+
+
+def in_order(study: Study, table: pa.Table) -> pa.Table:
     """The rows by run, in the config's order, however runs lay in jobs."""
     places = pc.index_in(table["run"], pa.array(list(study.runs)))
     return table.take(pc.array_sort_indices(places))  # which is stable
 
 
-def _described(study: Study, paths: Sequence[str]) -> dict[str, pa.Table]:
-    constants: list[Mapping[str, Any]] = []
+def of_descriptions(study: Study, activations: Described, datasets: Described) -> Iterator[tuple[str, pa.Table]]:
+    """The tables that are made of these activations' and datasets' descriptions and of the config, with their names."""
+    available = {name: of for name, of in activations.items() if of["status"] == "available"}
+    yield "activations", parquet.from_rows("activations", [of["constants"] for of in available.values()])
     portraits: dict[str, list[Any]] = {column: [] for column in columns.TABLES["portraits"]}
-    for name, path in zip(study.activations(), paths, strict=True):
-        description = described.activation(path)
-        if description["status"] != "available":
-            continue
-        constants.append(description["constants"])
+    for name, description in available.items():
         points = description["portrait"]
         portraits["activation"] += [name] * len(points["x"])
         for column, values in points.items():
             portraits[column] += values
-    return {
-        "activations": parquet.from_rows("activations", constants),
-        "portraits": parquet.arrow_table("portraits", portraits),
-    }
+    yield "portraits", parquet.arrow_table("portraits", portraits)
+    yield "datasets", parquet.from_rows("datasets", [_dataset(study, name, of) for name, of in datasets.items()])
+    named = [of | {"kind": "activation", "name": name} for name, of in activations.items()]
+    named += [of | {"kind": "dataset", "name": name} for name, of in datasets.items()]
+    yield "gaps", parquet.from_rows("gaps", [of for of in named if of["status"] != "available"])
+    experiments, runs = zip(*study.membership, strict=True)
+    yield "experiments", parquet.arrow_table("experiments", {"experiment": experiments, "run": runs})
 
 
-def _datasets(study: Study, paths: Sequence[str]) -> pa.Table:
-    rows: list[Mapping[str, Any]] = []
-    for name, path in zip(study.datasets(), paths, strict=True):
-        entry = study.config.datasets[name]
-        manifest = descriptions.dataset(path)
-        manifest["message"] = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
-        manifest |= {"dataset": name, "target": entry.target, "target_reason": entry.target_reason}
-        rows.append(manifest)
-    return parquet.from_rows("datasets", rows)
-
-
-def _gaps(study: Study, inputs: Any) -> pa.Table:
-    named = [("activation", *pair) for pair in zip(study.activations(), inputs.activations, strict=True)]
-    named += [("dataset", *pair) for pair in zip(study.datasets(), inputs.datasets, strict=True)]
-    readers = {"activation": described.activation, "dataset": descriptions.dataset}
-    found = [readers[kind](path) | {"kind": kind, "name": name} for kind, name, path in named]
-    return parquet.from_rows("gaps", [row for row in found if row["status"] != "available"])
+def _dataset(study: Study, name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    entry = study.config.datasets[name]
+    message = plain(manifest["message"], 2_000)  # of an error somewhere, on to the page
+    about = {"dataset": name, "target": entry.target, "target_reason": entry.target_reason, "message": message}
+    return {**manifest, **about}

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.study import receipts
 from activation_study.study.jobs import RUN_TABLES
@@ -45,6 +46,8 @@ class KeptRuns:
 
     def _take(self, folder: Path) -> list[str]:
         """The runs that are needed and in that set; none of one that is damaged, or goes while it is read."""
+        if not self._names_any(folder / JOBS):
+            return []
         there = receipts.runs_of(receipts.found(folder / JOBS))
         found = [
             run for run in self.missing if run in there and receipts.difference_of(there[run], self.wanted[run]) is None
@@ -58,6 +61,20 @@ class KeptRuns:
         for run in found:
             self._tables[run] = {name: table.filter(pc.field("run") == run) for name, table in tables.items()}
         return found
+
+    def _names_any(self, file: Path) -> bool:
+        """Whether a needed run's id stands in the file at all: to read the receipts of every set of a shape would take
+        each of its jobs longer, the more there are."""
+        try:
+            held = files.read_regular(file, files.MOST_JSON)
+        except (OSError, StudyError):
+            return False
+        return any(f'"{run}"'.encode() in held for run in self.missing)
+
+    @property
+    def tables(self) -> Mapping[str, Tables]:
+        """Of the runs that are done, by run."""
+        return self._tables
 
     @property
     def missing(self) -> list[str]:

@@ -43,7 +43,7 @@ def lock_results(study: Study) -> None:
         StudyError: another process works on this study, or the folder cannot be written.
     """
     results = Path(study.results)
-    lock = FileLock(results / ".lock", blocking=False)
+    lock = FileLock(lock_file(study), blocking=False)
     try:
         results.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -53,6 +53,24 @@ def lock_results(study: Study) -> None:
         line = f"{plain(results)}: cannot be written ({error.strerror}); the study keeps its results there"
         raise StudyError(line) from None
     _HELD.append(lock)
+
+
+def lock_file(study: Study) -> Path:
+    return Path(study.results, ".lock")
+
+
+def at_work(study: Study) -> bool:
+    """Whether some call on this machine works on the study now."""
+    if not lock_file(study).exists():
+        return False
+    lock = FileLock(lock_file(study), blocking=False)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+    except OSError:  # somebody else's folder
+        return False
 
 
 class Pace:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from markupsafe import Markup
 from activation_study.core.errors import StudyError
 from activation_study.core.files import replacing
 from activation_study.core.text import one_line
-from activation_study.report.blocks import Figure, Section, identifiers, walk
+from activation_study.report.blocks import Figure, Paragraph, Section, identifiers, walk
 from activation_study.report.figures.theme import themed
 from activation_study.report.markup import policy, slug
 from activation_study.report.names import labels, naming, relabelled
@@ -45,6 +46,7 @@ def build(
     *,
     claims: Sequence[str] = (),
     made_by: Mapping[str, Any] | None = None,
+    state: str = "",
     processes: int = 1,
     now: datetime | None = None,
 ) -> str:
@@ -57,6 +59,7 @@ def build(
         provenance: code version, hashes, packages, hardware: plain values and mappings of them.
         claims: the study's claims files; the guide gives the sentences of the one that says ``article: true``.
         made_by: the page's receipt, see ``receipts``.
+        state: how far a study has come that is not finished.
         processes: how many make sections at the same time.
         now: the one timestamp in the page.
 
@@ -66,7 +69,7 @@ def build(
     Raises:
         StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
     """
-    data = StudyData.read(study, Path(tables), provenance, claims)
+    data = replace(StudyData.read(study, Path(tables), provenance, claims), state=state)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     with naming(labels(data.tables["activations"])):
         made = _made(data, processes)
@@ -123,7 +126,7 @@ def _section(index: int) -> Section | None:
 def _section_of(module: ModuleType, data: StudyData) -> Section | None:
     """What a section cannot cope with is one line, whoever made the tables; the error itself is its cause."""
     try:
-        return module.section(data)
+        return _folded(module, data) if getattr(module, "FOLDS", False) else module.section(data)
     except (StudyError, MemoryError):
         raise
     except Exception as error:
@@ -132,6 +135,15 @@ def _section_of(module: ModuleType, data: StudyData) -> Section | None:
             f"report: the section {name} cannot be made of these tables ({type(error).__name__}: "
             f"{one_line(error, 200)}); if a study wrote them as they are, this is a fault of the program: tell us"
         ) from error
+
+
+def _folded(module: ModuleType, data: StudyData) -> Section | None:
+    """Of a study with more activations or cells than can be read, a part that says so."""
+    section = module.section(data.few)
+    if section is None or not data.folded:
+        return section
+    said = f"Shown here: {data.folded}. All stand in the ranking and one by one, their numbers in the study's tables."
+    return replace(section, blocks=[Paragraph(said, "note"), *section.blocks])
 
 
 Contents = Mapping[str, Sequence[tuple[str, str]]]

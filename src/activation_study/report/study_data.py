@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from activation_study.analysis import new_datasets
@@ -28,6 +29,10 @@ EMPHASISED = ("relu", "leaky_relu", "elu", "sigmoid")
 
 PICTURED = 3
 """Datasets that have panels of their own where there are enough to count as a sample."""
+MOST_SHOWN = 30
+"""Activations up to which every section shows all of them."""
+MOST_CELLS = 24
+"""The same of the combinations of dataset, depth and condition of the core."""
 LONGEST_CSV = 200_000
 """Rows above which a table is there as Parquet only."""
 
@@ -43,6 +48,8 @@ class StudyData:
     """The study's claims files."""
     validity: Mapping[str, Any] = field(default_factory=dict)
     """As `claims.validity.validity` gives it; empty where the study has not said it."""
+    state: str = ""
+    """How far the study has come; empty where it is finished."""
 
     @classmethod
     def read(cls, name: str, folder: Path, provenance: Mapping[str, Any], claims: Sequence[str] = ()) -> StudyData:
@@ -182,6 +189,41 @@ class StudyData:
     def emphasised(self) -> list[str]:
         wanted = [*self.order[:1], *(name for name in EMPHASISED if name in self.order), *self.order]
         return list(dict.fromkeys(wanted))[:5]
+
+    @cached_property
+    def few(self) -> StudyData:
+        """What can be read of a large study: the emphasised activations and the best others, MOST_SHOWN in all, and of
+        the core MOST_CELLS cells, spread evenly. Itself, where there are no more."""
+        runs = self.tables["runs"]
+        if runs["activation"].nunique() <= MOST_SHOWN and len(self.pictured) <= MOST_CELLS:
+            return self
+        names = list(dict.fromkeys([*self.emphasised, *self.order, *sorted(runs["activation"].unique())]))[:MOST_SHOWN]
+        cells = [
+            self.pictured[i]
+            for i in np.linspace(0, len(self.pictured) - 1, min(MOST_CELLS, len(self.pictured))).astype(int)
+        ]
+        core = self.ranking[pd.MultiIndex.from_frame(self.ranking[CELL]).isin(cells)]["run"]
+        kept = runs[runs["activation"].isin(names) & (~runs["run"].isin(self.runs["run"]) | runs["run"].isin(core))]
+        wanted = {"run": kept["run"].unique(), "activation": names}
+        tables = dict(self.tables)
+        for key, values in wanted.items():
+            tables |= {name: rows[rows[key].isin(values)] for name, rows in tables.items() if key in rows}
+        return replace(self, tables=Tables(tables))
+
+    @property
+    def folded(self) -> str:
+        """What `few` leaves out, in words; "" where it leaves out nothing."""
+        if self.few is self:
+            return ""
+        parts = [
+            f"{shown} of {of:,} {noun}"
+            for noun, shown, of in (
+                ("activations", *(side.tables["runs"]["activation"].nunique() for side in (self.few, self))),
+                ("combinations of dataset, depth and condition", len(self.few.cells), len(self.pictured)),
+            )
+            if shown < of
+        ]
+        return " and ".join(parts)
 
     @cached_property
     def deepest(self) -> list[CellKey]:

@@ -22,6 +22,10 @@ LARGEST_PLAIN = 20_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What the texts begin with that a spreadsheet runs."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+MOST_EMBEDDED = 2_000_000
+"""Characters of CSV above which it lies beside the page only."""
+MOST_ROWS = 200
+"""Rows of a table that the page shows: its data have all."""
 LONGEST_OPEN = 16
 """Rows up to which a table starts open."""
 
@@ -55,6 +59,10 @@ class Download:
     csv: str
 
     @property
+    def embedded(self) -> bool:
+        return len(self.csv) <= MOST_EMBEDDED
+
+    @property
     def file(self) -> str:
         return f"{self.name}.csv" if len(self.csv) <= LARGEST_PLAIN else f"{self.name}.csv.gz"
 
@@ -69,13 +77,20 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a frame under a caption."""
+    """Rows of a frame under a caption, of which the page shows so many."""
 
     id: str
     caption: str
     columns: Sequence[Column]
     frame: pd.DataFrame
     data: Download
+    most: int = MOST_ROWS
+
+    @property
+    def extent(self) -> str:
+        """How many rows there are, in words."""
+        count = len(self.frame)
+        return f"{count} rows" if count <= self.most else f"the first {self.most} of {count:,} rows"
 
     @property
     def folded(self) -> bool:
@@ -84,7 +99,7 @@ class Table:
 
     @property
     def rows(self) -> list[list[Cell]]:
-        return [[column.cell(row) for column in self.columns] for row in self.frame.to_dict("records")]
+        return [[column.cell(row) for column in self.columns] for row in self.frame.head(self.most).to_dict("records")]
 
 
 def download(name: str, frame: pd.DataFrame, digits: int = 7) -> Download:

@@ -14,6 +14,8 @@ from activation_study.report.study_data import StudyData
 NO_ARTICLE = Markup(
     "No claims file of this study says <code>article: true</code>, so no verdict is on the article’s claims."
 )
+LONGEST_LIST, NAMED = 30, 8
+"""Names up to which a sentence says all of them, and how many it says of more."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -26,15 +28,27 @@ def code(name: str) -> Markup:
 
 def listed(names: Iterable[str], last: str = "and") -> Markup:
     """Names as code, in a sentence: "a, b and c"."""
-    marked = [code(name) for name in names]
+    names = list(names)
+    marked = [code(name) for name in names[: None if len(names) <= LONGEST_LIST else NAMED]]
+    marked += [Markup(f"{len(names) - NAMED} others")] if len(marked) < len(names) else []
     if len(marked) < 2:
         return Markup("").join(marked)
     return Markup("{} {} {}").format(Markup(", ").join(marked[:-1]), last, marked[-1])
 
 
+def drawn_of(data: StudyData) -> str:
+    """A figure's last sentence where it leaves something out."""
+    return f" Drawn: {data.folded}." if data.folded else ""
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """Of more names than a sentence can hold the first, and how many others there are."""
+    return list(names) if len(names) <= LONGEST_LIST else [*names[:NAMED], f"{len(names) - NAMED} others"]
+
+
 def plain_list(names: Sequence[str]) -> str:
     """The same for text without markup, such as a figure's description."""
-    said = [label(name) for name in names]
+    said = [label(name) for name in _few(names)]
     return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
 
 

@@ -181,11 +181,11 @@ def stale(study: Study) -> dict[str, str]:
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
             manifests[name] = _read(described_dataset, path, wrong)
     known = [{name: one for name, one in found.items() if one is not None} for found in (described, manifests)]
-    made = _made(study, *known)
-    there = [path for path, expected in made.items() if fresh(path, expected)]
+    now = made(study, *known)
+    there = [path for path, expected in now.items() if fresh(path, expected)]
     whole = [*map(len, known)] == [len(study.activations()), len(study.datasets())]
     if whole and len(there) == len(study.costed()) + len(study.jobs):
-        tables = of_tables(study, made)
+        tables = of_tables(study, now)
         fresh(study.table_file("runs"), tables)
         fresh(study.table_file("ledger"), of_ledger(study, tables))
         fresh(study.validity_file, of_validity(study, tables))
@@ -251,24 +251,24 @@ def checked(study: Study, inputs: Any) -> Receipt:
     manifests = {n: described_dataset(p) for n, p in zip(study.datasets(), inputs.datasets, strict=True)}
     paths = dict(zip(map(study.cost_file, study.costed()), inputs.cost, strict=True))
     paths |= dict(zip(map(study.job_file, study.jobs.values()), inputs.jobs, strict=True))
-    made = _made(study, descriptions, manifests)
-    wrong = {name: why for name, expected in made.items() if (why := difference(paths[name], expected))}
+    expected = made(study, descriptions, manifests)
+    wrong = {name: why for name, one in expected.items() if (why := difference(paths[name], one))}
     if wrong:
         first, why = next(iter(wrong.items()))
         raise StudyError(
-            f"{study.results}: {len(wrong)} of {len(made)} results were not made by this config and code, the first "
-            f"{plain(first)} ({why}); give the same command again, and they are made again"
+            f"{study.results}: {len(wrong)} of {len(expected)} results were not made by this config and code, the "
+            f"first {plain(first)} ({why}); give the same command again, and they are made again"
         )
-    return of_tables(study, made)
+    return of_tables(study, expected)
 
 
-def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Receipt]:
+def made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str, Any]) -> dict[str, Receipt]:
     """The receipts of the jobs and costs whose activations are described and whose data are there, by their files."""
-    made = {}
+    found = {}
     for name in study.costed():
         if name in descriptions:
             params = study.cost_params(SimpleNamespace(activation=name))
-            made[study.cost_file(name)] = of_cost(params, descriptions[name])
+            found[study.cost_file(name)] = of_cost(params, descriptions[name])
     for job in study.jobs.values():
         runs = {
             run.id: of_run(run.params, descriptions[run.factors.activation], manifests[run.factors.dataset])
@@ -276,8 +276,8 @@ def _made(study: Study, descriptions: Mapping[str, Any], manifests: Mapping[str,
             if run.factors.activation in descriptions and run.factors.dataset in manifests
         }
         if runs:
-            made[study.job_file(job)] = of_job(runs)
-    return made
+            found[study.job_file(job)] = of_job(runs)
+    return found
 
 
 def _on(study: Study, tables: Receipt, step: str) -> Receipt:

@@ -59,12 +59,12 @@ def read_any(path: str | Path, needs: Sequence[str] = ()) -> pd.DataFrame:
 def hold_together(held: Mapping[str, pd.DataFrame]) -> None:
     """Refuse tables of another study beside the runs. Raises StudyError naming the table and the value."""
     runs = held["runs"]
-    known = {"run": runs["run"]} | {name: runs[name] for name in ("activation", "dataset")}
+    known = {name: set(runs[name].unique()) for name in ("run", "activation", "dataset")}
     for table, frame in held.items():
         for column in known.keys() & set(frame) if table not in ("ledger", "ledger_cells") else ():
-            if len(strange := frame.loc[~frame[column].isin(known[column]), column]):
+            if strange := [value for value in frame[column].unique() if value not in known[column]]:
                 raise StudyError(
-                    f"table {table}: column {column}: {shown(strange.iloc[0])} is in no row of the runs table; "
+                    f"table {table}: column {column}: {shown(strange[0])} is in no row of the runs table; "
                     "all tables must be of one study"
                 )
 

@@ -22,6 +22,9 @@ from activation_study.tables.columns import LATER, SCHEMA_VERSION, TABLES
 
 MOST_VALUES = 400_000_000
 """In one table: one value a thousand times takes no room on a disk, but it does in memory."""
+FEW_VALUES = 1_000_000
+"""Of a table that one thread reads."""
+ROWS_AT_ONCE = 200_000
 MOST_TEXT = 100_000
 """Bytes of one text: a config's has 10,000 characters at most, and few are put together."""
 MOST_TEXTS = 2**31
@@ -143,18 +146,19 @@ def _read(path: str | Path) -> pa.Table:
     """One regular file: of a folder Arrow would read all that lies in it, and a pipe it would wait for."""
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
         raise ValueError("it is not a regular file")
-    cells = pq.read_metadata(path)
+    file = pq.ParquetFile(path)
+    cells, schema = file.metadata, file.schema_arrow
     if cells.num_rows * cells.num_columns > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     packed = Path(path).stat().st_size
     unpacked = sum(cells.row_group(i).total_byte_size for i in range(cells.num_row_groups))
     if unpacked > max(UNPACKED_FREE, PACKED_MOST * packed):
         raise ValueError(f"it declares {unpacked:,} bytes in {packed:,}, as bombs do")
-    schema = pq.read_schema(path)
     kinds = [_kind(field) for field in schema]
     texts = [field.name for field, kind in zip(schema, kinds, strict=True) if _is_text(kind)]
-    table = pq.read_table(path, page_checksum_verification=True, read_dictionary=texts)
-    return _decoded(table, kinds)
+    few = cells.num_rows * cells.num_columns < FEW_VALUES  # to start threads takes longer
+    file = pq.ParquetFile(path, metadata=cells, page_checksum_verification=True, read_dictionary=texts)
+    return _decoded(file.read(use_threads=not few), kinds)
 
 
 def _kind(field: pa.Field) -> pa.DataType:
@@ -205,7 +209,7 @@ def concatenated(name: str, paths: Sequence[str | Path]) -> pa.Table:
 
 
 def validate(name: str, table: pa.Table) -> None:
-    """Hold a table against its schema. Raises pandera's SchemaErrors with every fault."""
+    """Hold a table against its schema. Raises SchemaErrors with the faults of the first rows that have one."""
     import pandera.pandas as pandera  # slow to import, and no training job validates
 
     columns = {}
@@ -221,4 +225,6 @@ def validate(name: str, table: pa.Table) -> None:
             else _PANDAS[spec.type]
         )
         columns[column] = pandera.Column(kind, checks, nullable=spec.nullable, coerce=True)
-    pandera.DataFrameSchema(columns, strict=True, ordered=True).validate(table.to_pandas(), lazy=True)
+    schema = pandera.DataFrameSchema(columns, strict=True, ordered=True)
+    for first in range(0, max(len(table), 1), ROWS_AT_ONCE):  # as pandas has a table several times over
+        schema.validate(table.slice(first, ROWS_AT_ONCE).to_pandas(), lazy=True)

@@ -16,7 +16,9 @@ from activation_study.report.tables import download
 from activation_study.report.words import counted, plain_list
 
 
-def critical_differences(ident: str, scores: pd.DataFrame, block: str, noun: str = "block") -> Figure:
+def critical_differences(
+    ident: str, scores: pd.DataFrame, block: str, noun: str = "block", p: pd.DataFrame | None = None
+) -> Figure:
     """The critical difference diagram (Demšar 2006, JMLR 7), from Wilcoxon's test with Holm's correction.
 
     Args:
@@ -24,9 +26,10 @@ def critical_differences(ident: str, scores: pd.DataFrame, block: str, noun: str
         scores: test accuracy, a row per block and a column per activation.
         block: what a block is, in words.
         noun: what blocks are called.
+        p: `pairwise_wilcoxon(scores)` where it is at hand.
     """
     ranks = mean_ranks(scores).sort_values()
-    p = pairwise_wilcoxon(scores)
+    p = pairwise_wilcoxon(scores) if p is None else p
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
     title = "Mean ranks, and which are not distinguishable"
     message = (

@@ -20,7 +20,16 @@ from activation_study.report.situations import cheapest, claims_bar, headline, s
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
 from activation_study.report.trust import trust
-from activation_study.report.words import NO_ARTICLE, NUMBERS, bounds, counted, listed, plain_list, standing
+from activation_study.report.words import (
+    NO_ARTICLE,
+    NUMBERS,
+    bounds,
+    counted,
+    drawn_of,
+    listed,
+    plain_list,
+    standing,
+)
 
 NAME, PART, PLACE = "In short", "The answer", 0
 FACTORS = {
@@ -40,7 +49,8 @@ NEAR = 0.01
 def section(data: StudyData) -> Section:
     """Always there: without scores it says that there are none."""
     found = situations(data) if data.gives_verdicts else []
-    blocks: list[Block] = [Paragraph(headline(found) if found else _answer(data), "lead")]
+    blocks: list[Block] = [Paragraph(_unfinished(data), "gap")] if data.state else []
+    blocks.append(Paragraph(headline(found) if found else _answer(data), "lead"))
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if found:
@@ -54,6 +64,11 @@ def section(data: StudyData) -> Section:
     blocks.append(Paragraph(_caveat(data), "note"))
     blocks.append(Facts([("How sure it is", _confidence(data)), *_scope(data)] if len(data.overall) else _scope(data)))
     return Section("answer", "Which activation function should I use, and why?", blocks)
+
+
+def _unfinished(data: StudyData) -> Markup:
+    said = "<strong>Not finished.</strong> {} What is missing is marked as without data, and there are no verdicts yet."
+    return Markup(said).format(data.state)
 
 
 def _answer(data: StudyData) -> Markup:
@@ -206,7 +221,8 @@ def _confidence(data: StudyData) -> str:
 
 
 def _differences(data: StudyData) -> Figure:
-    frame = data.overall[data.overall["accuracy"].notna()].iloc[::-1].reset_index(drop=True)
+    known = data.overall["accuracy"].notna() & data.overall["activation"].isin(data.few.order)
+    frame = data.overall[known].iloc[::-1].reset_index(drop=True)
     best = data.order[0]
     points = frame[["difference", "difference_low", "difference_high"]] * 100
     filled = frame["tied"].astype(bool) | (not data.gives_verdicts)
@@ -251,4 +267,4 @@ def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
     if len(frame) > 1:
         said += f"{last['activation']} comes last, {decimals(-last['difference'] * 100)} points behind."
         said += " An arrow marks a difference beyond the axis."
-    return said
+    return said + drawn_of(data)

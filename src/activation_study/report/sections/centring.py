@@ -15,6 +15,7 @@ from activation_study.report.tables import Cell, Column, Row, Table, download, i
 from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Zero-centring", "Why", 60
+FOLDS = True
 
 
 def section(data: StudyData) -> Section | None:

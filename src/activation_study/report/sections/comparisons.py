@@ -25,6 +25,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Pair by pair", "How good, how fast", 20
 BLOCK = "a seed on a dataset at a depth"
+FOLDS = True
 LONGEST = 8.0
 """Multiple of the best activation's time at which the performance profile ends."""
 
@@ -41,16 +42,17 @@ def section(data: StudyData) -> Section | None:
             "Two descriptions of the same runs, over the combinations of dataset and depth that every activation was "
             "to have. No verdict rests on them: seeds of one dataset are not independent datasets."
         )
-        blocks += [Paragraph(lead), critical_differences("ranks", complete, BLOCK), _pairs(complete)]
+        p = pairwise_wilcoxon(complete)
+        blocks += [Paragraph(lead), critical_differences("ranks", complete, BLOCK, p=p), _pairs(complete, p)]
     times = task_times(replicas, tuple(CELL))
     if np.isfinite(times).any(axis=None):
         blocks.append(_profile(data, times))
     return Section("comparisons", "Every activation against every other", blocks) if blocks else None
 
 
-def _pairs(scores: pd.DataFrame) -> Table:
+def _pairs(scores: pd.DataFrame, p: pd.DataFrame) -> Table:
     """Every pair once, the more different ones first."""
-    ranks, p = mean_ranks(scores), pairwise_wilcoxon(scores)
+    ranks = mean_ranks(scores)
     order = ranks.sort_values().index
     rows = [
         {

@@ -37,6 +37,7 @@ from activation_study.report.tables import (
 from activation_study.report.words import pictured, plain_list
 
 NAME, PART, PLACE = "Convergence", "How good, how fast", 30
+FOLDS = True
 
 
 def section(data: StudyData) -> Section | None:

@@ -13,6 +13,7 @@ from activation_study.report.tables import Cell, Column, Row, Table, download, i
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Computing cost", "How good, how fast", 50
+FOLDS = True
 TIMED = {
     "op_forward": "Activation, forward",
     "op_backward": "Activation, backward",

@@ -15,6 +15,7 @@ from activation_study.report.tables import Table, download, number, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Theory of gradients", "Why", 20
+FOLDS = True
 INITIALISATIONS = {
     "gain": "unit gain",
     "torch_default": "torch default",

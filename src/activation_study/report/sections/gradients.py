@@ -20,6 +20,7 @@ from activation_study.report.tables import Table, cell_columns, download, interv
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Gradient flow", "Why", 10
+FOLDS = True
 LIMIT = 6
 """Decades beyond which the colour no longer changes, at most."""
 ACROSS, DOWN = 1.28, 1.6

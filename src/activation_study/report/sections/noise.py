@@ -14,6 +14,7 @@ from activation_study.report.tables import Table, download, interval, number, se
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Noise", "Single questions", 10
+FOLDS = True
 CELL = ["dataset", "depth"]
 
 

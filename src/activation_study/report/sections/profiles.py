@@ -14,6 +14,7 @@ from activation_study.report.blocks import Block, Facts, Paragraph, Section
 from activation_study.report.markup import slugs
 from activation_study.report.study_data import StudyData, cell_name
 from activation_study.report.tables import (
+    MOST_ROWS,
     Cell,
     Column,
     Row,
@@ -29,6 +30,8 @@ from activation_study.report.tables import (
 from activation_study.report.words import code, counted, plain_list, standing
 
 NAME, PART, PLACE = "One by one", "To look up", 20
+MOST_TOGETHER, FEWEST = 1_000, 10
+"""Rows of all these tables up to which each shows MOST_ROWS; of more, the fewest that each shows."""
 BUDGET = ("steps", "rates", "select", "evaluation_seeds", "tuning_seeds", "seed_stream")
 """Factors that say how a run was made, not what it asks."""
 
@@ -38,7 +41,8 @@ def section(data: StudyData) -> Section | None:
     if not ids:
         return None
     core, others = _core(data), _others(data)
-    about = [_one(data, name, ident, core, others) for name, ident in ids.items()]
+    most = MOST_ROWS if len(core) + len(others) <= MOST_TOGETHER else max(FEWEST, MOST_TOGETHER // len(ids))
+    about = [_one(data, name, ident, core, others, most) for name, ident in ids.items()]
     lead = "In the order of the ranking; each folds open, and has an address of its own."
     return Section("profiles", "Activation by activation", [Paragraph(lead), *about])
 
@@ -79,7 +83,7 @@ def _condition(run: str) -> str:
     return ", ".join([f"{factors.pop('depth')} layers", *(f"{name} {value}" for name, value in factors.items())])
 
 
-def _one(data: StudyData, name: str, ident: str, core: pd.DataFrame, others: pd.DataFrame) -> Section:
+def _one(data: StudyData, name: str, ident: str, core: pd.DataFrame, others: pd.DataFrame, most: int) -> Section:
     rows, elsewhere = core[core["activation"] == name], others[others["activation"] == name]
     compared = name in data.order
     said = standing(data, name) if compared else Markup("{} was trained in single experiments only.").format(code(name))
@@ -88,9 +92,9 @@ def _one(data: StudyData, name: str, ident: str, core: pd.DataFrame, others: pd.
     if facts:
         blocks.append(Facts(facts))
     if len(rows):
-        blocks.append(_table(name, ident, rows))
+        blocks.append(_table(name, ident, rows, most))
     if len(elsewhere):
-        blocks.append(_other_table(name, ident, elsewhere))
+        blocks.append(_other_table(name, ident, elsewhere, most))
     return Section(ident, name, blocks, brief=_brief(data, name))
 
 
@@ -152,7 +156,7 @@ def _mean_time(row: Row) -> Cell:
     return Cell(decimals(np.exp(row["log_time"]), 0), float(row["log_time"]))
 
 
-def _table(name: str, ident: str, rows: pd.DataFrame) -> Table:
+def _table(name: str, ident: str, rows: pd.DataFrame, most: int) -> Table:
     columns = [
         Column("Dataset and depth", _cell, numeric=False, heads_row=True),
         part("Rank", "rank", "field"),
@@ -170,10 +174,10 @@ def _table(name: str, ident: str, rows: pd.DataFrame) -> Table:
     kept = [*CELL, "rank", "field", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "reached", "n"]
     kept += ["restricted_time", "dead", "unusable_01", "slope", "learning_rate", "edge", "diverged"]
     caption = f"{name} in every combination of dataset and depth ({counted(len(rows), 'run')})"
-    return Table(f"table-{ident}", caption, columns, rows, download(ident, rows[kept]))
+    return Table(f"table-{ident}", caption, columns, rows, download(ident, rows[kept]), most)
 
 
-def _other_table(name: str, ident: str, rows: pd.DataFrame) -> Table:
+def _other_table(name: str, ident: str, rows: pd.DataFrame, most: int) -> Table:
     columns = [
         text("Experiment", "experiments", heads_row=True),
         text("Condition", "condition"),
@@ -188,4 +192,4 @@ def _other_table(name: str, ident: str, rows: pd.DataFrame) -> Table:
     kept = ["experiments", "condition", "dataset", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
     kept += ["log_time", "reached", "n", "learning_rate", "diverged"]
     caption = f"{name} in the single experiments; times are geometric means, at most the budget"
-    return Table(f"table-elsewhere-{ident}", caption, columns, rows, download(f"elsewhere-{ident}", rows[kept]))
+    return Table(f"table-elsewhere-{ident}", caption, columns, rows, download(f"elsewhere-{ident}", rows[kept]), most)

@@ -25,7 +25,7 @@ from activation_study.report.tables import (
     significant,
     text,
 )
-from activation_study.report.words import pictured, plain_list
+from activation_study.report.words import drawn_of, pictured, plain_list
 
 NAME, PART, PLACE = "Ranking", "How good, how fast", 10
 
@@ -42,8 +42,8 @@ def section(data: StudyData) -> Section | None:
 
 
 def _figure(data: StudyData) -> Figure:
-    cells = data.pictured
-    names = data.order[::-1]
+    cells = data.few.pictured
+    names = data.few.order[::-1]
     places = {name: place for place, name in enumerate(names)}
     columns = min(3, len(cells)) if len(cells) != 4 else 2
     winners = {cell_name(cell): in_cell(data.ranking, cell).iloc[0] for cell in cells}
@@ -53,11 +53,12 @@ def _figure(data: StudyData) -> Figure:
     )
     message += (
         ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross on a mark says "
-        "that networks diverged." + pictured(data)
+        "that networks diverged." + pictured(data) + drawn_of(data)
     )
     with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
             rows = in_cell(data.ranking, cell)
+            rows = rows[rows["activation"].isin(names)]
             best = rows["test_accuracy"].max() * 100
             left = best - reach(best - rows["test_accuracy"] * 100)
             for _, row in rows.iterrows():

@@ -15,6 +15,7 @@ from activation_study.report.tables import Table, download, flag, interval, numb
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
+FOLDS = True
 
 
 def section(data: StudyData) -> Section | None:

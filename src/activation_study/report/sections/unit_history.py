@@ -16,6 +16,7 @@ from activation_study.report.tables import Table, download, interval, number, pa
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Death and revival", "Why", 40
+FOLDS = True
 RUN = ["run", "dataset", "activation", "depth"]
 FEW = 0.005
 """Share of units from which an activation counts as one whose units die."""

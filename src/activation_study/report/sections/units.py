@@ -17,6 +17,7 @@ from activation_study.report.tables import Table, cell_columns, download, interv
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Dead units", "Why", 30
+FOLDS = True
 WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""
 
