@@ -47,7 +47,7 @@ def made(entry: Mapping[str, Any], factors: Factors, features: int, classes: int
     try:
         if "class" in entry:
             module = _of_torchvision(entry["class"], first[0], classes, given)
-            _replace(module, getattr(nn, entry["replace"]))
+            replace(module, getattr(nn, entry["replace"]), Place)
         else:
             build = own_modules.load(entry["module"])
             module = build(Place, factors.depth, factors.width, first, classes, **given)
@@ -80,9 +80,19 @@ class _Coloured(nn.Module):
         return x.expand(-1, 3, -1, -1)
 
 
-def _replace(module: nn.Module, kind: type[nn.Module]) -> None:
-    for name, part in module.named_children():
-        if isinstance(part, kind):
-            setattr(module, name, Place())
-        else:
-            _replace(part, kind)
+def replace(
+    module: nn.Module, kinds: type[nn.Module] | tuple[type[nn.Module], ...], make: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """Put what ``make`` gives in the places of all parts of these classes; a part with two places goes on to have them.
+
+    Returns:
+        What was put there.
+    """
+    made: dict[nn.Module, nn.Module] = {}
+    for part in [*module.modules()]:
+        for name, child in part._modules.items():  # named_children leaves out a second place
+            if isinstance(child, kinds):
+                if child not in made:
+                    made[child] = make()
+                setattr(part, name, made[child])
+    return [*made.values()]
