@@ -16,7 +16,7 @@ from activation_study.activations.activation import Activation
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.seeds import seed_of
-from activation_study.networks.base import Visit
+from activation_study.networks.base import Visit, limits_of_modules
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.places import Place, made
 from activation_study.networks.scores import scores
@@ -52,7 +52,7 @@ class ModuleNetwork:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        _check(factors)
+        limits_of_modules(factors)
         self.entry, self.activation, self.factors, self.constants = entry, activation, factors, constants
         self.features, self.classes, self.shape, self.seeds = features, classes, shape, list(seeds)
         self.dtype, self.device, self.replicas, self.depth = dtype, torch.device(device), len(self.seeds), factors.depth
@@ -233,15 +233,6 @@ class ModuleNetwork:
         """That of each replica."""
         kernel = functools.partial(layer_kernel, self.activation, 1, units, layer=layer, **self._like)
         return [Site(kernel(seeds=[seed]), None, 0.0) for seed in self.seeds]
-
-
-def _check(factors: Factors) -> None:
-    """Raises StudyError where a factor asks for what is the module's own affair."""
-    wanted = {"normalisation": ("none",), "centred": (False,), "initial_bias": (0.0,)}
-    for name, allowed in (wanted | {"initialisation": ("torch_default", "lsuv")}).items():
-        if (value := getattr(factors, name)) not in allowed:
-            right = " or ".join(map(str, allowed))
-            raise StudyError(f"{name}: {value} is not for {factors.network}, a module of one's own; {right} is")
 
 
 def _call(module: nn.Module, inputs: Tensor, apply: Apply) -> Tensor:

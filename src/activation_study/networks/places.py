@@ -22,6 +22,7 @@ from activation_study.core import own_modules
 from activation_study.core.errors import StudyError, lacks_memory
 from activation_study.core.factors import Factors
 from activation_study.core.text import one_line, shown
+from activation_study.networks.base import unshaped
 
 
 class Place(nn.Module):
@@ -42,7 +43,7 @@ def made(entry: Mapping[str, Any], factors: Factors, features: int, classes: int
     key = f"networks.{factors.network}"
     given = {name: value for name, value in entry.items() if name not in ("class", "module", "replace")}
     if "class" in entry and len(shape) != 3:
-        raise StudyError(f"network: {factors.network} needs images, which the samples of {factors.dataset} are not")
+        raise unshaped(factors, 2)
     first = (shape[-1], *shape[:-1]) if shape else (features,)
     try:
         if "class" in entry:

@@ -19,10 +19,15 @@ from activation_study.study.jobs import RUN_TABLES
 from activation_study.study.study import BASE_MB, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
+NETWORKS = {
+    "mine": {"module": "own_networks:residual"},
+    "resnet": {"class": "torchvision.models.resnet18", "replace": "ReLU"},
+}
 ROOT = Path(__file__).resolve().parents[3]
 STATUS = Path("/proc/self/status")
 MEASURED = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -30,14 +35,16 @@ import small
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
-small.rows(small.run({"steps": 2}))  # what the first training loads is not the networks'
+asked, images = json.loads(sys.argv[1]), replace(small.blobs(300, features=256), shape=(16, 16, 1))
+# What the first training loads is not the networks'.
+small.rows(small.run(asked["factors"] | {"width": 8, "batch_size": 4}, **asked["more"]), images)
 before = peak()
-small.rows(small.run(**json.loads(sys.argv[1])), small.blobs(300, features=256))
+small.rows(small.run(asked["factors"], **asked["more"]), images)
 print(json.dumps([before, peak()]))
 """
 
 
-def _peaks(asked):
+def _peaks(**asked):
     """Resident MB at most before a run and after it, in a process of its own (getrusage's begins with its parent's)."""
     places = ROOT / "tests" / "support", ROOT / "src"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
@@ -54,12 +61,16 @@ def _peaks(asked):
         {"width": 512, "depth": 4, "batch_size": 8},  # the weights
         {"width": 64, "depth": 20, "batch_size": 512, "normalisation": "batch"},  # the activations
         {"width": 512, "depth": 4, "optimiser": "adam", "normalisation": "batch", "measure": EVERY_MEASUREMENT},
+        {"network": "mine", "depth": 6, "width": 64, "batch_size": 128},
+        {"network": "resnet", "depth": 17, "batch_size": 64},
     ],
 )
 def test_a_job_takes_what_was_declared_and_not_much_less(factors):
-    asked = {"factors": factors | {"steps": 2}, "training": {"probe_samples": 128}}
-    run = small.run(**asked)
-    before, after = _peaks(asked)
+    more = {"training": {"probe_samples": 128}, "networks": NETWORKS}
+    own = {"initialisation": "torch_default"} if "network" in factors else {}
+    factors = factors | own | {"steps": 2}
+    run = small.run(factors, **more)
+    before, after = _peaks(factors=factors, more=more)
     declared = run.mem_mb(samples=300, features=256) - BASE_MB
     assert before < BASE_MB
     assert 0.2 * declared < after - before < declared

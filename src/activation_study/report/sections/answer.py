@@ -11,7 +11,8 @@ from activation_study.analysis.standing import overall
 from activation_study.claims.outcomes import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
-from activation_study.networks.base import architectures
+from activation_study.guide.chooser import MLP, Evidence, recommend
+from activation_study.guide.wording import beside, meaning
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
@@ -41,7 +42,7 @@ def section(data: StudyData) -> Section:
     if len(data.overall) and not data.gives_verdicts:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if len(data.overall):
-        blocks.append(Facts([*_by_depth(data), ("How sure it is", _confidence(data))]))
+        blocks.append(Facts([*_by_depth(data), *_by_network(data), ("How sure it is", _confidence(data))]))
     if len(data.tables["ledger"]):
         blocks.append(Paragraph(_claims(data.tables["ledger"])))
     if data.validity:
@@ -127,6 +128,34 @@ def _by_depth(data: StudyData) -> list[tuple[str, Markup]]:
     return facts
 
 
+def _by_network(data: StudyData) -> list[tuple[str, Markup]]:
+    """Which activations lead in each other family of networks, by normalisation and depth."""
+    if not data.gives_verdicts:
+        return []
+    trained = data.tables["runs"][["network", "normalisation"]].drop_duplicates()
+    facts = []
+    for network, normalisation in trained[trained["network"] != MLP].itertuples(index=False):
+        evidence = Evidence.of(data.tables, network=network, normalisation=normalisation)
+        within = "" if normalisation == "none" else f" with {normalisation} normalisation"
+        for depth in evidence.depths:
+            answer = recommend(evidence, depth, None, "high", False)
+            if answer is None:
+                continue
+            near, open_ = beside(answer)
+            said = Markup("{} with {}, first of {} on {}.").format(
+                code(answer.pick),
+                percent(answer.accuracy.estimate),
+                counted(1 + len(answer.others), "activation"),
+                listed([*answer.datasets]),
+            )
+            if near:
+                said += Markup(" As good within a point: {}.").format(listed([other.name for other in near]))
+            if open_:
+                said += Markup(" Not settled: {}.").format(listed([other.name for other in open_]))
+            facts.append((f"First in {meaning(network)}{within} of {depth} layers", said))
+    return facts
+
+
 def _no_verdicts(data: StudyData) -> Markup:
     return Markup(
         "<strong>A small run: no statistical verdicts.</strong> It has {}, and fewer than {} decide nothing. The order "
@@ -151,8 +180,7 @@ def _caveat(data: StudyData) -> Markup:
 
 
 def _networks(data: StudyData) -> str:
-    names, known = sorted(data.runs["network"].unique()), architectures()
-    return plain_list([known[name].meaning if name in known else name for name in names])
+    return plain_list([meaning(name) for name in sorted(data.runs["network"].unique())])
 
 
 def _steps(data: StudyData) -> str:
