@@ -1,4 +1,4 @@
-"""`activation-study <command>`, or `python -m activation_study`: checks a config, questions a study's tables."""
+"""`activation-study <command>`, or `python -m activation_study`: checks a config, questions tables, probes a model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from activation_study.core.text import plain
 COMMANDS = {
     "check": "read a config and its claims, and say what it asks for or what is wrong",
     "compare": "write a page on what changed from one study to another: verdicts and ranks",
+    "probe": "say what the activations of your own model do on your data",
     "recommend": "say which activation to use, how sure that is and why",
     "verify": "compare a study's tables with the published reference run's",
 }

@@ -16,7 +16,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.files import read_regular
 from activation_study.core.text import plain, shown
 from activation_study.core.yaml_files import MAX_BYTES
-from activation_study.guide.chooser import Evidence, recommend
+from activation_study.guide.chooser import MLP, Evidence, of_network, recommend
 from activation_study.guide.wording import lines
 from activation_study.study.places import REFERENCE, RESULTS, candidates, checkout
 from activation_study.tables.of_study import Tables
@@ -34,6 +34,10 @@ NEEDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=int, required=True, help="hidden layers")
     parser.add_argument("--samples", type=int, help="training samples; left out: as many as the study's datasets have")
+    parser.add_argument("--network", default=MLP, help="family of networks, or one of the study's own; mlp if left out")
+    parser.add_argument(
+        "--normalisation", choices=("none", "batch", "group"), help="of the network; left out: whatever its runs have"
+    )
     parser.add_argument("--width", type=int, help="units per layer, for the costs; left out: as many as the study's")
     parser.add_argument(
         "--budget", choices=("low", "high"), default="high", help="low: one activation is tuned; high: several"
@@ -56,11 +60,21 @@ def main(arguments: argparse.Namespace) -> None:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
     folder = tables_folder(arguments.tables)
     tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
-    evidence = Evidence.of(tables, _cited(tables["ledger"]), arguments.width)
+    network, normalisation = arguments.network, arguments.normalisation
+    if not of_network(tables["runs"], network, normalisation).any():
+        asked = f"--network: {shown(network)}" + (f" with normalisation {normalisation}" if normalisation else "")
+        raise StudyError(f"{asked} was not trained in {plain(folder)}; trained are {_trained(tables['runs'])}")
+    evidence = Evidence.of(tables, _cited(tables["ledger"]), arguments.width, network, normalisation)
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")
     print("\n".join(lines(answer, evidence)))
+
+
+def _trained(runs: pd.DataFrame) -> str:
+    if "network" not in runs:
+        return MLP
+    return ", ".join(map(plain, sorted((runs["network"] + " (" + runs["normalisation"] + ")").unique())))
 
 
 def _cited(ledger: pd.DataFrame) -> tuple[Row, ...]:

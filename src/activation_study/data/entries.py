@@ -244,6 +244,13 @@ def examine(name: str, entry: dict[str, Any]) -> None:
         vision.checked_class(entry["class"], arguments(entry), f"datasets.{name}", allow_unchecked=allowed)
 
 
+def axes(entry: dict[str, Any]) -> int | None:
+    """Of a sample, without its channels: 2 of an image, 1 of a series, 0 of a table; None if the file will say it."""
+    if entry["source"] == "npz":
+        return len(entry["axes"].replace("C", "")) if entry.get("axes") else None
+    return 1 if entry["source"] == "mnist1d" else 0 if entry["source"] in TABLES else 2
+
+
 def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
     """Names and contents of the files that an entry reads, as one hash; "" for sources that are no files."""
     if entry["source"] not in FILES:

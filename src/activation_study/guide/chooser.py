@@ -39,6 +39,7 @@ NEAR = 0.01
 """The difference of test accuracy that matters: a point, as in the claims."""
 DEARER = 1.1
 """Ratio of a step's time to ReLU's from which a low budget rules it out, if the whole interval is above one."""
+MLP = "mlp"
 CORE, SIZES = "core", "data_size"
 """The experiments that it rests on: all training samples, and fewer."""
 CONFIDENCE = ("high", "moderate", "low", "low")
@@ -48,20 +49,35 @@ CONFIDENCE = ("high", "moderate", "low", "low")
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Evaluation replicas by experiment, the costs of a step at the reader's width, the ledger's rows on the article's
-    claims by id, and the rows of the claims file."""
+    claims by id, and the rows of the claims file.
+
+    `network` is the family of networks that it is about, and `core` the experiment of these.
+    """
 
     replicas: Mapping[str, pd.DataFrame]
     costs: pd.DataFrame
     ledger: pd.DataFrame
     rows: Sequence[Row] = ()
+    network: str = MLP
+    core: str = CORE
 
     @classmethod
-    def of(cls, tables: Mapping[str, pd.DataFrame], rows: Sequence[Row] = (), width: float | None = None) -> Evidence:
+    def of(
+        cls,
+        tables: Mapping[str, pd.DataFrame],
+        rows: Sequence[Row] = (),
+        width: float | None = None,
+        network: str = MLP,
+        normalisation: str | None = None,
+    ) -> Evidence:
         """From the tables runs, experiments, cost and ledger, of which any may be empty, and `rows.guide_rows`.
 
-        `width` is the reader's, in units per layer; by default that of the study's networks.
+        `width` is the reader's, in units per layer; by default that of the study's networks. Of another `network` than
+        multilayer perceptrons, the first experiment that has it counts; of these the `normalisation`, if one is asked.
         """
         scored = evaluated(tables["runs"])
+        if network != MLP or normalisation:
+            return cls._of_network(tables, rows, scored, width, network, normalisation)
         scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
         names = tables["experiments"]["experiment"].tolist()
         core = CORE if CORE in names else (names[0] if names else "")
@@ -70,6 +86,24 @@ class Evidence:
         replicas[SIZES] = sizes[sizes["samples_asked"].notna()]
         costs = step_costs(tables["cost"], width or median_width(scored))
         return cls(replicas, costs, article_rows(tables["ledger"]), rows)
+
+    @classmethod
+    def _of_network(
+        cls,
+        tables: Mapping[str, pd.DataFrame],
+        rows: Sequence[Row],
+        scored: pd.DataFrame,
+        width: float | None,
+        network: str,
+        normalisation: str | None,
+    ) -> Evidence:
+        scored = scored[of_network(scored, network, normalisation)]
+        scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
+        named = tables["experiments"]
+        core = next(iter(named.loc[named["run"].isin(scored["run"]), "experiment"]), "")
+        replicas = {CORE: of_experiment(scored, named, core), SIZES: scored.iloc[:0]}
+        costs = step_costs(tables["cost"], width or median_width(scored))
+        return cls(replicas, costs, article_rows(tables["ledger"]), rows, network, core)
 
     @property
     def depths(self) -> list[int]:
@@ -176,7 +210,9 @@ def recommend(
         rows=[
             row.id
             for row in evidence.rows
-            if pick in row.cited and row.experiment == (SIZES if size else CORE) and _known(evidence.ledger, row.id)
+            if pick in row.cited
+            and row.experiment == (SIZES if size else evidence.core)
+            and _known(evidence.ledger, row.id)
         ],
     )
 
@@ -193,6 +229,12 @@ def table(evidence: Evidence) -> list[Recommendation]:
         for overfitting in (False, True)
     ]
     return [answer for situation in asked if (answer := recommend(evidence, *situation)) is not None]
+
+
+def of_network(runs: pd.DataFrame, network: str, normalisation: str | None = None) -> pd.Series:
+    """Which rows are of that family of networks, and of that normalisation where one is asked for."""
+    found = (runs["network"] if "network" in runs else pd.Series(MLP, runs.index)) == network
+    return found if normalisation is None else found & (runs["normalisation"] == normalisation)
 
 
 def _situation(evidence: Evidence, depth: int, samples: int | None) -> tuple[int | None, int | None, list[str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from activation_study.analysis.standing import Standing
 from activation_study.core.numbers import percent, points
-from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation
+from activation_study.guide.chooser import DEARER, MLP, NEAR, Evidence, Recommendation
+from activation_study.networks.base import architectures
 from activation_study.tables.columns import FORMER_VERDICTS
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
@@ -26,7 +27,8 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
         )
     said.append(f"Budget: {budget_text(answer)}")
     if answer.budget == "low" and len(evidence.costs):
-        said.append(f"Costs: timed in networks of {evidence.costs['width'].iloc[0]:,} units per layer.")
+        kind = "networks" if evidence.network == MLP else "multilayer perceptrons"
+        said.append(f"Costs: timed in {kind} of {evidence.costs['width'].iloc[0]:,} units per layer.")
     if answer.overfitting:
         said.append("Over-fitting: of those as good as the best, the one with the smallest gap from training to test.")
     said.append(f"Confidence: {confidence_text(answer)}")
@@ -35,9 +37,15 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     cited = [f"{row} ({verdict}{rules})" for row, verdict, rules in zip(answer.rows, verdicts, older, strict=True)]
     none = ("no row compares it" if evidence.rows else NO_FILE) if len(evidence.ledger) else NO_ARTICLE
     said.append(f"Ledger: {', '.join(cited) or f'{none}; the evidence is the scores above'}")
-    reach = f"multilayer perceptrons on {', '.join(answer.datasets)}"
+    reach = f"{meaning(evidence.network)} on {', '.join(answer.datasets)}"
     said.append(f"Reach: {reach}; intervals are over seeds, and say nothing of other datasets.")
     return [line if line.endswith((".", ")")) else f"{line}." for line in said]
+
+
+def meaning(network: str) -> str:
+    """A family in words; a network of one's own by its name."""
+    known = architectures()
+    return known[network].meaning if network in known else network
 
 
 def evidence_text(answer: Recommendation) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from activation_study.core import registry
+from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 
 if TYPE_CHECKING:
@@ -175,6 +176,10 @@ class Architecture:
         flops: floating-point operations of a training step's sample, for a typical input; orders the jobs.
         size: of one network, by its factors and input features; the memory that jobs ask for rests on it.
         theory: whether mean-field theory of multilayer perceptrons applies.
+        axes: that a sample needs at least: 1 where it is a series or an image, 2 for images alone.
+        linear: whether each activation leads to a linear layer, which the factor ``centred`` needs.
+        limits: raises StudyError for factors that it cannot have.
+        together: whether its networks train at once; else one after the other.
     """
 
     name: str
@@ -183,12 +188,58 @@ class Architecture:
     flops: Callable[[Factors], float]
     size: Callable[[Factors, int], Size]
     theory: bool = False
+    axes: int = 0
+    linear: bool = True
+    limits: Callable[[Factors], None] = lambda factors: None
+    together: bool = True
+
+    def check(self, factors: Factors, axes: int | None) -> None:
+        """Before anything is trained, as far as it can be known then.
+
+        Args:
+            axes: of a sample of the dataset, without channels; None if its files will say it.
+
+        Raises:
+            StudyError: there can be no such network.
+        """
+        if axes is not None and axes < self.axes:
+            raise unshaped(factors, self.axes)
+        if factors.centred and not self.linear:
+            raise uncentred(factors)
+        self.limits(factors)
+
+
+def unshaped(factors: Factors, axes: int) -> StudyError:
+    """What is said where samples lack the axes that a network needs."""
+    if axes > 1:
+        return StudyError(f"network: {factors.network} needs images, which the samples of {factors.dataset} are not")
+    return StudyError(
+        f"network: {factors.network} needs series or images, and the samples of {factors.dataset} "
+        "have no shape; mlp and residual_mlp take any data, and axes: says what an npz holds"
+    )
+
+
+def uncentred(factors: Factors) -> StudyError:
+    """What is said where a layer that is not linear follows an activation."""
+    return StudyError(
+        f"centred: true needs a linear layer after each activation, which {factors.network} has not; "
+        "mlp and residual_mlp have"
+    )
+
+
+def limits_of_modules(factors: Factors) -> None:
+    """Raises StudyError where a factor asks for what is a module's own affair."""
+    wanted = {"normalisation": ("none",), "centred": (False,), "initial_bias": (0.0,)}
+    for name, allowed in (wanted | {"initialisation": ("torch_default", "lsuv")}).items():
+        if (value := getattr(factors, name)) not in allowed:
+            right = " or ".join(map(str, allowed))
+            raise StudyError(f"{name}: {value} is not for {factors.network}, a module of one's own; {right} is")
 
 
 def architecture(name: str, entry: Mapping[str, Any] | None) -> Architecture:
     """That of a family or, where the config has an ``entry`` of that name, of one's own modules.
 
-    What these cost, and the memory they need, is taken to be that of residual convolutional networks.
+    What torchvision's cost, and the memory they need, is counted; others are taken for residual convolutional networks.
     """
     if entry is None:
         return architectures()[name]
@@ -198,8 +249,13 @@ def architecture(name: str, entry: Mapping[str, Any] | None) -> Architecture:
 
         return ModuleNetwork(entry, *arguments, **kinds)
 
-    alike = architectures()["residual_convolutional"]
-    return Architecture(name, name, build, alike.flops, alike.size)
+    like = architectures()["residual_convolutional"]
+    flops, size, axes = like.flops, like.size, 0
+    if "class" in entry:
+        from activation_study.networks.outline import counted
+
+        (flops, size), axes = counted(entry, like), 2
+    return Architecture(name, name, build, flops, size, axes=axes, limits=limits_of_modules, together=False)
 
 
 @functools.cache

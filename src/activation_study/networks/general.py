@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from activation_study.activations.activation import Activation
-from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.seeds import generator
-from activation_study.networks.base import Layer, Visit
+from activation_study.networks.base import Layer, Visit, uncentred
 from activation_study.networks.initialisation import Product, initial_products
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.normalisation import KINDS, BatchNorm
@@ -47,10 +46,7 @@ class _Plan:
         self.owners[place] = len(self.layers)
         given_back = sum(one.centred for one in self.wanted if isinstance(one, Product))
         if factors.centred and given_back < self.depth:
-            raise StudyError(
-                f"centred: true needs a linear layer after each activation, which {factors.network} has not; "
-                "mlp and residual_mlp have"
-            )
+            raise uncentred(factors)
 
     def _take(self, wanted: Wanted) -> list[Tensor]:
         shapes = _shapes(wanted)

@@ -100,7 +100,8 @@ def unit_variance(network: Network, inputs: Sequence[Tensor]) -> None:
     Each replica's weights are divided by the standard deviation of its own pre-activations over units and samples
     together, as the paper takes it of a layer's output before the activation; by unit it would be batch normalisation.
     Unlike the paper's, the weights begin as normal draws, those of ``gain``, so that runs are paired; and one division
-    is enough, as pre-activations are linear in the weights. A layer that is dead on all samples is left alone.
+    is enough, as pre-activations are linear in the weights. A layer that is dead on all samples is left alone, as is
+    one without weights of its own.
 
     Args:
         inputs: R tensors [B, features], the first training batch of each replica; it is seen in evaluation mode.
@@ -108,6 +109,8 @@ def unit_variance(network: Network, inputs: Sequence[Tensor]) -> None:
     Source: Mishkin and Matas 2016, All you need is a good init, arXiv:1511.06422.
     """
     for layer in range(network.depth + 1):
+        if layer and network.layers[layer].weight == network.layers[layer - 1].weight:
+            continue
         spread = _spreads(network, inputs)[layer]
         network.divide(layer + 1, torch.where(spread.isfinite() & (spread > DEAD), spread, 1.0))
 

@@ -11,67 +11,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from activation_study.activations.activation import Activation
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
 from activation_study.core.seeds import seed_of
-from activation_study.networks.base import Layer, Visit
+from activation_study.networks.base import Visit, limits_of_modules
 from activation_study.networks.kernels import layer_kernel
 from activation_study.networks.places import Place, made
 from activation_study.networks.scores import scores
 from activation_study.networks.sites import Site, flat
-
-Apply = Callable[[int, Tensor], Tensor]
-"""``apply(number, h)``: what the activation of that number, from 1, makes of h."""
-
-
-class _Traced:
-    """What a module is made of, found by a call with two samples.
-
-    Attributes:
-        layers: those with an activation, and the output; a layer's weight is that of the last linear or convolutional
-            module before it, as a place among the names.
-        axes: of each activation's input, that of its units: 1 after a convolution, else the last.
-        owners: the layer, from 1, of each parameter.
-    """
-
-    def __init__(self, module: nn.Module, names: Sequence[str], inputs: Tensor, factors: Factors):
-        self.layers, self.axes, owners = list[Layer](), list[int](), dict[str, int]()
-        of = {part: name for name, part in module.named_modules()}
-        last: list[nn.Module] = []
-
-        def called(part: nn.Module, *_: object) -> None:
-            if isinstance(part, nn.Linear | _ConvNd):
-                last[:] = [part]
-            for name, _parameter in part.named_parameters(recurse=False):
-                owners.setdefault(_joined(of[part], name), max(1, len(self.layers)))
-
-        def own(layer: int, part: nn.Module) -> int:
-            for name, _parameter in part.named_parameters(recurse=False):
-                owners[_joined(of[part], name)] = layer
-            return names.index(_joined(of[part], "weight"))
-
-        def apply(number: int, h: Tensor) -> Tensor:
-            if not last:
-                raise StudyError(f"networks.{factors.network}: its first activation stands before any layer")
-            axis = 1 if isinstance(last[0], _ConvNd) else h.dim() - 1
-            self.axes.append(axis)
-            self.layers.append(Layer(h.shape[axis], own(number, last[0]), h[0].numel() // h.shape[axis]))
-            return h
-
-        handles = [part.register_forward_pre_hook(called) for part in of]
-        with torch.no_grad():
-            logits = _call(module.eval(), inputs, apply)
-        for handle in handles:
-            handle.remove()
-        if len(self.layers) != factors.depth:
-            raise StudyError(
-                f"depth: {factors.depth} is asked for, but {factors.network} has {len(self.layers)} activations"
-            )
-        self.layers.append(Layer(logits.shape[-1], own(factors.depth + 1, last[0])))
-        self.owners = [owners.get(name, 1) for name in names]
+from activation_study.networks.traced import Apply, Traced, matrix
 
 
 class ModuleNetwork:
@@ -102,13 +52,13 @@ class ModuleNetwork:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        _check(factors)
+        limits_of_modules(factors)
         self.entry, self.activation, self.factors, self.constants = entry, activation, factors, constants
         self.features, self.classes, self.shape, self.seeds = features, classes, shape, list(seeds)
         self.dtype, self.device, self.replicas, self.depth = dtype, torch.device(device), len(self.seeds), factors.depth
         self._modules = [self._made(seed) for seed in self.seeds]
         names = [name for name, _ in self._modules[0].named_parameters()]
-        found = _Traced(self._modules[0], names, self._arranged(torch.zeros(2, features, **self._like)), factors)
+        found = self._traced(names)
         self.layers, self._axes, self._owners = found.layers, found.axes, found.owners
         if self.layers[-1].units != classes:
             raise StudyError(f"networks.{factors.network}: gives {self.layers[-1].units} logits for {classes} classes")
@@ -180,7 +130,7 @@ class ModuleNetwork:
             with torch.enable_grad(), self._noise(replica):
                 loss = F.cross_entropy(_call(module.train(), self._arranged(inputs[replica]), apply), labels[replica])
             each = torch.autograd.grad(loss, [*module.parameters()], allow_unused=True, materialize_grads=True)
-            gradients.append([_matrix(gradient) for gradient in each])
+            gradients.append([matrix(gradient) for gradient in each])
             losses.append(loss.detach())
         if on_delta is not None:
             for layer in range(self.depth, 0, -1):
@@ -232,6 +182,17 @@ class ModuleNetwork:
 
         return apply
 
+    def _traced(self, names: Sequence[str]) -> Traced:
+        module, name = self._modules[0].eval(), self.factors.network
+        inputs = self._arranged(torch.zeros(2, self.features, **self._like))
+        try:
+            found = Traced(module, names, functools.partial(_call, module, inputs))
+        except StudyError as error:
+            raise StudyError(f"networks.{name}: {error}") from None
+        if (count := len(found.layers) - 1) != self.depth:
+            raise StudyError(f"depth: {self.depth} is asked for, but {name} has {count} activations")
+        return found
+
     @property
     def _like(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "device": self.device}
@@ -256,7 +217,7 @@ class ModuleNetwork:
     def _shared(self, name: str) -> Tensor:
         """The stacked parameters of that name, whose memory the modules take on."""
         each = [module.get_parameter(name) for module in self._modules]
-        stacked = torch.stack([_matrix(parameter.detach()) for parameter in each])
+        stacked = torch.stack([matrix(parameter.detach()) for parameter in each])
         for parameter, mine in zip(each, stacked, strict=True):
             parameter.data = mine.T.view(parameter.shape) if parameter.dim() > 1 else mine
         return stacked
@@ -272,15 +233,6 @@ class ModuleNetwork:
         """That of each replica."""
         kernel = functools.partial(layer_kernel, self.activation, 1, units, layer=layer, **self._like)
         return [Site(kernel(seeds=[seed]), None, 0.0) for seed in self.seeds]
-
-
-def _check(factors: Factors) -> None:
-    """Raises StudyError where a factor asks for what is the module's own affair."""
-    wanted = {"normalisation": ("none",), "centred": (False,), "initial_bias": (0.0,)}
-    for name, allowed in (wanted | {"initialisation": ("torch_default", "lsuv")}).items():
-        if (value := getattr(factors, name)) not in allowed:
-            right = " or ".join(map(str, allowed))
-            raise StudyError(f"{name}: {value} is not for {factors.network}, a module of one's own; {right} is")
 
 
 def _call(module: nn.Module, inputs: Tensor, apply: Apply) -> Tensor:
@@ -299,12 +251,3 @@ def _joint(kernels: Sequence[Any], kind: str, name: str) -> Tensor:
     for replica, kernel in enumerate(kernels):
         getattr(kernel, kind)[name] = stacked[replica : replica + 1]
     return stacked
-
-
-def _joined(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
-
-
-def _matrix(parameter: Tensor) -> Tensor:
-    """[fan-in, fan-out] of a parameter [fan-out, ...]; as it is where it has no more than one axis."""
-    return parameter.flatten(1).T if parameter.dim() > 1 else parameter

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from activation_study.core.errors import StudyError
 from activation_study.core.factors import Factors
+from activation_study.networks.base import unshaped
 from activation_study.networks.initialisation import Product
 from activation_study.networks.normalisation import EPS, GROUPS
 
@@ -75,10 +75,7 @@ class Pass:
             StudyError: the data are neither.
         """
         if not self.shape:
-            raise StudyError(
-                f"network: {self.factors.network} needs series or images, and the samples of {self.factors.dataset} "
-                "have no shape; mlp and residual_mlp take any data, and axes: says what an npz holds"
-            )
+            raise unshaped(self.factors, 1)
         return inputs.view(*inputs.shape[:-1], *self.shape)
 
     def linear(self, x: Tensor, units: int, scale: float = 1.0) -> Tensor:

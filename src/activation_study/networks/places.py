@@ -22,6 +22,7 @@ from activation_study.core import own_modules
 from activation_study.core.errors import StudyError, lacks_memory
 from activation_study.core.factors import Factors
 from activation_study.core.text import one_line, shown
+from activation_study.networks.base import unshaped
 
 
 class Place(nn.Module):
@@ -42,12 +43,12 @@ def made(entry: Mapping[str, Any], factors: Factors, features: int, classes: int
     key = f"networks.{factors.network}"
     given = {name: value for name, value in entry.items() if name not in ("class", "module", "replace")}
     if "class" in entry and len(shape) != 3:
-        raise StudyError(f"network: {factors.network} needs images, which the samples of {factors.dataset} are not")
+        raise unshaped(factors, 2)
     first = (shape[-1], *shape[:-1]) if shape else (features,)
     try:
         if "class" in entry:
             module = _of_torchvision(entry["class"], first[0], classes, given)
-            _replace(module, getattr(nn, entry["replace"]))
+            replace(module, getattr(nn, entry["replace"]), Place)
         else:
             build = own_modules.load(entry["module"])
             module = build(Place, factors.depth, factors.width, first, classes, **given)
@@ -80,9 +81,19 @@ class _Coloured(nn.Module):
         return x.expand(-1, 3, -1, -1)
 
 
-def _replace(module: nn.Module, kind: type[nn.Module]) -> None:
-    for name, part in module.named_children():
-        if isinstance(part, kind):
-            setattr(module, name, Place())
-        else:
-            _replace(part, kind)
+def replace(
+    module: nn.Module, kinds: type[nn.Module] | tuple[type[nn.Module], ...], make: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """Put what ``make`` gives in the places of all parts of these classes; a part with two places goes on to have them.
+
+    Returns:
+        What was put there.
+    """
+    made: dict[nn.Module, nn.Module] = {}
+    for part in [*module.modules()]:
+        for name, child in part._modules.items():  # named_children leaves out a second place
+            if isinstance(child, kinds):
+                if child not in made:
+                    made[child] = make()
+                setattr(part, name, made[child])
+    return [*made.values()]

@@ -165,9 +165,11 @@ class Probe:
 
     def _gradients(self, network: Network, inputs: Tensor) -> dict[str, Tensor]:
         network.draw(PROBE_STEP)
-        layer_of = {layer.weight: number for number, layer in enumerate(network.layers)}
+        layers_of: dict[int, list[int]] = {}  # two where no weight stands between activations
+        for number, layer in enumerate(network.layers):
+            layers_of.setdefault(layer.weight, []).append(number)
         parameters = network.parameters
-        norms = [torch.full_like(parameters[weight][:, 0, 0], torch.nan) for weight in layer_of]
+        norms = [torch.full_like(parameters[layer.weight][:, 0, 0], torch.nan) for layer in network.layers]
         values: list[dict[str, Tensor]] = [{} for _ in norms]
 
         def on_delta(layer: int, delta: Tensor) -> None:
@@ -183,7 +185,7 @@ class Probe:
         neighbours = _Neighbours(look)
 
         def update(index: int, gradient: Tensor) -> None:
-            if (number := layer_of.get(index)) is not None:
+            for number in layers_of.get(index, ()):
                 neighbours.add(number, norms[number], parameters[index], gradient)
 
         network.loss_and_gradients(inputs, self.labels, update, on_delta)

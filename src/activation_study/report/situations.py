@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,8 +11,8 @@ from markupsafe import Markup
 from activation_study.analysis.policies import step_costs
 from activation_study.analysis.standing import Standing
 from activation_study.core.numbers import ABSENT, decimals, percent
-from activation_study.guide.chooser import NEAR, Evidence, Recommendation, recommend
-from activation_study.guide.wording import beside
+from activation_study.guide.chooser import MLP, NEAR, Evidence, Recommendation, recommend
+from activation_study.guide.wording import beside, meaning
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
@@ -22,8 +23,10 @@ REFERENCE = "relu"
 
 @dataclass(frozen=True)
 class Situation:
-    """The recommendation for a depth, and where ReLU stands beside it, unless it is the pick or was not compared."""
+    """The recommendation for a network and a depth, and where ReLU stands beside it, unless it is the pick or was not
+    compared."""
 
+    network: str
     answer: Recommendation
     reference: Standing | None
 
@@ -39,19 +42,39 @@ class Situation:
 
 
 def situations(data: StudyData) -> list[Situation]:
-    """One for each depth of the core, shallow ones first; all training samples, and a budget for every activation."""
-    evidence = Evidence.of(data.tables, data.guide_rows)
-    answers = [recommend(evidence, depth, None, "high", overfitting=False) for depth in evidence.depths]
-    return [
-        Situation(answer, next((other for other in answer.others if other.name == REFERENCE), None))
-        for answer in answers
-        if answer is not None
-    ]
+    """One for each network and depth, the core's networks and shallow ones first; all training samples, and a budget
+    for every activation."""
+    found = []
+    for network, evidence in _networks(data):
+        for depth in evidence.depths:
+            answer = recommend(evidence, depth, None, "high", overfitting=False)
+            if answer is not None:
+                reference = next((other for other in answer.others if other.name == REFERENCE), None)
+                found.append(Situation(network, answer, reference))
+    return found
+
+
+def _networks(data: StudyData) -> Iterator[tuple[str, Evidence]]:
+    """What is known of each family and normalisation, by its name in words."""
+    core = set(data.runs["network"])
+    alone = core == {MLP}
+    if alone:
+        yield meaning(MLP), Evidence.of(data.tables, data.guide_rows)
+    trained = data.tables["runs"][["network", "normalisation"]].drop_duplicates()
+    for network, normalisation in sorted(
+        trained.itertuples(index=False, name=None), key=lambda one: (one[0] not in core, one)
+    ):
+        if network == MLP and (alone or normalisation != "none"):
+            continue
+        within = "" if normalisation == "none" else f" with {normalisation} normalisation"
+        evidence = Evidence.of(data.tables, data.guide_rows, network=network, normalisation=normalisation)
+        yield meaning(network) + within, evidence
 
 
 def headline(found: list[Situation]) -> Markup:
     """The finding in at most thirty words: at the deepest networks that trained every activation, and at the others."""
-    whole = [one for one in found if not one.answer.untried] or found
+    first = [one for one in found if one.network == found[0].network]
+    whole = [one for one in first if not one.answer.untried] or first
     deep, shallow = whole[-1], whole[0]
     said = _at(deep)
     if len(whole) == 1 or (deep.reference is None and deep.answer.pick != REFERENCE):
@@ -95,6 +118,7 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
         near = [other.name for other in beside(answer)[0]]
         rows.append(
             {
+                "network": one.network,
                 "layers": answer.depth,
                 "use": answer.pick,
                 "profile": profiles.get(answer.pick, ""),
@@ -106,7 +130,9 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
             }
         )
     frame = pd.DataFrame(rows)
+    several = frame["network"].nunique() > 1
     columns = [
+        *([text("Network", "network")] if several else []),
         number("Layers", "layers"),
         Column("Use", _use, numeric=False, heads_row=True),
         Column("As good", _as_good, numeric=False),
@@ -116,7 +142,7 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
         text("How sure", "sure"),
     ]
     caption = (
-        "Which activation to use, by hidden layers. As good: within a point. Scores: test accuracy, mean over the "
+        f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. Scores: test accuracy, mean over the "
         "datasets. Time: of a training step over ReLU’s"
     )
     return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))

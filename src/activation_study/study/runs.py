@@ -87,8 +87,11 @@ class Run:
         chunk = s.replicas_per_chunk.cpu
         if s.device == "cuda":
             chunk = max(chunk, s.replicas_per_chunk.cuda)
-        size = architecture(f.network, s.network).size(f, features)
+        family = architecture(f.network, s.network)
+        size = family.size(f, features)
         activations = size.activations * (5 * f.batch_size + 6 * s.probe_samples)
+        if not family.together:  # what is seen of all their layers is held until the last has been evaluated
+            activations = math.ceil(activations / chunk) + size.activations * min(samples, s.max_validation)
         validation = 4 * size.widest * s.max_validation
         replicas = max(len(s.learning_rates) * s.tuning_seeds, self.evaluation_networks)
         copies = 5 + 3 * (f.optimiser == "adam") + (f.clip is not None)  # both keep gradients, Adam the probe's too

@@ -21,6 +21,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.factors import Data, Factors, Settings
 from activation_study.core.text import plain
 from activation_study.data import entries as data_entries
+from activation_study.networks.base import architecture
 from activation_study.study import code
 from activation_study.study.config import Config, Grid, merged, validated
 from activation_study.study.jobs import MOST_COST, RUN_TABLES, Job, jobs
@@ -61,6 +62,7 @@ class Study:
                         runs[name] = Run(factors, settings(factors, both))
                     membership[experiment, name] = None
         _check_runs(runs)
+        _check_networks(runs, checked)
         return cls(checked, runs, tuple(membership))
 
     @classmethod
@@ -310,6 +312,13 @@ def _check_count(experiments: Mapping[str, tuple[Grid, ...]]) -> None:
             f"experiments.{most}: asks for {plain(asked[most], 40)} runs, all experiments together for "
             f"{plain(sum(asked.values()), 40)}; the limit is {MAX_RUNS}"
         )
+
+
+def _check_networks(runs: Mapping[str, Run], config: Config) -> None:
+    """What can be known of networks before anything is trained."""
+    axes = {name: data_entries.axes(entry.model_dump()) for name, entry in config.datasets.items()}
+    for run in runs.values():
+        architecture(run.factors.network, run.settings.network).check(run.factors, axes[run.factors.dataset])
 
 
 def _check_runs(runs: Mapping[str, Run]) -> None:

@@ -19,10 +19,15 @@ from activation_study.study.jobs import RUN_TABLES
 from activation_study.study.study import BASE_MB, Study
 
 EVERY_MEASUREMENT = ["noise", "selectivity", "covariate_shift", "sign_agreement", "saturation", "path"]
+NETWORKS = {
+    "mine": {"module": "own_networks:residual"},
+    "resnet": {"class": "torchvision.models.resnet18", "replace": "ReLU"},
+}
 ROOT = Path(__file__).resolve().parents[3]
 STATUS = Path("/proc/self/status")
 MEASURED = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -30,14 +35,16 @@ import small
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
-small.rows(small.run({"steps": 2}))  # what the first training loads is not the networks'
+asked, images = json.loads(sys.argv[1]), replace(small.blobs(300, features=256), shape=(16, 16, 1))
+# What the first training loads is not the networks'.
+small.rows(small.run({"steps": 2, "width": 8}), images)
 before = peak()
-small.rows(small.run(**json.loads(sys.argv[1])), small.blobs(300, features=256))
+small.rows(small.run(asked["factors"], **asked["more"]), images)
 print(json.dumps([before, peak()]))
 """
 
 
-def _peaks(asked):
+def _peaks(**asked):
     """Resident MB at most before a run and after it, in a process of its own (getrusage's begins with its parent's)."""
     places = ROOT / "tests" / "support", ROOT / "src"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
@@ -57,10 +64,25 @@ def _peaks(asked):
     ],
 )
 def test_a_job_takes_what_was_declared_and_not_much_less(factors):
-    asked = {"factors": factors | {"steps": 2}, "training": {"probe_samples": 128}}
-    run = small.run(**asked)
-    before, after = _peaks(asked)
+    factors, more = factors | {"steps": 2}, {"training": {"probe_samples": 128}}
+    run = small.run(factors, **more)
+    before, after = _peaks(factors=factors, more=more)
     declared = run.mem_mb(samples=300, features=256) - BASE_MB
+    assert before < BASE_MB
+    assert 0.2 * declared < after - before < declared
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the peak is read as Linux tells it")
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "depth"), [("mine", 4), ("resnet", 17)])
+def test_a_job_with_modules_takes_what_was_declared_and_not_much_less(network, depth):
+    factors = {"network": network, "depth": depth, "width": 64, "batch_size": 64, "steps": 2}
+    factors["initialisation"] = "torch_default"
+    few = {"max_validation": 40, "replicas_per_chunk": {"cpu": 1}}
+    more = {"networks": NETWORKS, "training": few, "seeds": {"tuning": 1, "evaluation": 1}}
+    more["learning_rates"] = {"momentum": [0.01]}
+    before, after = _peaks(factors=factors, more=more)
+    declared = small.run(factors, **more).mem_mb(samples=300, features=256) - BASE_MB
     assert before < BASE_MB
     assert 0.2 * declared < after - before < declared
 

@@ -50,7 +50,7 @@ def _situation(depth, pick, gain, *, p=0.001, near=(), untried=()):
         depth=depth, pick=pick, untried=untried, runner_ups=[*others, *([relu] if relu.tied else [])],
         accuracy=Interval(0.8, 0.7, 0.9, 9.0),
     )  # fmt: skip
-    return Situation(answer, None if pick == "relu" else relu)
+    return Situation("multilayer perceptrons", answer, None if pick == "relu" else relu)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ OWN = {"module": "own_networks:residual", "hidden": 5}
 
 
 def _study(networks, chosen="mine", **more):
-    core = small.CONFIG["experiments"]["core"] | {"network": chosen}
+    core = small.CONFIG["experiments"]["core"] | {"network": chosen, "initialisation": "torch_default"}
     return Study.from_config(small.config(networks=networks, experiments={"core": core}, **more))
 
 

@@ -45,4 +45,4 @@ def size(factors: Factors, features: int) -> Size:
     return Size(9 * width * (width * (depth - 1) + 4), round(whole * width), round(features * width / 2))
 
 
-DECLARED = (Architecture("convolutional", "convolutional networks", through(way), flops, size),)
+DECLARED = (Architecture("convolutional", "convolutional networks", through(way), flops, size, axes=1, linear=False),)

@@ -42,4 +42,8 @@ def size(factors: Factors, features: int) -> Size:
     return Size(9 * width * (width * (2 * factors.depth + 2) + 4), 2 * plain.activations, plain.widest)
 
 
-DECLARED = (Architecture("residual_convolutional", "residual convolutional networks", through(way), flops, size),)
+DECLARED = (
+    Architecture(
+        "residual_convolutional", "residual convolutional networks", through(way), flops, size, axes=1, linear=False
+    ),
+)

@@ -28,8 +28,7 @@ def way(gated: bool, net: Pass, x: Tensor) -> Tensor:
     The feed-forward part is 4 widths of φ, or 8/3 widths of φ times a linear gate, which is as many parameters (Shazeer
     2020). The weights with which each part ends are those of its initialisation over √(2 · depth), as in GPT-2.
     """
-    if net.width % HEADS:
-        raise StudyError(f"width: {net.width} is no multiple of {HEADS}, the heads of {net.factors.network}")
+    limits(net.factors)
     x = patches(net.shaped(x))
     x = net.linear(x, net.width) + net.numbers(x.shape[2], net.width, sd=0.02).unsqueeze(1)
     scale = (2 * net.depth) ** -0.5
@@ -41,6 +40,12 @@ def way(gated: bool, net: Pass, x: Tensor) -> Tensor:
             inside = net.gate(inside, net.linear(normed, hidden))
         x = x + net.linear(inside, net.width, scale=scale)
     return net.linear(net.pool(net.layer_norm(x)), net.classes)
+
+
+def limits(factors: Factors) -> None:
+    """Raises StudyError where the heads cannot share the width."""
+    if factors.width % HEADS:
+        raise StudyError(f"width: {factors.width} is no multiple of {HEADS}, the heads of {factors.network}")
 
 
 def inner(width: int, gated: bool) -> int:
@@ -86,7 +91,9 @@ def size(factors: Factors, features: int) -> Size:
 
 
 DECLARED = tuple(
-    Architecture(name, meaning, through(functools.partial(way, gated)), flops, size)
+    Architecture(
+        name, meaning, through(functools.partial(way, gated)), flops, size, axes=1, linear=False, limits=limits
+    )
     for name, meaning, gated in (
         ("transformer", "transformers", False),
         ("gated_transformer", "transformers with gated units", True),

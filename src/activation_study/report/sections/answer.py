@@ -10,7 +10,7 @@ from activation_study.analysis.policies import article_rows
 from activation_study.claims.outcomes import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
-from activation_study.networks.base import architectures
+from activation_study.guide.wording import meaning
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
@@ -166,8 +166,7 @@ def _inference(data: StudyData, datasets: int) -> str:
 
 
 def _networks(data: StudyData) -> str:
-    names, known = sorted(data.runs["network"].unique()), architectures()
-    return plain_list([known[name].meaning if name in known else name for name in names])
+    return plain_list([meaning(name) for name in sorted(data.runs["network"].unique())])
 
 
 def _steps(data: StudyData) -> str:

@@ -1,0 +1,109 @@
+"""The configs of other families of networks: what they ask for, and CIFAR's in its own files."""
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from activation_study.activations.activation import from_entry
+from activation_study.activations.theory import constants
+from activation_study.claims import file as claims_file
+from activation_study.core.factors import TUNED_ON
+from activation_study.data import prepare
+from activation_study.data.arrays import read_prepared
+from activation_study.study.config import ROOT, merged
+from activation_study.study.study import Study
+from activation_study.training.run import RunTraining
+
+FAMILIES = [ROOT / "config.yaml", ROOT / "config" / "families.yaml"]
+MEASURED = {
+    ("residual_mlp", "any", 20, 64): 12.5,
+    ("convolutional", "mnist1d", 4, 32): 7.8,
+    ("convolutional", "mnist1d", 12, 16): 22 / 2,
+    ("convolutional", "digits", 4, 32): 11,
+    ("convolutional", "digits", 12, 16): 35 / 2,
+    ("convolutional", "fashion_mnist", 4, 8): 34 / 2,
+    ("residual_convolutional", "mnist1d", 20, 16): 35,
+    ("residual_convolutional", "digits", 20, 16): 57,
+    ("transformer", "mnist1d", 2, 32): 12,
+    ("gated_transformer", "mnist1d", 2, 32): 14,
+}
+"""Milliseconds for a training step of one network, of `config/families.yaml`; halved where the width is."""
+
+
+@pytest.fixture(scope="module")
+def families():
+    return Study.from_config(merged(FAMILIES, {}))
+
+
+@pytest.mark.slow
+def test_the_families_are_laid_over_the_default_study(families):
+    default = Study.from_file(FAMILIES[0])
+    assert default.runs.items() <= families.runs.items(), "no run of the default study changes"
+    added = [families.runs[name] for name in families.runs.keys() - default.runs.keys()]
+    assert {run.factors.network for run in added} == {key[0] for key in MEASURED}
+    hours = 0.0
+    for run in added:
+        f = run.factors
+        key = f.network, "any" if f.network == "residual_mlp" else f.dataset, f.depth, f.width
+        hours += run.replica_steps * MEASURED[key] / 3.6e6
+        assert run.settings.tuning_seeds > TUNED_ON
+    assert hours == pytest.approx(5.5, abs=0.5), "as the config says"
+
+
+@pytest.mark.slow
+def test_their_claims_are_a_family_of_their_own(families):
+    article, other = claims_file.of_study(families.config)
+    assert {row.experiment for row in other.rows} == {
+        "residual_mlp",
+        "convolutional",
+        "residual_convolutional",
+        "transformer",
+    }
+    assert article.article
+    assert not other.article
+
+
+def test_full_has_each_family():
+    full = Study.from_file(ROOT / "config" / "full.yaml")
+    assert {key[0] for key in MEASURED} | {"mlp"} == {run.factors.network for run in full.runs.values()}
+
+
+@pytest.mark.slow
+def test_cifar_in_its_own_files(tmp_path, monkeypatch):
+    """Some images in the pickles that torchvision reads, whose sums are put in the place of the real ones."""
+    home = tmp_path / "torchvision" / "CIFAR10" / "cifar-10-batches-py"
+    home.mkdir(parents=True)
+    source, sums = np.random.default_rng(0), {}
+    batches = {f"data_batch_{i}": 12 for i in range(1, 6)} | {"test_batch": 20}
+    contents = {
+        name: {"data": source.integers(0, 256, (count, 3072), np.uint8), "labels": [i % 4 for i in range(count)]}
+        for name, count in batches.items()
+    }
+    for name, content in (contents | {"batches.meta": {"label_names": list("abcd")}}).items():
+        (home / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((home / name).read_bytes()).hexdigest()
+    there = "torchvision.datasets.CIFAR10"
+    monkeypatch.setattr(f"{there}.train_list", [[name, sums[name]] for name in batches if name != "test_batch"])
+    monkeypatch.setattr(f"{there}.test_list", [["test_batch", sums["test_batch"]]])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]}
+    monkeypatch.setattr(f"{there}.meta", meta)
+
+    config = merged([ROOT / "config" / "cifar.yaml"], {})
+    rates = {"momentum": [0.01], "adam": [0.001]}
+    config |= {"device": "cpu", "seeds": {"tuning": 1, "evaluation": 1}, "learning_rates": rates}
+    config["training"] |= {"probe_samples": 8, "max_validation": 12}
+    small = {"activation": "gelu", "dataset": "cifar10", "steps": 2, "batch_size": 8}
+    config["experiments"] = {name: grid | small for name, grid in config["experiments"].items()}
+    study = Study.from_config(config)
+    files = tmp_path / "cifar10.npz", tmp_path / "cifar10.json"
+    manifest = prepare.prepare("cifar10", study.config.datasets["cifar10"].model_dump(), *files, cache=tmp_path)
+    assert (manifest["status"], manifest["shape"], manifest["samples"]) == ("available", [32, 32, 3], 80)
+    arrays, gelu = read_prepared(*files), from_entry("gelu", {"class": "GELU"})
+    for run in study.runs.values():
+        rows = RunTraining(run.params, gelu, constants(gelu), arrays, torch.device("cpu")).rows()
+        (scored,) = (row for row in rows["runs"] if row["role"] == "evaluation")
+        assert scored["status"] == "finished"
+        assert {row["layer"] for row in rows["layers"]} == set(range(1, run.factors.depth + 2))
