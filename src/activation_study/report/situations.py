@@ -142,8 +142,8 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
         text("How sure", "sure"),
     ]
     caption = (
-        f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. Scores: test accuracy, mean over the "
-        "datasets. Time: of a training step over ReLU’s"
+        f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. "
+        "Scores: test accuracy, mean over the datasets. Time: of a training step over ReLU’s"
     )
     return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))
 
