@@ -100,10 +100,13 @@ def unreadable(page: Any, ranking: pd.DataFrame) -> list[str]:
           return faults;
         }"""
     )
+    known = dict(
+        page.evaluate("[...document.querySelectorAll('.activation')].map((one) => [one.title, one.textContent])")
+    )
     text = page.locator("#table-overall").inner_text() if page.locator("#table-overall").count() else ""
     for row in ranking.itertuples():
         shown = f"{row.accuracy * 100:.2f}" if row.accuracy == row.accuracy else "–"
-        if row.activation not in text or shown not in text:
+        if known.get(row.activation, row.activation) not in text or shown not in text:
             faults.append(f"ranking lacks {row.activation} at {shown}")
     return faults
 

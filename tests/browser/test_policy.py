@@ -191,4 +191,8 @@ def test_hostile_names_in_figures_are_text(visit: Visit, tmp_path: Path, uncheck
 def test_a_claim_s_old_address_still_leads_to_it(visit: Visit, html: str):
     page = visit(html, hash="#claim-C01.2")
     assert page.evaluate("document.getElementById('claim-c01').open") is True
-    page.wait_for_function("scrollY > 0")  # the page scrolls smoothly: not at once
+    for _ in range(100):  # the page scrolls smoothly: not at once; its policy forbids that it waits for an expression
+        if page.evaluate("scrollY > 0"):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail("the page did not scroll")

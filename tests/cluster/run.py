@@ -231,7 +231,7 @@ def main() -> None:
     if lacking := missing():
         sys.exit(f"error: {', '.join(lacking)} cannot be found: on Debian, apt-get install slurm-wlm munge")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        sys.exit("error: Snakemake's plugin is missing: .venv/bin/pip install snakemake-executor-plugin-slurm")
+        sys.exit("error: Snakemake's plugin is missing: install the extra, activation-study[slurm]")
     with tempfile.TemporaryDirectory(prefix="slurm ") as folder, tempfile.TemporaryDirectory() as daemons:
         began = time.monotonic()
         with contextlib.ExitStack() as stack:

@@ -54,16 +54,18 @@ def relabelled(text: str) -> str:
 def labels(activations: pd.DataFrame) -> dict[str, str]:
     """Name → label, each label once, from the table of activations (columns activation, kind, definition)."""
     rows = activations[["activation", "kind", "definition"]].itertuples(index=False)
-    made = {name: _defined(definition) if kind == "class" else _spelt(name) for name, kind, definition in rows}
+    made = {name: _label(name, definition if kind == "class" else "") for name, kind, definition in rows}
     count = Counter(made.values())
     return {name: said if count[said] == 1 else f"{said} ({name})" for name, said in made.items()}
 
 
-def _defined(definition: str) -> str:
-    """A class of torch.nn with its arguments, as `LeakyReLU(negative_slope=0.01)`."""
+def _label(name: str, definition: str) -> str:
+    """Of a class of torch.nn by its arguments, as `LeakyReLU(negative_slope=0.01)`; else of the words of its name."""
     found = CALL.fullmatch(definition)
+    if not re.fullmatch(r"\w+", name):
+        return name
     if not found:
-        return definition
+        return " ".join(SPELT.get(word.lower(), word) for word in name.split("_"))
     arguments = dict(re.findall(r"(\w+)=([^,]+)", found[2]))
     values = [_short(value) for value in arguments.values()]
     said = SPELT.get(found[1].lower(), found[1] if found[1].isupper() else found[1].lower())
@@ -74,11 +76,6 @@ def _defined(definition: str) -> str:
 
 def _short(value: str) -> str:
     try:
-        return f"{float(value):.2g}"
+        return f"{float(value):z.2g}"
     except ValueError:
         return "per unit" if value == "width" else value
-
-
-def _spelt(name: str) -> str:
-    """A name of the config's own, in words."""
-    return " ".join(SPELT.get(word.lower(), word) for word in name.split("_"))
