@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from activation_study.report.blocks import Figure, Section, walk
-from activation_study.report.figures import ranks as drawing
+from activation_study.report.figures import ranks as ranks_figure
 from activation_study.report.sections import (
     centring,
     comparisons,
@@ -204,12 +204,14 @@ def test_bars_join_only_what_does_not_differ(monkeypatch: pytest.MonkeyPatch):
     p = pd.DataFrame(1.0, index=list("abcd"), columns=list("abcd"))
     for one, other in ("ac", "ad", "bd"):
         p.loc[one, other] = p.loc[other, one] = 0.01
-    made, draw = [], drawing.critical_difference_diagram
-    monkeypatch.setattr(drawing, "mean_ranks", lambda scores: ranks)
-    monkeypatch.setattr(drawing, "critical_difference_diagram", lambda *a, **k: made.append(draw(*a, **k)) or made[-1])
+    made, draw = [], ranks_figure.critical_difference_diagram
+    monkeypatch.setattr(ranks_figure, "mean_ranks", lambda scores: ranks)
+    monkeypatch.setattr(
+        ranks_figure, "critical_difference_diagram", lambda *a, **k: made.append(draw(*a, **k)) or made[-1]
+    )
     for p_values in (p, p * 0):
-        scores = pd.DataFrame(np.zeros((6, 4)), columns=list("abcd"))
-        drawing.critical_differences("ranks", scores, "a seed", p=p_values)
+        monkeypatch.setattr(ranks_figure, "pairwise_wilcoxon", lambda scores, found=p_values: found)
+        ranks_figure.critical_differences("ranks", pd.DataFrame(np.zeros((6, 4)), columns=list("abcd")), "a seed")
     bars, none = ([list(bar.get_xdata()) for (bar,) in parts["crossbars"]] for parts in made)
     assert bars == [[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]]
     assert none == []

@@ -81,8 +81,8 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             _band(axis, end["layer"], end, SERIES[0])
             for bound in ("q05", "q95"):
                 axis.plot(start["layer"], start[bound], color=INK, linewidth=0.9, linestyle=(0, (3, 1.5)))
-            for limit in (-NORMAL_95, NORMAL_95) if name in fixed else ():
-                axis.axhline(limit, color=SERIES[1], linewidth=0.9, linestyle=":")
+            for level in (-NORMAL_95, NORMAL_95) if name in fixed else ():
+                axis.axhline(level, color=SERIES[1], linewidth=0.9, linestyle=":")
             axis.set_title(short(name))
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
         figure.supxlabel("layer", color=MUTED)
