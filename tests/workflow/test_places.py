@@ -126,7 +126,7 @@ def test_config_on_the_command_line_changes_single_keys(tmp_path, file):
     (line,) = [line for line in call.output.splitlines() if line.startswith("[{")]
     asked, study = yaml.safe_load(line)
     assert study["study"] == asked["study"] == "nested"
-    assert study["seeds"] == {"tuning": 1, "evaluation": 3}
+    assert (study["seeds"]["tuning"], study["seeds"]["evaluation"]) == (1, 3)
     assert study["training"]["pruning"] == {"after": 0.5, "keep": 1}
     assert study["training"]["probe_samples"] == TINY["training"]["probe_samples"]
     assert study["learning_rates"]["momentum"] == [0.02, 0.2]

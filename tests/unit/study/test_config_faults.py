@@ -65,7 +65,7 @@ FAULTS = [
     ("activations.relu", {"expression": "y + 1"}, ["activations.relu", "y"]),
     ("activations.relu", {"module": "os.system"}, ["activations.relu", "os.system", "package.module:Class"]),
     ("activations.a/b", {"class": "ReLU"}, ["activations", "a/b", "letters"]),
-    ("datasets.blobs.source", "csv", ["datasets.blobs.source", "csv", "npz"]),
+    ("datasets.blobs.source", "tsv", ["datasets.blobs.source", "tsv", "npz"]),
     ("datasets.blobs.target", ..., ["datasets.blobs", "target", "missing"]),
     ("datasets.blobs.target", 60, ["datasets.blobs.target", "60", "below 1"]),
     ("datasets.blobs.target", math.nan, ["datasets.blobs.target", "finite"]),
