@@ -18,7 +18,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Print what the config asks for. Raises :class:`StudyError` with a line for every fault."""
-    print(f"{plain(arguments.config)}: {summary(Study.from_file(arguments.config))}")
+    study = Study.from_file(arguments.config)
+    _check_models(study)
+    print(f"{plain(arguments.config)}: {summary(study)}")
+
+
+def _check_models(study: Study) -> None:
+    """Make each model of torchvision, without numbers: whether there is one, and its activations. One's own code is not
+    run."""
+    used = {run.factors.network: run for run in study.runs.values()}
+    for name, entry in study.config.networks.items():
+        if name in used and entry.kind == "class":
+            import torch  # which takes seconds, as torchvision does
+
+            from activation_study.networks.places import made
+
+            with torch.device("meta"):
+                made(entry.model_dump(), used[name].factors, 3, 10, (32, 32, 3))
 
 
 def summary(study: Study) -> str:

@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> None:
     folder = tables_folder(arguments.tables)
     tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
     network, normalisation = arguments.network, arguments.normalisation
-    if not of_network(tables["runs"], network, normalisation).any():
+    if len(tables["runs"]) and not of_network(tables["runs"], network, normalisation).any():
         asked = f"--network: {shown(network)}" + (f" with normalisation {normalisation}" if normalisation else "")
         raise StudyError(f"{asked} was not trained in {plain(folder)}; trained are {_trained(tables['runs'])}")
     evidence = Evidence.of(tables, _cited(tables["ledger"]), arguments.width, network, normalisation)
