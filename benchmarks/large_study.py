@@ -41,7 +41,7 @@ TESTED = {
     "difference": ("test_accuracy", "log_time_to_target", "plateau_time", "gradient_decay"),
     "exploratory": ("dead", "preactivation_sd", "rate_sensitivity"),
 }
-TWO = [{"activation": "elu"}, {"activation": "relu"}]
+TWO = [{"activation": "leaky_relu"}, {"activation": "relu"}]
 
 
 def write_config(runs: int, activations: int) -> Path:

@@ -65,9 +65,9 @@ def write(study: Study) -> str:
         parquet.validate(name, table)
         parquet.write_parquet(table, folder / f"{name}.parquet")
     now = datetime.now(UTC)
-    state = ", ".join(f"{count[name]:,} {name}" for name in STATES)
+    come = ", ".join(f"{count[name]:,} {name}" for name in STATES)
     out = Path(study.page).with_name(f"{study.name}-so-far.html")
-    said = f"Of {len(study.runs):,} runs {state}, {now:%Y-%m-%d %H:%MZ}."
+    said = f"Of {len(study.runs):,} runs {come}, {now:%Y-%m-%d %H:%MZ}."
     build(f"{study.name}-so-far", folder, out, provenance(study), claims=study.config.claims, state=said, now=now)
     return f"{out}: {said}"
 
