@@ -95,6 +95,7 @@ class Run:
         validation = 4 * size.widest * s.max_validation
         replicas = max(len(s.learning_rates) * s.tuning_seeds, self.evaluation_networks)
         copies = 5 + 3 * (f.optimiser == "adam") + (f.clip is not None)  # both keep gradients, Adam the probe's too
+        copies += 4 * (not family.together)  # their gradients one by one, before they are stacked, and autograd's
         networks = chunk * (activations + validation + copies * size.parameters) + 3 * replicas * size.parameters
         return BASE_MB + math.ceil(4 * networks / 1e6) + self.data_mb(samples, features, own_test=own_test)
 
