@@ -30,7 +30,7 @@ def listed(names: Iterable[str], last: str = "and") -> Markup:
     """Names as code, in a sentence: "a, b and c"."""
     names = list(names)
     marked = [code(name) for name in names[: None if len(names) <= LONGEST_LIST else NAMED]]
-    marked += [Markup(f"{len(names) - NAMED} others")] if len(marked) < len(names) else []
+    marked += [Markup("{} others").format(len(names) - NAMED)] if len(marked) < len(names) else []
     if len(marked) < 2:
         return Markup("").join(marked)
     return Markup("{} {} {}").format(Markup(", ").join(marked[:-1]), last, marked[-1])

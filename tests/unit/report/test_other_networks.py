@@ -2,11 +2,10 @@
 
 import pandas as pd
 import pytest
-from markupsafe import Markup
 
-from activation_study.report.blocks import Facts
 from activation_study.report.sections import answer
 from activation_study.report.study_data import StudyData
+from activation_study.report.tables import Table
 from synthetic import PROVENANCE
 
 pytestmark = pytest.mark.slow
@@ -24,12 +23,17 @@ def test_a_line_for_each(tables):
         named.append(part.assign(run=part["run"] + factors, experiment=network))
     changed = study.tables | {"runs": pd.concat(more), "experiments": pd.concat(named)}
     section = answer.section(StudyData("small", changed, PROVENANCE))
-    facts = next(block for block in section.blocks if isinstance(block, Facts)).facts
-    said = {Markup(name).striptags(): Markup(value).striptags() for name, value in facts}
-    assert "First in residual multilayer perceptrons of 5 layers" in said
-    line = said["First in residual convolutional networks with batch normalisation of 5 layers"]
-    assert "first of" in line
-    assert "mnist1d" in line
-    assert not any("First in" in name for name, _ in answer._by_depth(study)), (
-        "of multilayer perceptrons it is said above"
-    )
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    rows = table.frame.set_index(["network", "layers"])
+    depths = sorted(runs["depth"].unique())
+    assert list(rows.index) == [
+        *(("multilayer perceptrons", depth) for depth in depths),
+        ("residual convolutional networks with batch normalisation", 5),
+        ("residual multilayer perceptrons", 5),
+    ]
+    alike = ["use", "accuracy", "reference"]  # of copies of the same runs
+    for network in rows.index.get_level_values("network")[len(depths) :]:
+        assert rows.loc[(network, 5), alike].equals(rows.loc[("multilayer perceptrons", 5), alike])
+    assert table.columns[0].header == "Network"
+    alone = next(block for block in answer.section(study).blocks if isinstance(block, Table))
+    assert alone.columns[0].header == "Layers", "of one network it says nothing"
