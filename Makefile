@@ -57,8 +57,9 @@ verify: env
 # which many containers forbid, each process would compile the tests anew.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-test: env browser
-	$(PYTEST)
+# The quick ones first, with the branches of the code that they miss; each test runs once.
+test: coverage browser
+	$(PYTEST) -m "slow or browser"
 
 # With Debian's packages slurm-wlm and munge; the daemons listen on loopback alone, and end with the test.
 test-slurm: env
