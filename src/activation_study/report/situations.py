@@ -83,7 +83,7 @@ def headline(found: list[Situation]) -> Markup:
         return said + Markup(" In shallow ones {} is {} points ahead of it.").format(
             code(shallow.answer.pick), decimals(shallow.gain)
         )
-    return said + " In shallow ones the choice hardly matters."
+    return said + " In shallow ones none is shown to be a point better."
 
 
 def _at(one: Situation) -> Markup:
@@ -166,8 +166,8 @@ def _as_good(row: Row) -> Cell:
     return Cell(row["as_good"] or ABSENT)
 
 
-def cheapest(data: StudyData, found: list[Situation]) -> Markup | None:
-    """What costs least, and what the recommended ones cost beside it; None where nothing was timed."""
+def cheapest(data: StudyData) -> Markup | None:
+    """What costs least and what costs most beside ReLU; None where nothing was timed."""
     ratios = step_costs(data.tables["cost"], data.runs["width"].median())
     ratios = ratios[ratios.index.isin(data.order)]
     if REFERENCE not in ratios.index or len(ratios) < 2:
@@ -178,9 +178,11 @@ def cheapest(data: StudyData, found: list[Situation]) -> Markup | None:
             code(quicker.index[0]), percent(quicker.iloc[0], 0), code(REFERENCE)
         )
         if len(quicker)
-        else Markup("none takes less time than {}.").format(code(REFERENCE))
+        else Markup("none is shown to take less time than {}.").format(code(REFERENCE))
     )
     last = ratios["ratio_to_relu"].idxmax()
+    if last == REFERENCE:
+        return Markup("<strong>Cheapest training step:</strong> ") + said
     dearest = Markup(" The dearest, {}, takes {} times as long as {}.").format(
         code(last), decimals(ratios.loc[last, "ratio_to_relu"]), code(REFERENCE)
     )

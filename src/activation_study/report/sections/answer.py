@@ -57,7 +57,7 @@ def section(data: StudyData) -> Section:
         blocks.append(table(data, found, identifiers(data)))
     trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
     new = outlook(data) if len(data.sampled) else None
-    said = [cheapest(data, found), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
+    said = [cheapest(data), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks += [Paragraph(_answer(data)), _differences(data)] if found else [_differences(data)]
