@@ -18,12 +18,12 @@ from activation_study.core.errors import StudyError
 from activation_study.core.files import read_regular
 from activation_study.core.text import one_line, plain
 from activation_study.data import downloads, identity
-from activation_study.data.arrays import MAX_BYTES, Raw
+from activation_study.data.arrays import Raw
 
-SYMBOLS = 40
-"""Classes: the 39 characters that are most frequent, and all others together."""
-TEST_SHARE = 10
-"""One window in so many, those at the end of the text, are for testing."""
+RARE = 2000
+"""Characters that are fewer than one in so many are one class, so that each part of the data has every class."""
+MOST_BYTES = 2**27
+"""Of a text; a byte becomes some forty numbers."""
 NOVELS_SHA256 = "1f48a6d7751aa60776b8aacf34d3b6898c46f4ee0fd103d733dd04f45e761841"
 """Of the six novels' lines, one under the other, whatever the package that brings them was compressed with."""
 
@@ -50,8 +50,8 @@ def text(path: Path, length: int, key: str) -> Raw:
     if identity.kind(path) != "file":
         raise StudyError(f"{where} is not a file; a text in UTF-8 is needed")
     try:
-        if path.stat().st_size > MAX_BYTES // SYMBOLS:
-            raise StudyError(f"{where} has more than {MAX_BYTES // SYMBOLS} bytes; a part of it is needed")
+        if path.stat().st_size > MOST_BYTES:
+            raise StudyError(f"{where} has more than {MOST_BYTES} bytes; a part of it is needed")
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{where} is no text in UTF-8 that can be read ({one_line(error)})") from None
@@ -61,7 +61,7 @@ def text(path: Path, length: int, key: str) -> Raw:
 def windows(content: str, length: int, source: str, key: str) -> Raw:
     """Cut a text, in lower case and with one blank for any white space, into windows that do not overlap.
 
-    Each is `length` characters, one-hot [length, classes], and the one that follows, which is to be predicted.
+    Each is `length` characters, one-hot [length, symbols], and the one that follows, which is to be predicted.
 
     Raises:
         StudyError: `key`: the text has fewer than a hundred windows.
@@ -71,15 +71,14 @@ def windows(content: str, length: int, source: str, key: str) -> Raw:
     # The most frequent first; of equally frequent ones the lower code, so that the same text gives the same classes.
     rank = np.empty(len(found), np.int64)
     rank[np.lexsort((found, -counts))] = np.arange(len(found))
-    symbols = np.minimum(rank[inverse], SYMBOLS - 1)
+    symbols = np.minimum(rank[inverse], (counts * RARE >= len(codes)).sum())
     count = len(symbols) // (length + 1)
     if count < (least := 100):
         needed = f"at least {least * (length + 1)} are needed, for {least} windows"
         raise StudyError(f"{key}: {source} has {len(symbols)} characters; {needed}")
     symbols = symbols[: count * (length + 1)].reshape(count, length + 1)
-    one_hot = np.eye(SYMBOLS, dtype=np.uint8)[symbols[:, :-1]]
-    official_test = np.arange(count) >= count - count // TEST_SHARE
-    return Raw(one_hot, symbols[:, -1], official_test, f"{source}, {length} characters and the next", "LC")
+    one_hot = np.eye(symbols.max() + 1, dtype=np.uint8)[symbols[:, :-1]]
+    return Raw(one_hot, symbols[:, -1], None, f"{source}, {length} characters and the next", "LC")
 
 
 def _files(folder: Path) -> dict[str, bytes]:
