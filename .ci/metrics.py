@@ -19,25 +19,26 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 HEAD = """\
 # Metrics
 
-Every quantity that the study measures, and every metric that a claim can name: meaning, unit, formula, source, and where it
-lies. `.ci/metrics.py` writes this page from the code, and a test holds the two together.
+Every quantity that the study measures, and every metric that a claim can name: meaning, unit, formula, source and
+place. `.ci/metrics.py` writes this page from the code, and a test holds the two together.
 
-- A *layer metric* is a column of `results/<study>/tables/layers.parquet`, at every probe, for each hidden layer; gradients
-  for the output layer as well.
+- A *layer metric* is a column of `results/<study>/tables/layers.parquet`: at every probe, for each hidden layer;
+  gradients for the output layer as well.
 - A *measurement* is taken where an experiment's `measure` names it, and gives rows of `measurements.parquet`.
 - A *metric for claims* gives one value per network; what follows from it stands in `ledger.parquet`.
 
-"This study's" is said where no paper has the formula. Hidden layers are counted from the input, from 1. All of this is of
-single networks, in the notation of one layer and one probe.
+"This study's" is said where no paper has the formula. All formulas are of one network; hidden layers are counted from
+the input, from 1.
 
 """
 CLAIMED = """\
 ## Metrics for claims
 
 A claim names one as its `metric`. Its option `layers` is all (if left out), first, inner (all but the first), last or a
-number, `step` last (if left out), first, mean or a number; the value is the mean over those layers, then over those steps. Every layer metric and measurement
-above is one, but for those that say otherwise; where both have a name, the claim's is the measurement. In what follows a
-diverged network counts as the tables have it.
+number; `step` is last (if left out), first, mean or a number; the value is the mean over those layers, then over those
+steps. Every layer metric and measurement above is a metric, but for those that say otherwise; where two have one name,
+the claim's is the measurement. What follows is computed from the tables. A diverged network counts by what they say of
+it: accuracy 1/K, a loss of ln K, and never at the target.
 
 """
 WHEN = {"evaluation": "at every evaluation", "probe": "at every probe", "end": "after training"}
@@ -83,7 +84,7 @@ def of_claims() -> str:
     parts = [f"{notation(metrics)[-1]}\n\n"]
     for name in derived():
         if name == metrics.COST:
-            meaning, where = "how many times as much as ReLU an activation costs", "Unit: log ratio. Option: `quantity`."
+            meaning, where = "how many times ReLU's cost an activation has", "Unit: log ratio. Option: `quantity`."
         else:
             metric = metrics.METRICS[name]
             options = f" Options: {', '.join(f'`{option}`' for option in metric.options)}." if metric.options else ""

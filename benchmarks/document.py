@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and docs/statistics.md, from the files in results/bench/: no number is typed by hand."""
+"""The tables of docs/performance.md and statistics.md, from the files in results/bench/: no number is typed by hand."""
 
 from __future__ import annotations
 
