@@ -50,11 +50,12 @@ class Contrast:
     """What is compared, in C cells, positive in the claimed direction.
 
     `cells` [C] are readable names, with the dataset and the depth of each (a depth of "" is none), its interval, its
-    values by seed (none of a cost), and whether its arms can tell anything. `moments` are of the cells, `without` [N, C] the same without each of N `seeds`
-    in turn. `at_one_rate` [C] are the estimates with all arms of a cell at one learning rate, NaN where none was
-    evaluated in all, and `one_rate` their interval. `of_all` and `of_trained` are of all networks, and of those that
-    did not diverge. `tuning` counts the tuning seeds that the interval holds (0: nothing was chosen), `seeds_each` the
-    fewest evaluation seeds of a cell, `n` all paired values. `random` and `new` are over datasets, and for a new one.
+    values `by_seed` (none of a cost), and whether its arms can tell anything. `moments` are of the cells, `without`
+    [N, C] the same without each of N `seeds` in turn. `at_one_rate` [C] are the estimates with all arms of a cell at
+    one learning rate, NaN where none was evaluated in all, and `one_rate` their interval. `of_all` and `of_trained` are
+    of all networks, and of those that did not diverge. `tuning` counts the tuning seeds that the interval holds (0:
+    nothing was chosen), `seeds_each` the fewest evaluation seeds of a cell, `n` all paired values. `random` and `new`
+    are over datasets, and for a new one.
     """
 
     cells: tuple[str, ...] = ()

@@ -7,10 +7,11 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import ModuleType
 
+import pandas as pd
 from markupsafe import Markup
 
 from activation_study.report.blocks import Block, ClaimRow, Figure, Ledger, Paragraph, Section, walk
-from activation_study.report.tables import Row, Table
+from activation_study.report.tables import Table
 
 FILES = "table-files"
 
@@ -34,12 +35,11 @@ def linked(made: Mapping[ModuleType, Section]) -> dict[ModuleType, Section]:
             if figure := shows(row):
                 back.setdefault(figure.id, []).append(row)
     held = {one.data.name: one.id for one in walk(list(made.values())) if isinstance(one, Figure | Table | Ledger)}
-    return {
-        module: replace(
-            section, blocks=[part for block in section.blocks for part in _linked(block, shows, back, held)]
-        )
-        for module, section in made.items()
-    }
+    found = {}
+    for module, section in made.items():
+        blocks = [part for block in section.blocks for part in _linked(block, shows, back, held)]
+        found[module] = replace(section, blocks=blocks)
+    return found
 
 
 def _rows(ledger: Ledger) -> list[ClaimRow]:
@@ -55,11 +55,10 @@ def _linked(
     if isinstance(block, Ledger):
         return [_with_figures(block, shows)]
     if isinstance(block, Table) and block.id == FILES:
-        link = Markup('<a href="#{}">in this page</a>')
-        places = {name: link.format(ident) for name, ident in held.items()}
-        return [
-            replace(block, frame=block.frame.assign(file=block.frame["table"].map(places).fillna(block.frame["file"])))
-        ]
+        link, rows = Markup('<a href="#{}">in this page</a>'), block.frame
+        pairs = zip(rows["table"], rows["file"], strict=True)
+        places = [link.format(held[name]) if name in held else file for name, file in pairs]
+        return [replace(block, frame=rows.assign(file=pd.Series(places, dtype=object)))]
     if not isinstance(block, Figure) or block.id not in back:
         return [block]
     links = (Markup('<a href="#{}">{}</a> ({})').format(row.id, row.row, row.verdict) for row in back[block.id])

@@ -1,4 +1,4 @@
-"""What the page cites: the one list of works, each with its DOI's or arXiv's page, to which its mention in a text links."""
+"""What the page cites: the one list of works, each with its page at DOI or arXiv, to which a mention of it links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ WORKS = {
 }
 """As the claims files cite them: authors and, where it is given, the year."""
 CITED = re.compile(
-    rf"(?P<work>{'|'.join(map(re.escape, WORKS))})|arXiv:(?P<arxiv>\d{{4}}\.\d{{4,5}})|doi:(?P<doi>10\.\d{{4,9}}/[^\s,;)]+)"
+    rf"(?P<work>{'|'.join(map(re.escape, WORKS))})"
+    r"|arXiv:(?P<arxiv>\d{4}\.\d{4,5})|doi:(?P<doi>10\.\d{4,9}/[^\s,;)]+)"
 )
 
 

@@ -41,8 +41,9 @@ class Source:
         return Markup('<a href="{}/blob/{}/{}#L{}">{}</a>').format(self.repository, self.commit, path, number, said)
 
     def function(self, module: str, name: str) -> Markup:
-        """A function, as `function("claims.rules", "holding")`, by the line at which it begins."""
-        return self.line(f"src/{PACKAGE}/{module.replace('.', '/')}.py", _definitions(module)[name])
+        """A function, as `function("claims.rules", "holding")`, by the line at which it begins; "" if there is none."""
+        line = _definitions(module).get(name)
+        return self.line(f"src/{PACKAGE}/{module.replace('.', '/')}.py", line) if line else Markup("")
 
     def version(self, code: str) -> Markup:
         """The version of the code, linked where it is a commit."""

@@ -94,7 +94,7 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the validated config, but for how runs are shared out among jobs and where the page's links lead."""
+        """SHA-256 of the validated config, but for what changes no number: how runs share jobs, where links lead."""
         config = plain_sorted(self.config.model_dump(exclude={"jobs", "repository"}))
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 

@@ -170,8 +170,9 @@ class _Written:
         decides = {"exact": ("claims.exact", row["metric"]), "policy": ("claims.ledger", "_policy_verdict")}
         decides |= dict.fromkeys(STATISTICAL, ("claims.rules", "holding"))
         rule = decides.get(row["type"], ("claims.contrasts", "contrast"))
-        entry = [("Written down in", self._source.line(path, at[row["row"]]))] if row["row"] in at else []
-        return [*entry, ("Decided by", self._source.function(*rule))]
+        entry = self._source.line(path, at[row["row"]]) if row["row"] in at else ""
+        found = (("Written down in", entry), ("Decided by", self._source.function(*rule)))
+        return [(term, where) for term, where in found if where]
 
 
 def _cell_label(cell: pd.Series, row: pd.Series) -> str:

@@ -17,8 +17,8 @@ from activation_study.report.words import code
 
 NAME, PART, PLACE = "Provenance", "How far to trust it", 30
 CAPTION = (
-    "The study's own tables, one row per measurement: in this page, or in the folder that was written with it and may have "
-    "been left behind"
+    "The study's own tables, one row per measurement: in this page, or in the folder that was written with it and "
+    "may have been left behind"
 )
 LABELS = {
     "repository": "Repository",
