@@ -67,7 +67,7 @@ def test_the_summary_prints_alone_until_all_is_asked_for(visit: Visit, html: str
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        (".page details::details-content,", ".page details::nothing,", "hidden"),
+        (":target) details::details-content,", ":target) details::nothing,", "hidden"),
         ("th button { display: contents; }", "", "a header is on its first page alone"),
         ("svg { min-width: 0; max-width: 100%; }", "svg { min-width: 60rem; }", "cut off"),
         ("figure, dl, tr,", "dl, tr,", "may break"),

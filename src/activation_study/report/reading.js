@@ -25,7 +25,7 @@
   }, { rootMargin: "-20% 0px -79% 0px" });
   for (const id of links.keys()) watch.observe(document.getElementById(id));
 
-  document.getElementById("everything")?.addEventListener("click", () => setTimeout(() => print()));
+  document.querySelector("nav a[href='#everything']")?.addEventListener("click", () => setTimeout(() => print()));
 
   for (const text of document.querySelectorAll(".verbatim")) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "save", textContent: "Copy" });

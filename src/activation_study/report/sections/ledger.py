@@ -167,12 +167,14 @@ class _Written:
     def facts(self, row: pd.Series) -> list[tuple[str, str]]:
         """The row's entry, where its file is the one that was judged, and the function that decides it."""
         path, at = self._files.get(row["family"], ("", {}))
-        decides = {"exact": ("claims.exact", row["metric"]), "policy": ("claims.ledger", "_policy_verdict")}
-        decides |= dict.fromkeys(STATISTICAL, ("claims.rules", "holding"))
-        rule = decides.get(row["type"], ("claims.contrasts", "contrast"))
+        rules = {"exact": ("claims.exact", row["metric"]), "policy": ("claims.ledger", "_policy_verdict")}
+        rules |= dict.fromkeys(STATISTICAL, ("claims.rules", "holding"))
+        term, rule = "Decided by", rules.get(row["type"])
+        if rule is None:
+            term, rule = "Computed by", ("claims.contrasts", "contrast")
         entry = self._source.line(path, at[row["row"]]) if row["row"] in at else ""
-        found = (("Written down in", entry), ("Decided by", self._source.function(*rule)))
-        return [(term, where) for term, where in found if where]
+        found = (("Written down in", entry), (term, self._source.function(*rule)))
+        return [(name, where) for name, where in found if where]
 
 
 def _cell_label(cell: pd.Series, row: pd.Series) -> str:
