@@ -12,6 +12,7 @@ from activation_study.claims.ledger import CELL_COLUMNS, LEDGER_COLUMNS, evaluat
 from activation_study.claims.metrics import COST
 from activation_study.core.errors import StudyError
 from activation_study.study.study import Study
+from effects import hold_seeds_to_estimates
 
 pytestmark = pytest.mark.usefixtures("frozen_garbage")
 
@@ -207,18 +208,9 @@ def test_a_claim_that_fits(written):
 # The ledger, where the truth is known
 
 
-def hold_seeds_to_estimates(cells):
-    """A cell's estimate is the mean of its paired values, but for a cost, whose timed pairs are not kept."""
-    for cell in cells[cells["dataset"] != ""].itertuples():
-        values = [float(value) for value in cell.by_seed.split()]
-        assert np.nanmean(values) == pytest.approx(cell.estimate, rel=1e-5, abs=1e-9)
-        assert np.sum(~np.isnan(values)) == cell.n
-
-
 def only_row(path, tables):
     ledger = evaluate(claims_file.read(path), tables)
-    assert tuple(ledger.rows) == LEDGER_COLUMNS
-    assert tuple(ledger.cells) == CELL_COLUMNS
+    assert (tuple(ledger.rows), tuple(ledger.cells)) == (LEDGER_COLUMNS, CELL_COLUMNS)
     hold_seeds_to_estimates(ledger.cells)
     assert ledger.sha256 == claims_file.read(path).sha256
     return ledger.rows.iloc[0]
