@@ -279,6 +279,9 @@ def print_faults(page: Any) -> list[str]:
           if ([...document.querySelectorAll(".links")].some((node) => node.checkVisibility())) {
             faults.push("a link's words are printed");
           }
+          for (const node of document.querySelectorAll("th button")) {
+            if (getComputedStyle(node).display !== "contents") faults.push("a header is on its first page alone");
+          }
           for (const node of document.querySelectorAll(".scroll")) {
             if (getComputedStyle(node).overflowX !== "visible") faults.push("a region still scrolls");
           }

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from checks import Visit
+from chrome import chromium
 from small_report import report, tables
 
 __all__ = ["chromium", "html", "report", "tables", "visit"]
-
-EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
-    """A running browser. Without one the tests are skipped, but on CI they fail."""
-    if EXECUTABLE is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium on the PATH")
-        pytest.skip("no chromium on the PATH")
-    playwright = pytest.importorskip("playwright.sync_api").sync_playwright().start()
-    browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=["--no-sandbox"])
-    yield browser
-    browser.close()
-    playwright.stop()
 
 
 @pytest.fixture(scope="session")

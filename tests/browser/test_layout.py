@@ -6,11 +6,14 @@ import pytest
 
 import checks
 from checks import Visit, planted
+from chrome import sheets
 
 pytestmark = pytest.mark.browser
 
 BODY = '<main id="main">'
 STYLE = "</style>"
+EVERYTHING = "#everything"
+"""Where all of the page is printed, and not the summary alone."""
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -40,14 +43,32 @@ def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
 
 
 def test_it_prints_whole(visit: Visit, html: str):
-    assert checks.print_faults(visit(html)) == []
-    assert checks.print_faults(visit(html, java_script_enabled=False)) == []
+    assert checks.print_faults(visit(html, hash=EVERYTHING)) == []
+    assert checks.print_faults(visit(html, hash=EVERYTHING, java_script_enabled=False)) == []
+
+
+def test_the_summary_prints_alone_until_all_is_asked_for(visit: Visit, html: str):
+    page = visit(html)
+    page.emulate_media(media="print")
+    seen = (
+        "[...document.querySelectorAll('main > section')].filter((one) => one.checkVisibility()).map((one) => one.id)"
+    )
+    assert page.evaluate(seen) == ["answer", "guide", "ledger"]
+    short = sheets(page)
+    page.evaluate("window.print = () => { window.printed = true; }")
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="Print everything").click()
+    page.wait_for_function("window.printed")
+    page.emulate_media(media="print")
+    assert page.evaluate(seen) == page.evaluate("[...document.querySelectorAll('main > section')].map((one) => one.id)")
+    assert 2 * short < sheets(page)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("details::details-content {", "details::nothing {", "hidden"),
+        (":target) details::details-content,", ":target) details::nothing,", "hidden"),
+        ("th button { display: contents; }", "", "a header is on its first page alone"),
         ("svg { min-width: 0; max-width: 100%; }", "svg { min-width: 60rem; }", "cut off"),
         ("figure, dl, tr,", "dl, tr,", "may break"),
         (".chosen tr[hidden] { display: table-row; }", "", "a situation is not printed"),
@@ -55,7 +76,9 @@ def test_it_prints_whole(visit: Visit, html: str):
     ],
 )
 def test_a_cut_print_is_noticed(visit: Visit, html: str, old: str, new: str, fault: str):
-    assert any(found.startswith(fault) for found in checks.print_faults(visit(planted(html, old, new))))
+    assert any(
+        found.startswith(fault) for found in checks.print_faults(visit(planted(html, old, new), hash=EVERYTHING))
+    )
 
 
 def test_the_keyboard_reaches_everything(visit: Visit, html: str):
@@ -98,5 +121,5 @@ def test_motion_is_noticed(visit: Visit, html: str):
         html, STYLE, "@keyframes spin { to { rotate: 1turn } } h1 { animation: spin 1s infinite !important; }" + STYLE
     )
     assert checks.motion_faults(visit(moving, reduced_motion="reduce")) == ["runs: spin"]
-    smooth = planted(html, "html { scroll-behavior: auto; }", "")
+    smooth = planted(html, STYLE, "html { scroll-behavior: smooth; }" + STYLE)
     assert checks.motion_faults(visit(smooth, reduced_motion="reduce")) == ["scrolls smoothly"]

@@ -249,7 +249,7 @@ def test_a_broken_link_is_noticed(visit: Visit, html: str, old: str, new: str, f
 
 
 def _expected(tables: Path) -> dict[str, pd.DataFrame]:
-    whole = ("activations", "portraits", "datasets", "ledger", "cost")
+    whole = ("activations", "portraits", "datasets", "ledger", "ledger_cells", "cost")
     read = {name: pd.read_parquet(tables / f"{name}.parquet") for name in (*whole, "runs")}
     return {name: read[name] for name in whole} | {"ranking": replicas.ranking(read["runs"])}
 
@@ -285,12 +285,12 @@ def test_a_click_downloads_the_csv_unzipped(visit: Visit, html: str):
 
 
 def _sorted_and_filtered(page: Any) -> str:
-    """Sorts the accuracies downwards, keeps the rows with "lu", and returns the address's hash."""
+    """Sorts the accuracies downwards, keeps the rows with the word "elu", and returns the address's hash."""
     button = page.locator("#table-ranking thead th", has_text="Test accuracy").get_by_role("button")
     page.locator("#table-ranking").evaluate("(node) => { node.open = true; }")
     button.click()
     button.click()
-    page.locator("#table-ranking .filter input").fill("lu")
+    page.locator("#table-ranking .filter input").fill("elu")
     return page.evaluate("location.hash")
 
 
@@ -304,9 +304,26 @@ def _round_trip(visit: Visit, html: str) -> tuple[list[str], list[str]]:
 def test_the_address_brings_back_what_was_sorted_and_filtered(visit: Visit, html: str, tables: Path):
     before, after = _round_trip(visit, html)
     scores = replicas.ranking(pd.read_parquet(tables / "runs.parquet"))
-    scores = scores[scores["activation"].str.contains("lu")].sort_values("test_accuracy", ascending=False)
+    scores = scores[scores["activation"] == "elu"].sort_values("test_accuracy", ascending=False)
     assert [name.lower() for name in before] == scores["activation"].tolist()
     assert after == before
+
+
+def test_a_beginning_counts_until_it_is_a_word(visit: Visit, html: str):
+    page = visit(html)
+    page.locator("#table-ranking").evaluate("(node) => { node.open = true; }")
+    for typed, found in (("sig", {"sigmoid"}), ("el", {"ELU"}), ("lu", set()), ("sigmoid 2", {"sigmoid"})):
+        page.locator("#table-ranking .filter input").fill(typed)
+        assert set(checks.shown_rows(page, "table-ranking")) == found, typed
+
+
+def test_one_activation_s_rows_are_shown_and_come_back(visit: Visit, html: str):
+    page = visit(html)
+    page.locator("#table-ranking").evaluate("(node) => { node.open = true; }")
+    page.locator("#table-ranking .filter select").select_option("ReLU")
+    again = visit(html, hash=page.evaluate("location.hash"))
+    for one in (page, again):
+        assert checks.shown_rows(one, "table-ranking") == ["ReLU"] * 5
 
 
 def test_a_lost_state_is_noticed(visit: Visit, html: str):

@@ -122,7 +122,7 @@ def test_the_page_has_its_templates_style_and_script(installed, here):
     assert done.returncode == 0, done.stderr
     page = (here / "page.html").read_text(encoding="utf-8")
     folder = ROOT / "src/activation_study/report"
-    for asset in ("style.css", "script.js"):
+    for asset in ("style.css", "reading.css", "script.js", "reading.js"):
         assert (folder / asset).read_text(encoding="utf-8").strip() in page
 
 

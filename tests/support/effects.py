@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from activation_study.analysis.tuned import moments, tuned_interval, without_each
 from activation_study.claims.contrasts import Contrast
@@ -44,3 +45,11 @@ def of_cells(cells, datasets=DATASETS, depths=None, informative=None, at_one_rat
 
 def effect_of(values, smallest=1.0, kind="difference", **kwargs) -> Effect:
     return Effect(of_cells(alone(values), **kwargs), smallest, kind)
+
+
+def hold_seeds_to_estimates(cells):
+    """A cell's estimate is the mean of its paired values, but for a cost, whose timed pairs are not kept."""
+    for cell in cells[cells["dataset"] != ""].itertuples():
+        values = [float(value) for value in cell.by_seed.split()]
+        assert np.nanmean(values) == pytest.approx(cell.estimate, rel=1e-5, abs=1e-9)
+        assert np.sum(~np.isnan(values)) == cell.n

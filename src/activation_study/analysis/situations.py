@@ -81,6 +81,11 @@ class Cell:
         """What is lost to the reference by the pick of these."""
         return self.reference - float(self.test[self.pick(names)])
 
+    def regret_by_seed(self, names: Sequence[str]) -> pd.Series:
+        """The same of each evaluation seed."""
+        scores = self.by_seed["evaluation"]
+        return scores[self.pick(list(self._validation))] - scores[self.pick(names)]
+
     def lost(self, names: Sequence[str]) -> int:
         """How many networks diverged of the pick of these and of the reference."""
         return int(self.diverged[sorted({self.pick(names), self.pick(list(self._validation))})].sum())

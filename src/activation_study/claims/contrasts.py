@@ -49,12 +49,13 @@ NONE_WITHOUT = Moments(*(values[None][:0] for values in NO_MOMENTS))
 class Contrast:
     """What is compared, in C cells, positive in the claimed direction.
 
-    `cells` [C] are readable names, with the dataset and the depth of each (a depth of "" is none), its interval, and
-    whether its arms can tell anything. `moments` are of the cells, `without` [N, C] the same without each of N `seeds`
-    in turn. `at_one_rate` [C] are the estimates with all arms of a cell at one learning rate, NaN where none was
-    evaluated in all, and `one_rate` their interval. `of_all` and `of_trained` are of all networks, and of those that
-    did not diverge. `tuning` counts the tuning seeds that the interval holds (0: nothing was chosen), `seeds_each` the
-    fewest evaluation seeds of a cell, `n` all paired values. `random` and `new` are over datasets, and for a new one.
+    `cells` [C] are readable names, with the dataset and the depth of each (a depth of "" is none), its interval, its
+    values `by_seed` (none of a cost), and whether its arms can tell anything. `moments` are of the cells, `without`
+    [N, C] the same without each of N `seeds` in turn. `at_one_rate` [C] are the estimates with all arms of a cell at
+    one learning rate, NaN where none was evaluated in all, and `one_rate` their interval. `of_all` and `of_trained` are
+    of all networks, and of those that did not diverge. `tuning` counts the tuning seeds that the interval holds (0:
+    nothing was chosen), `seeds_each` the fewest evaluation seeds of a cell, `n` all paired values. `random` and `new`
+    are over datasets, and for a new one.
     """
 
     cells: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Contrast:
     depths: tuple[str, ...] = ()
     intervals: tuple[Interval, ...] = ()
     counts: tuple[int, ...] = ()
+    by_seed: tuple[NDArray[np.float64], ...] = ()
     informative: NDArray[np.bool_] = field(default_factory=lambda: NOTHING.astype(bool))
     moments: Moments = NO_MOMENTS
     without: Moments = NONE_WITHOUT
@@ -197,6 +199,7 @@ def _described(
         depths=tuple(f"{depth} layers" for _, depth in told),
         intervals=tuple(tuned_interval([cell]) for cell in found.cells),
         counts=counts,
+        by_seed=tuple(cell.evaluation for cell in found.cells),
         informative=informative,
         moments=moments(found.cells),
         without=without_each(found.cells),

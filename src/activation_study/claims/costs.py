@@ -64,6 +64,7 @@ def timed(
         depths=("",) * len(names),
         intervals=tuple(Interval(float(e), float(e - h), float(e + h)) for e, h in zip(estimate, halves, strict=True)),
         counts=tuple(int(count) for count in pairs),
+        by_seed=(np.empty(0),) * len(names),
         informative=np.ones(len(names), dtype=bool),
         moments=moments,
         at_one_rate=np.full(len(names), np.nan),

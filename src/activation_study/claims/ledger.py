@@ -7,7 +7,7 @@ file judged as one family.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +47,7 @@ COUNTS = (
     "seeds_to_settle",
 )  # fmt: skip
 _ARM_COLUMNS = ["run", *CELL, *KEY[1:], "status", "classes", "reached", "test_accuracy"]
-CELL_COLUMNS = ("family", "row", "cell", "dataset", "estimate", "low", "high", "n", "informative")
+CELL_COLUMNS = ("family", "row", "cell", "dataset", "estimate", "low", "high", "n", "informative", "by_seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _chosen(row: Row, replicas: pd.DataFrame, factors: Mapping[str, Any]) -> pd.
 
 
 def _cells(made: Contrast) -> list[dict[str, Any]]:
-    columns = (made.cells, made.datasets, made.intervals, made.counts, made.informative)
+    columns = (made.cells, made.datasets, made.intervals, made.counts, made.informative, made.by_seed)
     return [
         {
             "cell": name,
@@ -305,9 +305,15 @@ def _cells(made: Contrast) -> list[dict[str, Any]]:
             "high": interval.high,
             "n": count,
             "informative": bool(informative),
+            "by_seed": _listed(values),
         }
-        for name, dataset, interval, count, informative in zip(*columns, strict=True)
+        for name, dataset, interval, count, informative, values in zip(*columns, strict=True)
     ]
+
+
+def _listed(values: Iterable[float]) -> str:
+    """In the order of the seeds, to the seven significant digits that single precision holds."""
+    return " ".join(f"{value:z.7g}" for value in values)
 
 
 def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -332,6 +338,7 @@ def _policy(row: Row, tables: Tables) -> tuple[dict[str, Any], list[dict[str, An
             "high": NAN,
             "n": cell.n,
             "informative": True,
+            "by_seed": _listed(cell.regret_by_seed(names)),
         }
         for cell, names in found
     ]

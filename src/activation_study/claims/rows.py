@@ -312,6 +312,22 @@ def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
     return file, tuple(Row.of(claim, number) for claim in file.claims for number in range(len(claim.rows)))
 
 
+def lines(path: str | Path) -> dict[str, int]:
+    """The line, from 1, at which each row of a claims file begins, by its id. Raises StudyError as `parsed` does."""
+    found = {}
+    for claim in _items(yaml_files.composed(path), "claims"):
+        (name,) = (value.value for key, value in claim.value if key.value == "id")
+        rows = _items(claim, "rows")
+        found |= {row_id(name, number, len(rows)): row.start_mark.line + 1 for number, row in enumerate(rows, 1)}
+    return found
+
+
+def _items(node: Any, key: str) -> list[Any]:
+    """The nodes of a mapping's list; a lone value is a list of one."""
+    (value,) = (value for name, value in node.value if name.value == key)
+    return value.value if value.id == "sequence" else [value]
+
+
 def guide_rows(paths: Iterable[str | Path]) -> tuple[Row, ...]:
     """The rows that the guide and a recommendation speak of: those of the first file that says article: true.
 

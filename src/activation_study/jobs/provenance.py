@@ -23,8 +23,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "scik
 
 
 def provenance(study: Study) -> dict[str, Any]:
-    """Plain values for the report: code version and hash, config hash, package versions, hardware."""
+    """Plain values for the report: repository, code version and hash, config hash, package versions, hardware."""
     return {
+        "repository": study.config.repository,
         "code": _commit(),
         "code_sha256": files_digest(),
         "config_sha256": study.digest,

@@ -38,6 +38,14 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Verbatim:
+    """Text to copy as it is."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """A drawing with what it shows: `title` names it, `message` says in words what a reader sees in it."""
 
@@ -62,8 +70,22 @@ class Section:
 
 
 @dataclass(frozen=True)
+class CellNumbers:
+    """A cell of a claim's row as it is read: its estimate, 95% interval, paired values, and each seed's."""
+
+    name: str
+    estimate: str
+    interval: str
+    n: int
+    seeds: str
+
+
+@dataclass(frozen=True)
 class ClaimRow:
-    """One test of a claim: its verdict with an icon, why, its numbers, and its cells as SVG ("" without any)."""
+    """One test of a claim: its verdict with an icon, why, its numbers, and its cells as SVG ("" without any).
+
+    `topic` is the experiment and the metric that it is about, with a dot; `unit` that of the cells' numbers.
+    """
 
     id: str
     row: str
@@ -74,6 +96,9 @@ class ClaimRow:
     reason: str
     facts: Sequence[tuple[str, str]]
     picture: Markup
+    topic: str
+    unit: str
+    cells: Sequence[CellNumbers]
 
 
 @dataclass(frozen=True)
@@ -90,14 +115,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Claims that fold open, under the article's headings; `legend` has (verdict, icon, meaning)."""
+    """Claims that fold open, under the article's headings; `legend` has (verdict, icon, meaning), `data` the cells."""
 
     id: str
     groups: Sequence[tuple[str, Sequence[Claim]]]
     legend: Sequence[tuple[str, str, str]]
+    data: Download
 
 
-Block = Paragraph | Items | Facts | Figure | Table | Ledger | Section
+Block = Paragraph | Items | Facts | Verbatim | Figure | Table | Ledger | Section
 
 
 def one_open(ident: str, drawn: Sequence[tuple[str, Figure]]) -> list[Block]:
@@ -123,7 +149,7 @@ def identifiers(blocks: Sequence[Block]) -> list[str]:
     """The ids of all blocks, claims and their rows included, in reading order."""
     found: list[str] = []
     for block in walk(blocks):
-        if isinstance(block, Section | Figure | Table | Ledger):
+        if isinstance(block, Section | Figure | Table | Ledger | Verbatim):
             found.append(block.id)
         if isinstance(block, Ledger):
             for claim in (claim for _, claims in block.groups for claim in claims):

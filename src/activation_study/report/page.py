@@ -22,16 +22,21 @@ from markupsafe import Markup
 from activation_study.core.errors import StudyError
 from activation_study.core.files import replacing
 from activation_study.core.text import one_line
-from activation_study.report.blocks import Figure, Paragraph, Section, identifiers, walk
+from activation_study.report.blocks import Figure, Ledger, Paragraph, Section, identifiers, walk
+from activation_study.report.evidence import linked
 from activation_study.report.figures.theme import themed
 from activation_study.report.markup import policy, slug
 from activation_study.report.names import labels, naming, relabelled
 from activation_study.report.sections import discover
+from activation_study.report.source import Source
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, csv_text
 
 FIRST, *SECTIONS = discover()
 """The first screen, and the page's other sections in reading order."""
+STYLES = ("style.css", "reading.css")
+SCRIPTS = ("script.js", "reading.js")
+"""What a page holds of each, in this order."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
 SMALL_STUDY = 40
@@ -72,7 +77,7 @@ def build(
     data = replace(StudyData.read(study, Path(tables), provenance, claims), state=state)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     with naming(labels(data.tables["activations"])):
-        made = _made(data, processes)
+        made = linked(_made(data, processes))
         sections = list(made.values())
         _hold_to_slugs(sections)
         html = _render(
@@ -82,7 +87,7 @@ def build(
             now,
             made_by=made_by,
             summary=_summary(data),
-            version=data.provenance.get("code", "unknown"),
+            version=Source.of(data.provenance).version(data.provenance.get("code", "unknown")),
         )
     out = Path(out)
     _hold_to_size(html, data)
@@ -185,10 +190,8 @@ def _render(
         loader=package, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["named"] = _named
-    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections))
-    folder = resources.files("activation_study.report")
-    style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
-    script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
+    environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections), study=name)
+    style, script = _joined(STYLES) + themed() + "\n", _joined(SCRIPTS)
     return environment.get_template("page.html.j2").render(
         study=name,
         first=sections[0],
@@ -202,6 +205,11 @@ def _render(
         built=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%MZ"),
         version=version,
     )
+
+
+def _joined(names: Sequence[str]) -> str:
+    folder = resources.files("activation_study.report")
+    return "\n" + "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
 
 
 def _summary(data: StudyData) -> dict[str, Any]:
@@ -223,7 +231,7 @@ def _numbered(sections: Sequence[Section]) -> dict[str, int]:
 def _hold_to_slugs(sections: Sequence[Section]) -> None:
     """Every id, and every file's name, is made of slugs; no id is used twice. Raises ValueError, for a bug."""
     ids = identifiers(sections)
-    files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table)]
+    files = [block.data.name for block in walk(sections) if isinstance(block, Figure | Table | Ledger)]
     wrong = {one for one in ids if one != slug(one) or ids.count(one) > 1}
     wrong |= {name for name in files if name.replace("_", "-") != slug(name)}
     if wrong:
@@ -247,7 +255,7 @@ def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) ->
     for block in walk(sections):
         if isinstance(block, Figure):
             contents[folder / "figures" / f"{block.id}.svg"] = block.svg
-        if isinstance(block, Figure | Table):
+        if isinstance(block, Figure | Table | Ledger):
             contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
     for name in data.as_csv:
         contents[folder / "tables" / f"{name}.csv"] = csv_text(data.tables[name])

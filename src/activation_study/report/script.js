@@ -1,11 +1,12 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value&lit=activation
+// The address: #anchor?sort=table:column:direction&filter=table:text&only=table:activation&pick=verdict:value&choose=column:value&lit=activation
 (() => {
   const tables = [...document.querySelectorAll(".table")];
   const ledger = document.querySelector(".ledger");
   const chooser = document.getElementById("table-chooser");
-  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {}, lit: "" };
+  const called = new Map([...document.querySelectorAll("[data-activation]")].map((one) => [one.dataset.activation, one.querySelector("title").textContent.split(":")[0]]));
+  const state = { anchor: "", sort: {}, filter: {}, only: {}, pick: {}, choose: {}, lit: "" };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -36,16 +37,50 @@
     });
   }
 
-  function filterBy(table, text) {
-    const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of table.querySelectorAll("tbody tr")) {
-      const content = row.textContent.toLowerCase();
-      row.hidden = !wanted.every((word) => content.includes(word));
-      shown += !row.hidden;
+  const words = (text) => text.toLowerCase().split(/[\s,;:()=]+/).filter(Boolean);
+  const isOf = (row, activation) => [...row.cells].some((cell) => cell.textContent.trim() === activation);
+
+  // Rows of the activation that hold every word; while one of them is typed and is not yet any, its beginning counts.
+  function filter(table) {
+    const text = state.filter[table.id] ?? "";
+    const only = state.only[table.id] ?? "";
+    const rows = [...table.querySelectorAll("tbody tr")];
+    const own = rows.filter((row) => !only || isOf(row, only));
+    const wanted = words(text);
+    const of = new Map(own.map((row) => [row, words(row.textContent)]));
+    const held = (matches) => own.filter((row) => wanted.every((word) => of.get(row).some((one) => matches(one, word))));
+    const whole = held((one, word) => one === word);
+    const shown = new Set(whole.length ? whole : held((one, word) => one.startsWith(word)));
+    for (const row of rows) row.hidden = !shown.has(row);
+    table.querySelector(".filter output").textContent = text || only ? `${shown.size} of ${rows.length} rows` : "";
+  }
+
+  function addFilter(table) {
+    const line = Object.assign(document.createElement("div"), { className: "filter" });
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off" });
+    label.append("Show rows with ", input);
+    line.append(label);
+    const rows = [...table.querySelectorAll("tbody tr")];
+    const texts = rows.map((row) => new Set([...row.cells].map((cell) => cell.textContent.trim())));
+    const names = [...new Set(called.values())].filter((name) => texts.filter((of) => of.has(name)).length > 1);
+    const select = Object.assign(document.createElement("select"), { name: "activation" });
+    if (names.length > 1) {
+      select.append(new Option("any", ""), ...names.map((name) => new Option(name, name)));
+      const choice = document.createElement("label");
+      choice.append("Activation ", select);
+      line.append(choice);
     }
-    const status = table.querySelector(".filter output");
-    if (status) status.textContent = text ? `${shown} of ${table.querySelectorAll("tbody tr").length} rows` : "";
+    line.append(document.createElement("output"));
+    table.querySelector(".scroll").before(line);
+    for (const [control, kind] of [[input, "filter"], [select, "only"]]) {
+      control.addEventListener("input", () => {
+        state.anchor = table.id;
+        state[kind][table.id] = control.value;
+        filter(table);
+        writeAddress();
+      });
+    }
   }
 
   function pickClaims() {
@@ -117,7 +152,9 @@
   function writeAddress() {
     const query = new URLSearchParams();
     for (const [id, [column, direction]] of Object.entries(state.sort)) query.append("sort", `${id}:${column}:${direction}`);
-    for (const [id, text] of Object.entries(state.filter)) if (text) query.append("filter", `${id}:${text}`);
+    for (const kind of ["filter", "only"]) {
+      for (const [id, text] of Object.entries(state[kind])) if (text) query.append(kind, `${id}:${text}`);
+    }
     for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
     if (state.anchor === chooser?.id) for (const [column, value] of Object.entries(state.choose)) query.append("choose", `${column}:${value}`);
     if (state.lit) query.append("lit", state.lit);
@@ -135,12 +172,15 @@
       state.sort[id] = [Number(column), direction];
       sortBy(table, Number(column), direction);
     }
-    for (const entry of new URLSearchParams(query ?? "").getAll("filter")) {
-      const [id, text] = entry.split(/:(.*)/s);
-      const input = document.getElementById(id)?.querySelector(".filter input");
-      if (!input) continue;
-      state.filter[id] = input.value = text;
-      filterBy(document.getElementById(id), text);
+    for (const [kind, control] of [["filter", "input"], ["only", "select"]]) {
+      for (const entry of new URLSearchParams(query ?? "").getAll(kind)) {
+        const [id, text] = entry.split(/:(.*)/s);
+        const field = document.getElementById(id)?.querySelector(`.filter ${control}`);
+        if (!field) continue;
+        field.value = text;
+        state[kind][id] = field.value;
+        filter(document.getElementById(id));
+      }
     }
     for (const entry of new URLSearchParams(query ?? "").getAll("pick")) {
       const [key, text] = entry.split(/:(.*)/s);
@@ -184,17 +224,7 @@
       });
     });
     if (table.querySelectorAll("tbody tr").length < 8) continue;
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off" });
-    label.className = "filter";
-    label.append("Show rows with ", input, document.createElement("output"));
-    table.querySelector(".scroll").before(label);
-    input.addEventListener("input", () => {
-      state.anchor = table.id;
-      state.filter[table.id] = input.value;
-      filterBy(table, input.value);
-      writeAddress();
-    });
+    addFilter(table);
   }
 
   if (ledger) addPicks();
@@ -243,16 +273,15 @@
 
   // One activation lit in all figures and tables at once.
   const lit = Object.assign(document.createElement("select"), { name: "highlight" });
-  const shown = new Map([...document.querySelectorAll("[data-activation]")].map((one) => [one.dataset.activation, one.querySelector("title").textContent.split(":")[0]]));
   function light(name) {
-    state.lit = shown.has(name) ? name : "";
+    state.lit = called.has(name) ? name : "";
     lit.value = state.lit;
     document.documentElement.classList.toggle("lighting", Boolean(state.lit));
     for (const one of document.querySelectorAll("[data-activation]")) one.classList.toggle("lit", one.dataset.activation === state.lit);
-    for (const head of document.querySelectorAll("tbody th")) head.parentElement.classList.toggle("lit", Boolean(state.lit) && head.textContent.trim() === shown.get(state.lit));
+    for (const head of document.querySelectorAll("tbody th")) head.parentElement.classList.toggle("lit", Boolean(state.lit) && head.textContent.trim() === called.get(state.lit));
   }
-  if (shown.size) {
-    lit.append(new Option("none", ""), ...[...shown].sort((a, b) => a[1].localeCompare(b[1], "en")).map(([name, said]) => new Option(said, name)));
+  if (called.size) {
+    lit.append(new Option("none", ""), ...[...called].sort((a, b) => a[1].localeCompare(b[1], "en")).map(([name, said]) => new Option(said, name)));
     lit.addEventListener("change", () => { light(lit.value); writeAddress(); });
     const label = Object.assign(document.createElement("label"), { className: "highlight" });
     label.append("Highlight ", lit);
@@ -273,7 +302,6 @@
   });
   document.querySelector(".masthead").append(theme);
 
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
   addEventListener("hashchange", readAddress);
   readAddress();
 })();

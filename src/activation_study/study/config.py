@@ -16,7 +16,7 @@ from activation_study.activations import entries
 from activation_study.core import models
 from activation_study.core.errors import StudyError
 from activation_study.core.factors import Device, Factors, Precision, Rates, Seeds, Training
-from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model
+from activation_study.core.models import DISTINCT, LISTED, TRUTH, WHOLE, Distinct, Model, matching
 from activation_study.core.names import NAME, Name
 from activation_study.core.text import listed, shown
 from activation_study.core.yaml_files import MAX_VALUES, check_plain, read
@@ -152,6 +152,20 @@ class Config(entries.Activations, data_entries.Datasets, network_entries.Network
         default=None,
         description="Another study, by its name, that differs in seeds.stream alone: once it has a ledger, this one's "
         "page says how many verdicts stay.",
+    )
+    repository: (
+        Annotated[
+            str,
+            matching(
+                r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~-]+)+/?",
+                "must be an https address as of GitHub or GitLab, such as https://github.com/you/activation-study",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The address of the repository that this config and the code are in. The page links its claims and "
+        "rules to their lines there, at the commit that made it; without it the page gives paths and no links.",
     )
     seeds: StudySeeds = Field(
         default=StudySeeds(),

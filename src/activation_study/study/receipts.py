@@ -96,7 +96,7 @@ def of_validity(study: Study, tables: Receipt) -> Receipt:
 
 def of_report(study: Study, tables: Receipt) -> Receipt:
     """For the page on tables with this receipt."""
-    return _on(study, tables, "report")
+    return _on(study, tables, "report") | {"repository": study.config.repository}
 
 
 def found(path: str | Path) -> Receipt:

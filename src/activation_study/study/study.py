@@ -94,8 +94,8 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the validated config, but for how runs are shared out among jobs."""
-        config = plain_sorted(self.config.model_dump(exclude={"jobs"}))
+        """SHA-256 of the validated config, but for what changes no number: how runs share jobs, where links lead."""
+        config = plain_sorted(self.config.model_dump(exclude={"jobs", "repository"}))
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -216,7 +216,7 @@ class Study:
         return BASE_MB + math.ceil(4 * 2 * (5 * parameters + 4 * activations) / 1e6)
 
     def report_params(self, wildcards: Any) -> dict[str, Any]:
-        return plain_sorted({"study": self.name, "config": self.digest})
+        return plain_sorted({"study": self.name, "config": self.digest, "repository": self.config.repository})
 
     def report_assets(self) -> list[str]:
         """The templates, styles and scripts of the report."""

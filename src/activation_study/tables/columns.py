@@ -69,6 +69,7 @@ LATER: dict[str, dict[str, Any]] = {
     "runs": {factor: Factors.defaults()[factor] for factor in LATER_FACTORS}
     | {"weight": lambda table: table["selected"].cast("float64")},
     "jobs": {"precision": "float32"},
+    "ledger_cells": {"by_seed": ""},
 }
 """All columns that tables of this version may lack, with the value that every row had then, or what tells it."""
 _MOVED = "|".join(name for name in FACTORS if name not in ("activation", "dataset", "depth"))
@@ -344,6 +345,9 @@ TABLES: dict[str, dict[str, Column]] = {
         "high": Column("float", "upper end", nullable=True),
         "n": Column("int", "paired values", low=0),
         "informative": Column("bool", "whether not every arm is at chance or without the target"),
+        "by_seed": Column(
+            "str", "the paired values, seed by seed, with blanks between them; nan: none; empty of a cost, or not kept"
+        ),
     },
 }
 

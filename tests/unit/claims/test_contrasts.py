@@ -70,6 +70,17 @@ def test_the_interval_holds_the_choice_of_the_rate(tables):
     assert made.datasets == DATASETS
 
 
+def test_a_seed_s_value_is_its_difference_over_the_rates_by_their_weights(tables):
+    made = contrast(arms(tables, "a", "b"), (1, -1), Choices(tables["runs"]))
+    for dataset, values in zip(DATASETS, made.by_seed, strict=True):
+        scores = {}
+        for name in "ab":
+            weights = np.array(shares(matrix(tables, dataset, name, "tuning", "validation_accuracy")))
+            scores[name] = np.nansum(matrix(tables, dataset, name, "evaluation", "test_accuracy") * weights, axis=1)
+            scores[name] /= weights.sum()
+        assert values == pytest.approx(scores["a"] - scores["b"])
+
+
 def test_the_column_weight_is_what_the_choice_recomputes(tables):
     choices = Choices(tables["runs"])
     for (run, rate), rows in tables["runs"].groupby(["run", "learning_rate"]):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import whole_study
 from activation_study.report import page as building
 from activation_study.report.page import build
+from chrome import chromium, sheets
 from synthetic import CLAIMS, PROVENANCE
+
+__all__ = ["chromium"]
 
 FIGURES = (
     "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
@@ -28,6 +32,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "default.html"
     build("default", folder, out, PROVENANCE, claims=CLAIMS)
     return out
+
+
+@pytest.mark.browser
+def test_its_summary_prints_on_twelve_pages(built: Path, chromium: Any):
+    page = chromium.new_page()
+    page.goto(built.as_uri())
+    assert 3 <= sheets(page) <= 12
+    page.close()
 
 
 def test_it_is_small(built: Path):

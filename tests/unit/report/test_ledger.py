@@ -1,17 +1,23 @@
 """The ledger's page: every row with its verdict, its cells drawn where its numbers are."""
 
+import hashlib
 import math
 import re
+from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
 from activation_study.claims.outcomes import Outcome
+from activation_study.report.blocks import Figure
+from activation_study.report.evidence import linked
 from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
-from activation_study.report.sections import answer, ledger, validity
+from activation_study.report.sections import answer, ledger, ranking, validity
 from activation_study.report.sections.ledger import Scale
 from activation_study.report.study_data import StudyData
+from synthetic import CLAIMS, PROVENANCE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -124,3 +130,39 @@ def test_a_wide_interval_is_not_called_as_good():
 
 def test_without_twins_there_is_no_validity_section(data):
     assert validity.section(data) is None
+
+
+def _links(section):
+    """Each row's facts that are links or places, by the row's name."""
+    claims, _ = _claims(section)
+    return {row.row: dict(row.facts) for claim in claims for row in claim.rows}
+
+
+def test_a_row_says_on_which_line_it_is_written_down_and_what_decides_it(tables):
+    file = Path(CLAIMS[0])
+    read = StudyData.read("small", tables, PROVENANCE | {"repository": "https://example.org/you/study"}, CLAIMS)
+    rows = read.tables["ledger"].assign(claims_sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    found = _links(ledger.section(replace(read, tables=read.tables | {"ledger": rows})))
+    written = file.read_text(encoding="utf-8").splitlines()
+    for row, claim, place in (("C01.1", "C01", 0), ("C01.2", "C01", 1), ("C05", "C05", 0)):
+        address = "https://example.org/you/study/blob/0123456789ab/claims.yaml#L"
+        line = int(re.search(rf'href="{address}(\d+)"', found[row]["Written down in"])[1])
+        (begins,) = (i for i, text in enumerate(written) if text.strip() == f"- id: {claim}")
+        tests = [i + 1 for i, text in enumerate(written) if i > begins and text.strip().startswith("- test:")]
+        assert line == tests[place], row
+    decided = {row: re.search(r"(\w+)\.py</code>", found[row]["Decided by"])[1] for row in ("C01.1", "C08")}
+    assert decided == {"C01.1": "rules", "C08": "ledger"}
+    assert "contrasts.py" in found["C06"]["Computed by"], "it is not judged"
+    assert "Written down in" not in _links(ledger.section(read))["C01.1"], "another file was judged"
+
+
+def test_a_verdict_leads_to_its_figure_and_back(data):
+    made = linked({ranking: ranking.section(data), ledger: ledger.section(data)})
+    (figure,) = [block for block in made[ranking].blocks if isinstance(block, Figure)]
+    facts = _links(made[ledger])
+    shown = {row for row in facts if f'href="#{figure.id}"' in facts[row].get("Figure", "")}
+    assert shown == set(data.tables["ledger"].query("type != 'policy'")["row"])
+    claims, _ = _claims(made[ledger])
+    ids = {row.id for claim in claims for row in claim.rows if row.row in shown}
+    back = "".join(block.text for block in made[ranking].blocks if getattr(block, "kind", "") == "links")
+    assert set(re.findall('href="#([^"]+)"', back)) == ids

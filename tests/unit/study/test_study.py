@@ -56,6 +56,13 @@ def test_the_order_and_the_way_of_writing_do_not_matter():
         assert other.digest == plain.digest
 
 
+def test_where_links_lead_makes_the_page_again_and_no_number():
+    plain = Study.from_config(small.config())
+    linked = Study.from_config(small.config(repository="https://example.org/you/study"))
+    assert linked.digest == plain.digest
+    assert linked.report_params(None) != plain.report_params(None)
+
+
 def test_the_second_study_differs_in_its_seeds_alone():
     first = Study.from_file(ROOT / "config.yaml")
     second = Study.from_config(merged([ROOT / "config.yaml", ROOT / "config/second.yaml"], {}))

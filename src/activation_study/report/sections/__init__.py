@@ -1,7 +1,8 @@
 """The report's sections, one module each, which is found by lying here.
 
 A section says its NAME in the page's contents, its PART, its PLACE among that part's sections, and has
-`section(StudyData) -> Section | None`, which gives None where there is nothing to show.
+`section(StudyData) -> Section | None`, which gives None where there is nothing to show. One whose first figure shows
+what claims are about SHOWS their topics, see `evidence`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Zero-centring", "Why", 60
 FOLDS = True
+SHOWS = ("core.centredness",)
 
 
 def section(data: StudyData) -> Section | None:

@@ -14,6 +14,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Computing cost", "How good, how fast", 50
 FOLDS = True
+SHOWS = (".log_cost_ratio",)
 TIMED = {
     "op_forward": "Activation, forward",
     "op_backward": "Activation, backward",

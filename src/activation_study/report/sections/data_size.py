@@ -14,6 +14,7 @@ from activation_study.report.tables import Table, download, interval, number, pa
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Training samples", "Single questions", 20
+SHOWS = ("data_size.*",)
 
 
 def section(data: StudyData) -> Section | None:

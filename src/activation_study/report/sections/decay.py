@@ -16,6 +16,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Theory of gradients", "Why", 20
 FOLDS = True
+SHOWS = ("initialisation.gradient_decay", "plain_sgd.gradient_decay")
 INITIALISATIONS = {
     "gain": "unit gain",
     "torch_default": "torch default",

@@ -21,6 +21,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Gradient flow", "Why", 10
 FOLDS = True
+SHOWS = ("core.gradient_ratio",)
 LIMIT = 6
 """Decades beyond which the colour no longer changes, at most."""
 ACROSS, DOWN = 1.28, 1.6

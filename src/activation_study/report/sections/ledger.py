@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.inference import ALPHA
 from activation_study.claims.outcomes import Outcome
-from activation_study.claims.rows import STATISTICAL
+from activation_study.claims.rows import STATISTICAL, lines
 from activation_study.core.numbers import ABSENT, decimals, figures
-from activation_study.report.blocks import Block, Claim, ClaimRow, Ledger, Paragraph, Section
+from activation_study.report.blocks import Block, CellNumbers, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
 from activation_study.report.markup import slugs
+from activation_study.report.references import cited
+from activation_study.report.source import Source, in_repository
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, number, significant, text
 from activation_study.report.words import code, counted
@@ -27,17 +31,21 @@ def section(data: StudyData) -> Section | None:
     rows = data.tables["ledger"]
     if rows.empty:
         return None
-    cells = dict(tuple(data.tables["ledger_cells"].groupby(["family", "row"])))
-    ids = identifiers(rows)
+    tested = data.tables["ledger_cells"]
+    cells = dict(tuple(tested.groupby(["family", "row"])))
+    ids, written = identifiers(rows), _Written(Source.of(data.provenance), data.claims, rows)
     groups: dict[str, list[Claim]] = {}
     for (family, _), of in rows.groupby(["family", "claim"], sort=False):
         heading = of["section"].iloc[0] or "Other"
-        groups.setdefault(heading, []).append(_claim(family, of, cells, ids))
+        groups.setdefault(heading, []).append(_claim(family, of, cells, ids, written))
     blocks: list[Block] = [
         Paragraph(_lead(rows)),
         Paragraph(_files(rows), "note"),
         Ledger(
-            "ledger-claims", list(groups.items()), [(word.value, word.icon, word.meaning) for word in _present(rows)]
+            "ledger-claims",
+            list(groups.items()),
+            [(word.value, word.icon, word.meaning) for word in _present(rows)],
+            download("ledger_cells", tested),
         ),
         _table(rows),
     ]
@@ -93,20 +101,21 @@ def _claim(
     rows: pd.DataFrame,
     cells: dict[tuple[str, str], pd.DataFrame],
     ids: Mapping[tuple[str, str], str],
+    written: _Written,
 ) -> Claim:
     first = rows.iloc[0]
     notes = [
-        (term, first[column] + (f" ({first['source']})" if column == "known" and first["source"] else ""))
+        (term, cited(first[column] + (f" ({first['source']})" if column == "known" and first["source"] else "")))
         for term, column in (("Right is", "correction"), ("Known before", "known"))
         if first[column]
     ]
-    parts = [_row(row, cells.get((family, row["row"])), ids[family, row["row"]]) for _, row in rows.iterrows()]
+    parts = [_row(row, cells.get((family, row["row"])), ids[family, row["row"]], written) for _, row in rows.iterrows()]
     judged = [part for part in parts if part.type != "exploratory"] or parts
     badges = list(dict.fromkeys((part.verdict, part.icon) for part in judged))
     return Claim(ids[family, first["claim"]], first["claim"], first["quote"], notes, badges, parts)
 
 
-def _row(row: pd.Series, cells: pd.DataFrame | None, name: str) -> ClaimRow:
+def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Written) -> ClaimRow:
     scale = Scale.of(row)
     picture = Markup("")
     if cells is not None and len(cells):
@@ -129,9 +138,43 @@ def _row(row: pd.Series, cells: pd.DataFrame | None, name: str) -> ClaimRow:
         verdict=row["verdict"],
         icon=Outcome(row["verdict"]).icon,
         reason=row["reason"],
-        facts=_facts(row, scale),
+        facts=[*_facts(row, scale), *written.facts(row)],
         picture=picture,
+        topic=f"{row['experiment']}.{'' if row['type'] == 'policy' else row['metric']}",
+        unit=scale.name,
+        cells=[] if cells is None else [_numbers(cell, row, scale) for _, cell in cells.iterrows()],
     )
+
+
+def _numbers(cell: pd.Series, row: pd.Series, scale: Scale) -> CellNumbers:
+    ends = ABSENT if pd.isna(cell["low"]) else f"{scale.short(cell['low'])} to {scale.short(cell['high'])}"
+    seeds = " ".join(scale.short(float(value)).removeprefix("× ") for value in cell["by_seed"].split())
+    return CellNumbers(_cell_label(cell, row), scale.short(cell["estimate"]), ends, int(cell["n"]), seeds)
+
+
+class _Written:
+    """Where each row is written down, and where the rule by which it is decided."""
+
+    def __init__(self, source: Source, files: Sequence[str], rows: pd.DataFrame) -> None:
+        self._source = source
+        judged = set(rows["claims_sha256"])
+        self._files = {
+            Path(file).stem: (path, lines(file))
+            for file in files
+            if (path := in_repository(file)) and hashlib.sha256(Path(file).read_bytes()).hexdigest() in judged
+        }
+
+    def facts(self, row: pd.Series) -> list[tuple[str, str]]:
+        """The row's entry, where its file is the one that was judged, and the function that decides it."""
+        path, at = self._files.get(row["family"], ("", {}))
+        rules = {"exact": ("claims.exact", row["metric"]), "policy": ("claims.ledger", "_policy_verdict")}
+        rules |= dict.fromkeys(STATISTICAL, ("claims.rules", "holding"))
+        term, rule = "Decided by", rules.get(row["type"])
+        if rule is None:
+            term, rule = "Computed by", ("claims.contrasts", "contrast")
+        entry = self._source.line(path, at[row["row"]]) if row["row"] in at else ""
+        found = (("Written down in", entry), (term, self._source.function(*rule)))
+        return [(name, where) for name, where in found if where]
 
 
 def _cell_label(cell: pd.Series, row: pd.Series) -> str:

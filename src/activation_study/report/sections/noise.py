@@ -15,6 +15,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Noise", "Single questions", 10
 FOLDS = True
+SHOWS = ("core.noise_loss",)
 CELL = ["dataset", "depth"]
 
 

@@ -20,6 +20,7 @@ from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Pre-activations", "Why", 50
 FOLDS = True
+SHOWS = ("core.scale_drift",)
 BANDS = ["q05", "q50", "q95", "mean", "sd"]
 NORMAL_95 = 1.645
 """Below which 95% of a standard normal variable lies."""

@@ -9,13 +9,19 @@ from markupsafe import Markup
 
 from activation_study.analysis.replicas import cost_of_runs
 from activation_study.core.numbers import decimals
-from activation_study.report.blocks import Block, Facts, Paragraph, Section
+from activation_study.report.blocks import Block, Facts, Paragraph, Section, Verbatim
+from activation_study.report.source import bibtex
 from activation_study.report.study_data import StudyData
-from activation_study.report.tables import Table, download, number, text
+from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
 from activation_study.report.words import code
 
 NAME, PART, PLACE = "Provenance", "How far to trust it", 30
+CAPTION = (
+    "The study's own tables, one row per measurement: in this page, or in the folder that was written with it and "
+    "may have been left behind"
+)
 LABELS = {
+    "repository": "Repository",
     "code": "Code version",
     "code_sha256": "Code SHA-256",
     "config_sha256": "Config SHA-256",
@@ -39,13 +45,15 @@ def section(data: StudyData) -> Section:
             ),
             _cost(data.tables["timings"]),
         ]
-    blocks.append(_files(data))
+    blocks += [_files(data), _cite(data)]
     return Section("provenance", "Provenance", blocks)
 
 
 def _facts(data: StudyData) -> list[tuple[str, str]]:
     facts = [("Study", data.name), ("Experiment shown", data.experiment or "all runs")]
     for key, value in data.provenance.items():
+        if value is None:
+            continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{name} {version}" for name, version in value.items())
         facts.append((LABELS.get(key, key), str(value)))
@@ -107,13 +115,22 @@ def _cost(timings: pd.DataFrame) -> Table:
     return Table("table-cost", caption, columns, frame, download("cost_of_runs", cost))
 
 
+def _cite(data: StudyData) -> Section:
+    started = data.tables["jobs"]["started"]
+    year = max(started)[:4] if len(started) else ""
+    text = bibtex(data.name, data.provenance, year)
+    return Section("cite", "How to cite this page", [Verbatim("citation", text)])
+
+
+def _place(row: Row) -> Cell:
+    return Cell(row["file"])
+
+
 def _files(data: StudyData) -> Table:
     rows = [
         (name, len(table), f"{data.name}/tables/{name}.csv" if name in data.as_csv else "too long: Parquet only")
         for name, table in data.tables.items()
     ]
     frame = pd.DataFrame(rows, columns=["table", "rows", "file"])
-    columns = [text("Table", "table", heads_row=True), number("Rows", "rows"), text("File beside this one", "file")]
-    return Table(
-        "table-files", "The study's own tables, one row per measurement", columns, frame, download("files", frame)
-    )
+    columns = [text("Table", "table", heads_row=True), number("Rows", "rows"), Column("As CSV", _place, numeric=False)]
+    return Table("table-files", CAPTION, columns, frame, download("files", frame))

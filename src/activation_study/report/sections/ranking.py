@@ -28,6 +28,7 @@ from activation_study.report.tables import (
 from activation_study.report.words import drawn_of, pictured, plain_list
 
 NAME, PART, PLACE = "Ranking", "How good, how fast", 10
+SHOWS = ("core.test_accuracy",)
 
 
 def section(data: StudyData) -> Section | None:
