@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from activation_study.activations import mean_field
+from activation_study.activations import finite_width, mean_field
 
 ORDER = 400
 """Terms of Mehler's series; what is left of it counts as one more term."""
@@ -24,7 +24,8 @@ STRAIGHT = 1e-9
 """Change of the slope times the distance of points up to which one piece goes on."""
 INPUTS = 100
 """Inputs of which none passes a dead unit."""
-REACH, NODES = 9.0, 3601
+Z = (np.arange(-450, 450) + 0.5) / 50
+"""Nodes between which ReLU's bend lies: there the share changes at once where inputs are the same."""
 
 Points = tuple[np.ndarray, np.ndarray]
 
@@ -78,10 +79,9 @@ def flat(points: Points, q: float, shift: Any = 0.0, scale: float = 1.0) -> Any:
 
 def dead(points: Points, q: float, c: float, inputs: int = INPUTS) -> float:
     """Share of a layer's units with slope 0 at every one of so many inputs, any two of which have the correlation c."""
-    z = np.linspace(-REACH, REACH, NODES)
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    density = np.exp(-(Z**2) / 2) / math.sqrt(2 * math.pi)
     apart = math.sqrt(max(1 - c, 1e-18))
-    return float(density @ flat(points, q, math.sqrt(max(c, 0.0)) * z, apart) ** inputs * (z[1] - z[0]))
+    return float(density @ flat(points, q, math.sqrt(max(c, 0.0)) * Z, apart) ** inputs / 50)
 
 
 def beginnings(
@@ -94,7 +94,8 @@ def beginnings(
 ) -> pd.DataFrame | None:
     """One row per hidden layer of multilayer perceptrons that begin so, whose inputs have as many values as a layer.
 
-    Columns: layer, gradient (log10 ‖δ^ℓ‖/‖δ^L‖), correlation (of any two inputs' pre-activations), dead (share of
+    Columns: layer, gradient (log10 ‖δ^ℓ‖/‖δ^L‖), low and high (its quartiles over single networks; known of leaky ReLUs
+    at their gain, else missing), correlation (of any two inputs' pre-activations), dead (share of
     units, see `dead`), silent (probability that all units of the layer, which has `width`, are dead at one input).
 
     Args:
@@ -109,11 +110,15 @@ def beginnings(
         return None
     sigma_w2, sigma_b2, q = mean_field.start(initialisation, constants, width, width)
     gradient = mean_field.gradient_decay(law, depth, sigma_w2, sigma_b2, q)
+    slope = finite_width.leaky_slope(portrait["x"], portrait["value"])
+    known = slope is not None and not constants["stochastic"] and initialisation != "torch_default"
+    single = finite_width.gradient_quartiles(slope, depth, width) if known else np.full((depth, 2), np.nan)
     points = graph(portrait, constants)
     c = 1 - (1 - correlation) * (sigma_w2 if initialisation == "torch_default" else 1.0) / q
     rows = []
     for layer in range(1, depth + 1):
-        rows.append((layer, gradient[layer - 1], c, dead(points, q, c), float(flat(points, q)[0]) ** width))
+        silent = float(flat(points, q)[0]) ** width
+        rows.append((layer, gradient[layer - 1], *single[layer - 1], c, dead(points, q, c), silent))
         together, q = sigma_w2 * product(points, q)(c) + sigma_b2, sigma_w2 * law(q)[0] + sigma_b2
         c = min(together / q, 1.0)
-    return pd.DataFrame(rows, columns=["layer", "gradient", "correlation", "dead", "silent"])
+    return pd.DataFrame(rows, columns=["layer", "gradient", "low", "high", "correlation", "dead", "silent"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import multiprocessing
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +35,8 @@ FIRST, *SECTIONS = discover()
 """The first screen, and the page's other sections in reading order."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
+STYLES, SCRIPTS = ("style.css", "play.css"), ("formula.js", "play.js", "script.js")
+"""In the order in which the page has them."""
 SMALL_STUDY = 40
 """Runs up to which a study counts as small."""
 
@@ -187,8 +190,11 @@ def _render(
     environment.filters["named"] = _named
     environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections))
     folder = resources.files("activation_study.report")
-    style = "\n" + folder.joinpath("style.css").read_text(encoding="utf-8") + themed() + "\n"
-    script = "\n" + folder.joinpath("script.js").read_text(encoding="utf-8") + "\n"
+    style, script = (
+        "\n" + re.sub(r"(?m)^ +", "", "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names))
+        for names in (STYLES, SCRIPTS)
+    )
+    style += themed() + "\n"
     return environment.get_template("page.html.j2").render(
         study=name,
         first=sections[0],

@@ -1,11 +1,11 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value&lit=activation
+// The address: #anchor?sort=table:column:direction&filter=table:text&pick=verdict:value&choose=column:value&lit=activation&play=…
 (() => {
   const tables = [...document.querySelectorAll(".table")];
   const ledger = document.querySelector(".ledger");
   const chooser = document.getElementById("table-chooser");
-  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {}, lit: "" };
+  const state = { anchor: "", sort: {}, filter: {}, pick: {}, choose: {}, lit: "", play: "" };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -121,6 +121,7 @@
     for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
     if (state.anchor === chooser?.id) for (const [column, value] of Object.entries(state.choose)) query.append("choose", `${column}:${value}`);
     if (state.lit) query.append("lit", state.lit);
+    if (state.play) query.append("play", state.play);
     const suffix = query.size ? `?${query}` : "";
     guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
   }
@@ -157,6 +158,8 @@
       choose();
     }
     light(new URLSearchParams(query ?? "").get("lit") ?? state.lit);
+    state.play = new URLSearchParams(query ?? "").get("play") ?? state.play;
+    if (state.play) dispatchEvent(new CustomEvent("play", { detail: state.play }));
     // Addresses of before, such as claim-C01.1, go on to work.
     const target = document.getElementById(anchor) ?? document.getElementById(anchor.toLowerCase().replaceAll(".", "-"));
     // What the address points at opens: the target itself, what folds it, and a section's own fold.
@@ -274,6 +277,10 @@
   document.querySelector(".masthead").append(theme);
 
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  addEventListener("played", ({ detail }) => {
+    Object.assign(state, { anchor: "figure-play", play: detail });
+    writeAddress();
+  });
   addEventListener("hashchange", readAddress);
   readAddress();
 })();
