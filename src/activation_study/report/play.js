@@ -36,7 +36,12 @@
       meanSlope += s * share;
       slopeSquare += s ** 2 * share;
     });
-    const flats = slope.flatMap((s, i) => (Math.abs(s) <= FLAT ? [[edges[i], edges[i + 1]]] : []));
+    const flats = [];
+    slope.forEach((s, i) => {
+      if (Math.abs(s) > FLAT) return;
+      if (flats.at(-1)?.[1] === edges[i]) flats.at(-1)[1] = edges[i + 1];
+      else flats.push([edges[i], edges[i + 1]]);
+    });
     const flat = (shift = 0, scale = 1) => sum(flats.map(([a, b]) => below((b - shift) / scale) - below((a - shift) / scale)));
     return {
       square: random ? q * random[0] : square,
@@ -69,7 +74,7 @@
   function typed(text) {
     const f = formula(text, given.grammar), step = 1 / 500;
     const x = Array.from({ length: 12001 }, (_, i) => (i - 6000) * step), y = x.map(f);
-    const wrong = [...x, ...GRID.map((one) => 6 * one)].find((one) => !Number.isFinite(f(one)));
+    const wrong = [...x, ...GRID.map((one) => 6 * one)].find((one, i) => !Number.isFinite(y[i] ?? f(one)));
     if (wrong !== undefined) throw new Refusal(`its value at x = ${wrong} is not finite`);
     const slope = y.slice(1).map((value, i) => (value - y[i]) / step), size = (i) => Math.abs(slope[i] ?? 0);
     const steep = slope.findIndex((one, i) => Math.abs(one) > 20 * (1 + Math.max(size(i - 2), size(i + 2))));
@@ -224,7 +229,8 @@
       controls.formula.parentElement.hidden = !own;
       try {
         const look = law(), rows = beginnings(look, settings());
-        shown = { rows, look, said: `${look.label}, ${settings().depth} layers of ${settings().width}` };
+        const name = look.label.length > 24 ? `${look.label.slice(0, 23)}…` : look.label;
+        shown = { rows, look, said: `${name}, ${settings().depth} layers of ${settings().width}` };
         refused.hidden = true;
         status.textContent = finding(rows, look, settings());
         render();
@@ -281,7 +287,7 @@
   }
 
   // Figures for a class, as large as the screen.
-  for (const shownLarge of document.querySelectorAll("#figure-play, #figure-decay-layers, #figure-unit-history")) {
+  for (const shownLarge of document.querySelectorAll("#figure-play, #figure-decay-layers, #figure-unit-history, #figure-two-inputs")) {
     if (!document.fullscreenEnabled) break;
     const button = make("button", { type: "button", className: "save", textContent: "Full screen" });
     button.setAttribute("aria-label", `${shownLarge.querySelector("figcaption b").textContent} in full screen`);

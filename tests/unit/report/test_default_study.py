@@ -14,8 +14,8 @@ from synthetic import CLAIMS, PROVENANCE
 
 FIGURES = (
     "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
-    "play", "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time", "centredness",
-    "centring", "noise", "data-size", "portraits", "validity",
+    "play", "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time",
+    "centredness", "centring", "noise", "data-size", "portraits", "validity",
 )  # fmt: skip
 """By their ids; those with a hyphen at the end there are several of."""
 

@@ -28,9 +28,9 @@ STARTS = ("gain", "torch_default", "edge_of_chaos")
 SHOWN, DEPTH, WIDTH = ("relu", "tanh", "sigmoid"), 20, 64
 """What the page draws where no script runs."""
 KEY = (
-    "Left: size of the gradient against the last layer's, in powers of ten; shaded: where half of the single networks "
-    "of this width lie, known of leaky ReLUs. Middle: units with slope 0 at all of "
-    f"{several_inputs.INPUTS} inputs. Right: the correlation of any two inputs."
+    "Lines: very wide networks. Left: size of the gradient against the last layer's, in powers of ten; shaded: half of "
+    "the single networks of this width, where known (ReLU and leaky ones). Middle: share of units with slope 0 at all "
+    f"of {several_inputs.INPUTS} inputs. Right: the correlation of any two inputs."
 )
 PANELS = {
     "gradient": ("Where the gradient goes", "powers of ten"),
@@ -54,8 +54,8 @@ def section(data: StudyData) -> Section | None:
             _figure(data, [name for name in SHOWN if name in laws] or [*laws][:3]),
             Paragraph(
                 "Theory for wide, plain networks whose inputs have mean square 1 and as many values as a layer has "
-                "units. Not covered: batch normalisation, shortcuts, convolutions, training, and what few units or "
-                "many layers change beyond the shaded band." + _left_out(data, laws),
+                "units. Not covered: batch normalisation, shortcuts, convolutions, training, and what few units change "
+                "beyond the shaded band, which itself needs ten or more." + _left_out(data, laws),
                 "note",
             ),
             Data("play-laws", {"laws": laws, "starts": _starts(), "key": KEY, "grammar": _grammar()}),
