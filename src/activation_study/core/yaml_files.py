@@ -146,12 +146,6 @@ def parsed(text: str, loader: type | None = None) -> Any:
         raise StudyError(f"cannot be read as YAML: {_reason(error)}") from None
 
 
-def composed(path: str | Path) -> yaml.Node:
-    """The nodes of a YAML file that `read` has accepted, each with its line. Raises :class:`StudyError`."""
-    node: yaml.Node = yaml.compose(_text(path), Loader)
-    return node
-
-
 def _text(path: str | Path) -> str:
     """The text of a regular file: a pipe would wait for ever, a device has no end."""
     data = b""
