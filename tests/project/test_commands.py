@@ -124,7 +124,7 @@ def test_our_own_commands_answer(place, command, monkeypatch, capsys):
     _, name, *rest = shlex.split(command)
     published = ["--tables", str(ROOT / "reports" / "reference" / "tables")] if name == "recommend" else []
     main([name, *rest, *published])
-    assert capsys.readouterr().out.startswith(STARTS[name])
+    assert capsys.readouterr().out.strip().startswith(STARTS[name])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What is measured of each layer's pre-activations h, activations x = φ(h) and slopes φ′(h).
 
-Of one network and layer, with n = 1 … N samples and w = 1 … W units: m_w and v_w are the mean and the variance over
-samples of x_nw (divided by N), a_w is the mean of |x_nw|, s the largest |φ′| that the activation has, #{…} a number of
-elements. Where a unit stands at several positions, each counts as a sample.
+Of one network and hidden layer, in evaluation mode, with the first n = 1 … N validation samples, at most 256, and w = 1
+… W units: m_w and v_w are the mean and the variance over samples of x_nw (divided by N), a_w is the mean of |x_nw|, s
+the largest |φ′| that the activation has, #{…} a number of elements. Where a unit stands at several positions, each
+counts as a sample, at most 16 of them.
 
 preactivation_mean: h̄ = Σ h_nw / NW. Source: Glorot and Bengio (2010), section 3, who follow it layer by layer.
 preactivation_sd: √(Σ (h_nw − h̄)² / NW). Source: the same section.
