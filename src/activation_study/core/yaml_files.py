@@ -146,10 +146,9 @@ def parsed(text: str, loader: type | None = None) -> Any:
         raise StudyError(f"cannot be read as YAML: {_reason(error)}") from None
 
 
-def composed(path: str | Path) -> yaml.Node:
+def composed(path: str | Path) -> Any:
     """The nodes of a YAML file that `read` has accepted, each with its line. Raises :class:`StudyError`."""
-    node: yaml.Node = yaml.compose(_text(path), Loader)
-    return node
+    return yaml.compose(_text(path), Loader)
 
 
 def _text(path: str | Path) -> str:
