@@ -11,7 +11,7 @@
 #   make test-slurm                 the study on a real SLURM, which is started for it; SLURM=--faults for what goes wrong there
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make scale                       what the workflow makes of 10,000 runs and 100 activations, without training
-#   make performance                 measures the trainer in every respect, for docs/performance.md and the README
+#   make performance                 measures the trainer in every respect, for docs/performance.md
 #   make gpu                         what a GPU does with it: tests, figures, the demo; eight minutes at most
 #   make lock                        the lock anew, with the newest versions that pyproject.toml allows
 

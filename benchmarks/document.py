@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and README.md, from the files in results/bench/: no number is typed by hand."""
+"""The tables of docs/performance.md and statistics.md, from the files in results/bench/: no number is typed by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "results" / "bench"
 FIGURES = ROOT / "docs" / "figures"
-FILES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "statistics.md")
+FILES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "statistics.md")
 
 
 def main() -> None:

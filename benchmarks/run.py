@@ -71,7 +71,7 @@ GAINS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md and docs/performance.md")
+    parser.add_argument("--document", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument(
         "--study",
         type=Path,
@@ -84,7 +84,7 @@ def main() -> None:
     summary = summarised(samples) | context
     document.write_json(SUMMARY, summary)
     print(document.bench(summary))
-    if arguments.readme:
+    if arguments.document:
         document.fill()
 
 

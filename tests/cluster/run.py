@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import yaml
 from slurm import Slurm, cluster, missing
 
-from project import ROOT, SNAKEMAKE, Call, Project, smoke
+from project import ROOT, Call, Project, smoke
 
 TABLES = "results/smoke/tables/runs.parquet"
 RUNS = "results/smoke/runs"
@@ -47,10 +47,10 @@ LONGEST = 1800  # seconds for which anything is waited for, on a machine that do
 
 
 class Session:
-    """A cluster, and what is done on it."""
+    """A cluster, what is done on it, and the Python environment of that."""
 
-    def __init__(self, folder: Path, slurm: Slurm):
-        self.folder, self.slurm, self.failures = folder, slurm, []
+    def __init__(self, folder: Path, slurm: Slurm, environment: Path):
+        self.folder, self.slurm, self.environment, self.failures = folder, slurm, environment, []
         self.began = time.monotonic()
 
     def say(self, what: str, problem: str | None) -> None:
@@ -67,7 +67,10 @@ class Session:
         environment["PYTHONPATH"] += os.pathsep + os.environ.get("PYTHONPATH", "")
         with (project / "call.log").open("w", encoding="utf-8") as log:
             return subprocess.Popen(
-                [SNAKEMAKE, "--configfile", "study.yaml", "--profile", "profiles/slurm", *QUICK, *arguments],
+                [
+                    *(str(self.environment / "bin" / "python"), "-m", "snakemake"),
+                    *("--configfile", "study.yaml", "--profile", "profiles/slurm", *QUICK, *arguments),
+                ],
                 cwd=project.folder,
                 env=environment,
                 stdout=log,
@@ -242,7 +245,10 @@ def main() -> None:
                 slurm = stack.enter_context(cluster(Path(daemons) / "slurm"))
             except RuntimeError as error:
                 return print(f"skip: SLURM does not start on this machine: {error}")
-            session = Session(Path(folder), slurm)
+            # The plugin does not quote its Python's path, and the environment's own may hold a blank.
+            environment = Path(daemons) / "environment"
+            environment.symlink_to(sys.prefix)
+            session = Session(Path(folder), slurm, environment)
             if set(wanted) & set(FAULTS):
                 faults = Faults(session)
             for name in wanted:

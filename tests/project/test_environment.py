@@ -182,7 +182,7 @@ def test_pip_reads_the_lines_that_conda_hands_it(texts: dict[str, str], tmp_path
 
 def test_every_installation_is_held_to_hashes() -> None:
     """pip by --require-hashes, or of this checkout alone without dependencies; npm by its lock alone."""
-    for name in ("Makefile", ".ci/run", "Containerfile", "README.md", "environment.yml"):
+    for name in ("Makefile", ".ci/run", "Containerfile", "docs/running.md", "environment.yml"):
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r".*(?:pip|npm) (?:install|ci)\b.*", text):
             ours = "--no-deps --no-build-isolation -e ." in line

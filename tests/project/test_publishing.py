@@ -22,6 +22,9 @@ def test_the_citation_is_of_this_version():
     citation = _yaml("CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    (author,) = (one["name"] for one in citation["authors"])
+    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{author}: *{citation['title']}*, version {citation['version']}." in said
 
 
 def test_the_changelog_names_this_version():
@@ -52,7 +55,7 @@ def test_uv_installs_the_lock_and_nothing_else():
     """Where the environment is the lock's, only this checkout is not: a second command has it."""
     if metadata.version("torch").endswith("+cpu"):
         pytest.skip("the small build of PyTorch is not the lock's")
-    (command,) = re.findall(r"`(uv pip sync [^`&]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    (command,) = re.findall(r"`(uv pip sync [^`&]+)", (ROOT / "docs/running.md").read_text(encoding="utf-8"))
     assert command.split() == ["uv", "pip", "sync", "--require-hashes", "requirements.lock"]
     sync = [Path(sys.executable).with_name("uv"), *command.split()[1:], "--python", sys.executable]
     sync += ["--dry-run", "--offline", "--no-config"]

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import small
+from activation_study.report.page import SCRIPTS, STYLES
 from planted import planted
 from synthetic import PROVENANCE, SMALL, write_tables
 
@@ -122,8 +123,8 @@ def test_the_page_has_its_templates_style_and_script(installed, here):
     assert done.returncode == 0, done.stderr
     page = (here / "page.html").read_text(encoding="utf-8")
     folder = ROOT / "src/activation_study/report"
-    for asset in ("style.css", "reading.css", "script.js", "reading.js"):
-        assert (folder / asset).read_text(encoding="utf-8").strip() in page
+    for asset in (*STYLES, *SCRIPTS):
+        assert all(line.strip() in page for line in (folder / asset).read_text(encoding="utf-8").splitlines())
 
 
 def test_a_config_and_its_claims_are_held_against_their_schemas(installed, here):

@@ -31,6 +31,13 @@ def smoke(**changes):
     return config
 
 
+def titled(page):
+    """The blocks of a page of Markdown that are whole files, by the names that their titles give."""
+    blocks = re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    assert len(dict(blocks)) == len(blocks), "two files of one name"
+    return dict(blocks)
+
+
 def shared(**changes):
     """As `smoke`, with a second experiment that asks for one of the first one's runs."""
     config = smoke(**changes)

@@ -5,10 +5,10 @@ import re
 import pandas as pd
 import pytest
 
-from project import ROOT, Project, smoke
+from project import ROOT, Project, smoke, titled
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', TEXT, re.MULTILINE | re.DOTALL))
+BLOCKS = titled(TEXT)
 NAMES = ("relu", "quick_gelu", "squareplus")
 
 

@@ -6,6 +6,37 @@ network without a value has no row, or NaN: a gap. What layers and measurements 
 alone, where probes are taken; the rest at every rate that counts. Diverged networks count wherever
 the tables say what they are worth (chance, a loss of ln K, never at the target), but for the gaps between training and
 test, of which they have none; layer by layer they are taken at their last probe before.
+
+K is the number of classes, S the budget of steps, T a time in steps, g_l = `layers.gradient_norm_log10` of hidden layer
+l of L.
+
+test_accuracy: `runs.test_accuracy`. Source: the definition; 1/K of a diverged network.
+train_accuracy: `runs.train_accuracy`. Source: the definition; 1/K of a diverged network.
+accuracy_gap: `runs.train_accuracy` − `runs.test_accuracy`. Source: the definition.
+generalisation_gap: `runs.test_loss` − `runs.train_loss`. Source: the definition.
+log_final_loss: ln max(`runs.train_loss`, 10⁻⁷). Source: the definition; ln ln K of a diverged network.
+area_under_loss: ∫ ln c(ℓ) d ln t / ∫ d ln t by trapezoids over the evaluations from step 1 on, ℓ =
+    `curves.validation_loss`, c(ℓ) = min(max(ℓ, 10⁻⁷), ln K). Source: this study's; `runs.area_under_loss` has it.
+log_time_to_target: ln max(min(T, S), 1), T = `runs.time_to_target`. Source: the restricted time of survival analysis,
+    Royston and Parmar (2013), BMC Medical Research Methodology 13, with one censoring time for all.
+plateau_time: ln max(min(T, S), 1), T when `curves.train_loss` first is at most 0.9 ln K. Source: this study's;
+    likewise.
+saturation_time: the same, T when the measurement saturation first is at most 1/2. Source: this study's; likewise.
+gradient_decay: the least-squares slope of max(g_l, −45) on l = 1 … L. Source: this study's, of the geometric law of
+    Glorot and Bengio (2010), section 4.2, and Schoenholz et al. (2017), arXiv:1611.01232: minus half of log₁₀ χ in the
+    limit of wide layers.
+update_decay: the same of max(`layers.weight_gradient_norm_log10`, −45) − `layers.weight_norm_log10`. Source: this
+    study's.
+gradient_ratio: max(g_1, −45) − max(g_L, −45). Source: this study's.
+scale_drift: the mean over l of |log₁₀ b_l − log₁₀ a_l|, `layers.preactivation_sd` at the last and the first probe where
+    it is positive. Source: this study's.
+revival_rate: Σ_p revived_p / Σ_p dead_(p−1) over probes p, of `layers.revived` and `layers.dead`, means over l. Source:
+    this study's.
+noise_loss: A(0) − ∫ A dσ / σ_max by trapezoids, A(σ) the measurement noise_accuracy. Source: this study's.
+noise_gain: the mean over layers of ln noise_gain. Source: as the measurement.
+instability: #{rates lost} / #{rates} of the grid, of a tuning seed. Source: this study's.
+rate_sensitivity: max_r A_r − mean_r A_r over the grid's rates r, of a tuning seed. Source: this study's.
+log_cost_ratio: ln `cost.ratio_to_relu`, of one quantity and width. Source: this study's; `cost` says how it is timed.
 """
 
 from __future__ import annotations

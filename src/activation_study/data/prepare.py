@@ -9,9 +9,9 @@ import numpy as np
 from activation_study.core import files
 from activation_study.core.errors import StudyError
 from activation_study.core.text import one_line, plain, shown
-from activation_study.data import local, public, transforms
+from activation_study.data import corpus, local, public, transforms
 from activation_study.data.arrays import Arrays, DatasetUnavailable, Raw, content_sha256, write_prepared
-from activation_study.data.entries import TABLES, arguments, check_entry, default_cache, read_here
+from activation_study.data.entries import TABLES, WINDOW, arguments, check_entry, default_cache, read_here
 
 
 def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
@@ -32,6 +32,10 @@ def load(name: str, entry: dict[str, Any], cache: Path | None = None) -> Arrays:
             raw = local.folder(_path(entry, key), f"{key}.path", entry.get("size"), entry.get("mode"))
         case "npz":
             raw = local.npz(_path(entry, key), f"{key}.path")
+        case "novels":
+            raw = corpus.novels(entry.get("length", WINDOW), cache, key)
+        case "text":
+            raw = corpus.text(_path(entry, key), entry.get("length", WINDOW), key)
         case "csv" | "keel" | "mlbench" | "mnist_5k" | "openml":
             raw = _table(entry, cache, key)
         case _ if entry["class"] == "FashionMNIST":

@@ -80,7 +80,7 @@ def mlbench(name: str, cache: Path, key: str) -> Raw:
     import rdata
 
     file = f"{name}.rda"
-    packed = downloads.mlbench(cache, known(file))[file]
+    packed = downloads.of_r("mlbench", cache, known(file))[file]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unknown encoding")  # the files are older than R's encodings
         table = rdata.read_rda(io.BytesIO(packed))[name]

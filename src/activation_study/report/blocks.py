@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from markupsafe import Markup
 
@@ -54,6 +55,14 @@ class Figure:
     message: str
     svg: Markup
     data: Download
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a script of the page reads, as JSON; nothing shows."""
+
+    id: str
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class Ledger:
     data: Download
 
 
-Block = Paragraph | Items | Facts | Verbatim | Figure | Table | Ledger | Section
+Block = Paragraph | Items | Facts | Verbatim | Figure | Table | Ledger | Data | Section
 
 
 def one_open(ident: str, drawn: Sequence[tuple[str, Figure]]) -> list[Block]:
@@ -149,7 +158,7 @@ def identifiers(blocks: Sequence[Block]) -> list[str]:
     """The ids of all blocks, claims and their rows included, in reading order."""
     found: list[str] = []
     for block in walk(blocks):
-        if isinstance(block, Section | Figure | Table | Ledger | Verbatim):
+        if isinstance(block, Section | Figure | Table | Ledger | Verbatim | Data):
             found.append(block.id)
         if isinstance(block, Ledger):
             for claim in (claim for _, claims in block.groups for claim in claims):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import multiprocessing
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,8 +35,8 @@ from activation_study.report.tables import Table, csv_text
 
 FIRST, *SECTIONS = discover()
 """The first screen, and the page's other sections in reading order."""
-STYLES = ("style.css", "reading.css")
-SCRIPTS = ("script.js", "reading.js")
+STYLES = ("style.css", "reading.css", "play.css")
+SCRIPTS = ("formula.js", "play.js", "script.js", "reading.js")
 """What a page holds of each, in this order."""
 LARGEST = 5_000_000
 LARGEST_SMALL = 1_500_000
@@ -209,7 +210,7 @@ def _render(
 
 def _joined(names: Sequence[str]) -> str:
     folder = resources.files("activation_study.report")
-    return "\n" + "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return "\n" + re.sub(r"(?m)^ +", "", "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names))
 
 
 def _summary(data: StudyData) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 "use strict";
 // Adds to a page that is whole without it: sorting, filtering, both kept in the address, a theme, unzipped downloads.
-// The address: #anchor?sort=table:column:direction&filter=table:text&only=table:activation&pick=verdict:value&choose=column:value&lit=activation
+// The address: #anchor?sort=table:column:direction&filter=table:text&only=table:activation&pick=verdict:value&choose=column:value&lit=activation&play=…
 (() => {
   const tables = [...document.querySelectorAll(".table")];
   const ledger = document.querySelector(".ledger");
   const chooser = document.getElementById("table-chooser");
   const called = new Map([...document.querySelectorAll("[data-activation]")].map((one) => [one.dataset.activation, one.querySelector("title").textContent.split(":")[0]]));
-  const state = { anchor: "", sort: {}, filter: {}, only: {}, pick: {}, choose: {}, lit: "" };
+  const state = { anchor: "", sort: {}, filter: {}, only: {}, pick: {}, choose: {}, lit: "", play: "" };
 
   const guarded = (action) => {
     try { return action(); } catch { return undefined; } // storage and history are closed to sandboxed pages
@@ -158,6 +158,7 @@
     for (const [key, text] of Object.entries(state.pick)) if (text) query.append("pick", `${key}:${text}`);
     if (state.anchor === chooser?.id) for (const [column, value] of Object.entries(state.choose)) query.append("choose", `${column}:${value}`);
     if (state.lit) query.append("lit", state.lit);
+    if (state.play) query.append("play", state.play);
     const suffix = query.size ? `?${query}` : "";
     guarded(() => history.replaceState(null, "", `#${state.anchor}${suffix}`));
   }
@@ -197,6 +198,8 @@
       choose();
     }
     light(new URLSearchParams(query ?? "").get("lit") ?? state.lit);
+    state.play = new URLSearchParams(query ?? "").get("play") ?? state.play;
+    if (state.play) dispatchEvent(new CustomEvent("play", { detail: state.play }));
     // Addresses of before, such as claim-C01.1, go on to work.
     const target = document.getElementById(anchor) ?? document.getElementById(anchor.toLowerCase().replaceAll(".", "-"));
     // What the address points at opens: the target itself, what folds it, and a section's own fold.
@@ -302,6 +305,10 @@
   });
   document.querySelector(".masthead").append(theme);
 
+  addEventListener("played", ({ detail }) => {
+    Object.assign(state, { anchor: "figure-play", play: detail });
+    writeAddress();
+  });
   addEventListener("hashchange", readAddress);
   readAddress();
 })();

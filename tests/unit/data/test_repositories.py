@@ -130,7 +130,7 @@ def satellite(tmp_path, monkeypatch):
     file = tmp_path / "Satellite.rda"
     rdata.write_rda(file, {"Satellite": table}, compression="bzip2")
     monkeypatch.setitem(repositories.SHA256, file.name, hashlib.sha256(file.read_bytes()).hexdigest())
-    monkeypatch.setattr(downloads, "SYSTEM_MLBENCH", tmp_path / "system")
+    monkeypatch.setattr(downloads, "SYSTEM_R", tmp_path / "system")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "apt-get").write_text("#!/bin/sh\necho 'E: no such package' >&2\nexit 100\n")
     (tmp_path / "bin" / "apt-get").chmod(0o755)
@@ -143,8 +143,9 @@ def test_mlbench_from_an_installed_r(satellite, tmp_path):
     entry = {"source": "mlbench", "name": "Satellite"}
     with pytest.raises(DatasetUnavailable, match=r"mlbench is unavailable; .*E: no such package"):
         prepare.load("s", entry, tmp_path / "cache")
-    (tmp_path / "system").mkdir()
-    file.rename(tmp_path / "system" / file.name)
+    installed = tmp_path / "system" / "mlbench" / "data"
+    installed.mkdir(parents=True)
+    file.rename(installed / file.name)
     found = prepare.load("s", entry, tmp_path / "cache")
     assert np.diag(np.corrcoef(found.x, x, rowvar=False)[:2, 2:]) == pytest.approx([1, 1])
     assert found.y.tolist() == [1, 0, 1] * 2
@@ -154,7 +155,7 @@ def test_mlbench_from_an_installed_r(satellite, tmp_path):
 def test_mlbench_from_debian(satellite, tmp_path):
     file, _ = satellite
     package = tmp_path / "package"
-    inside = package / downloads.MLBENCH
+    inside = package / downloads.OF_R / "mlbench" / "data"
     inside.mkdir(parents=True)
     file.rename(inside / file.name)
     (package / "DEBIAN").mkdir(mode=0o755)

@@ -18,8 +18,8 @@ __all__ = ["chromium"]
 
 FIGURES = (
     "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
-    "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time", "centredness",
-    "centring", "noise", "data-size", "portraits", "validity",
+    "play", "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time",
+    "centredness", "centring", "noise", "data-size", "portraits", "validity",
 )  # fmt: skip
 """By their ids; those with a hyphen at the end there are several of."""
 

@@ -1,4 +1,40 @@
-"""What is measured of each layer's pre-activations h, activations x = φ(h) and slopes φ′(h)."""
+"""What is measured of each layer's pre-activations h, activations x = φ(h) and slopes φ′(h).
+
+Of one network and layer, with n = 1 … N samples and w = 1 … W units: m_w and v_w are the mean and the variance over
+samples of x_nw (divided by N), a_w is the mean of |x_nw|, s the largest |φ′| that the activation has, #{…} a number of
+elements. Where a unit stands at several positions, each counts as a sample.
+
+preactivation_mean: h̄ = Σ h_nw / NW. Source: Glorot and Bengio (2010), section 3, who follow it layer by layer.
+preactivation_sd: √(Σ (h_nw − h̄)² / NW). Source: the same section.
+preactivation_q05: the .05 quantile of h_nw, n ≤ 32, linear between order statistics. Source: Hyndman and Fan (1996),
+    definition 7.
+preactivation_q50: the .5 quantile, likewise. Source: the same definition.
+preactivation_q95: the .95 quantile, likewise. Source: the same definition.
+mean: x̄ = Σ x_nw / NW. Source: Clevert et al. (2016), arXiv:1511.07289, section 2, on the bias shift that it makes.
+sd: √(Σ (x_nw − x̄)² / NW). Source: the definition.
+excess_kurtosis: Σ ((x_nw − x̄) / sd)⁴ / NW − 3. Source: the definition; 0 for a normal distribution.
+centredness: median over w of |m_w|, over sd. Source: this study's; LeCun et al. (1998), Efficient BackProp, section
+    4.3, say why means away from zero should slow learning.
+zero_fraction: #{(n, w): x_nw = 0} / NW. Source: Glorot et al. (2011), Deep sparse rectifier neural networks, who call
+    it sparsity.
+saturated_low: #{(n, w): |φ′(h_nw)| < 0.1 s and h_nw < 0} / NW. Source: this study's; Glorot and Bengio (2010), section
+    3, look at saturation.
+saturated_high: #{(n, w): |φ′(h_nw)| < 0.1 s and h_nw ≥ 0} / NW. Source: as saturated_low.
+dead: #{w: φ′(h_nw) = 0 for all n} / W. Source: this study's; Lu et al. (2019), arXiv:1903.06733, say what dies and why.
+unusable_001: #{w: max over n of |φ′(h_nw)| < 0.001 s} / W. Source: this study's, for activations whose slope is never
+    0.
+unusable_01: #{w: max over n of |φ′(h_nw)| < 0.01 s} / W. Source: as unusable_001.
+born_dead: the value of dead at step 0. Source: Lu et al. (2019), arXiv:1903.06733, who call a whole network born dead.
+died: #{w: not dead at the probe before, dead now} / W. Source: this study's.
+revived: #{w: dead at the probe before, not dead now} / W. Source: this study's.
+dormant_0: #{w: a_w ≤ τ Σ a_v / W} / W with τ = 0. Source: Sokar et al. (2023), arXiv:2302.12902, equation 1.
+dormant_025: the same with τ = 0.025. Source: the same equation.
+dormant_1: the same with τ = 0.1. Source: the same equation.
+effective_rank: exp(−Σ p_i ln p_i), p_i = σ_i / Σ σ_j, with σ_i the singular values of x_nw − m_w. Source: Roy and
+    Vetterli (2007), The effective rank: a measure of effective dimensionality.
+correlation: the mean over pairs v ≠ w with v_v, v_w > 0 of |cov(x_nv, x_nw)| / √(v_v v_w). Source: Pearson's
+    coefficient.
+"""
 
 from __future__ import annotations
 

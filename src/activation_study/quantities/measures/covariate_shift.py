@@ -1,4 +1,11 @@
-"""How far the updates of the layers below turn a layer's gradient."""
+"""How far the updates of the layers below turn a layer's gradient.
+
+G is the gradient by a layer's weights on the probe's training samples, in float64 and training mode with frozen noise,
+G′ the same after all parameters of the layers below took a step of plain SGD at the network's learning rate.
+
+covariate_shift: ‖G − G′‖ / ‖G‖; of layer 2, the middle and the last. Source: Santurkar et al. (2018), arXiv:1805.11604,
+    definition 2.1, divided by ‖G‖.
+"""
 
 from __future__ import annotations
 

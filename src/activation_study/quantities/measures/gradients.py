@@ -1,4 +1,17 @@
-"""What is measured of each layer's gradients: δ = ∂L/∂h of a sample's own loss, and ∂L/∂W of the mean loss."""
+"""What is measured of each layer's gradients: δ = ∂L/∂h of a sample's own loss, and ∂L/∂W of the mean loss.
+
+Of one network and layer, over the n = 1 … N training samples of the probe, in training mode with frozen noise: δ_n is
+the gradient of sample n's own loss by its pre-activations, G the gradient of the mean loss by the weights W [fan-in,
+fan-out].
+
+gradient_norm_log10: log₁₀ √(Σ ‖δ_n‖² / N). Source: Glorot and Bengio (2010), section 4.2, whose variance of
+    back-propagated gradients it is, up to the number of units and the mean.
+gradient_zero: whether Σ ‖δ_n‖² = 0. Source: this study's, where the logarithm has no value.
+weight_gradient_norm_log10: log₁₀ ‖G‖, Frobenius. Source: Glorot and Bengio (2010), section 4.2, on weight gradients.
+weight_norm_log10: log₁₀ ‖W‖, Frobenius. Source: the definition.
+sign_agreement: the mean over units j with any G_kj ≠ 0 of |Σ_k sign G_kj| / #{k: G_kj ≠ 0}. Source: this study's, of
+    what LeCun et al. (1998), Efficient BackProp, section 4.3, say: inputs of one sign move a unit's weights together.
+"""
 
 from __future__ import annotations
 

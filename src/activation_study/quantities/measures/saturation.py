@@ -1,4 +1,11 @@
-"""What part of the elements is saturated, at every evaluation."""
+"""What part of the elements is saturated, at every evaluation.
+
+On the first N = 128 validation samples, in evaluation mode; s is the largest |φ′| that the activation has, W_l the
+units of layer l, times their positions.
+
+saturation: the mean over hidden layers l of #{(n, w): |φ′(h_nw)| < 0.1 s} / N W_l. Source: this study's; Glorot and
+    Bengio (2010), section 3, look at saturation.
+"""
 
 from __future__ import annotations
 

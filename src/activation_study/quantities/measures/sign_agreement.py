@@ -1,4 +1,13 @@
-"""Whether the gradients of weights share their signs, by the size of the batch."""
+"""Whether the gradients of weights share their signs, by the size of the batch.
+
+G is the gradient by a hidden layer's weights [fan-in, fan-out] of the mean loss of the probe's first training samples,
+as many as the dose says, in float64 and training mode with frozen noise.
+
+sign_agreement: the mean over units j with any G_kj ≠ 0 of |Σ_k sign G_kj| / #{k: G_kj ≠ 0}. Source: this study's, of
+    what LeCun et al. (1998), Efficient BackProp, section 4.3, say.
+sign_agreement_layer: |Σ_kj sign G_kj| / #{(k, j): G_kj ≠ 0}. Source: this study's, of the article's claim on all
+    weights.
+"""
 
 from __future__ import annotations
 

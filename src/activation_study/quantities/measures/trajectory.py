@@ -1,4 +1,11 @@
-"""The way of a network through parameter space."""
+"""The way of a network through parameter space.
+
+θ_t are all its parameters after step t of T, and Δ_t = θ_t − θ_(t−1).
+
+step_cosine: the mean over t of Δ_t · Δ_(t+1) / (‖Δ_t‖ ‖Δ_(t+1)‖), where neither is zero. Source: this study's, of the
+    zig-zag of LeCun et al. (1998), Efficient BackProp, section 4.3.
+tortuosity: Σ ‖Δ_t‖ / ‖θ_T − θ_0‖. Source: the arc-chord ratio.
+"""
 
 from __future__ import annotations
 
