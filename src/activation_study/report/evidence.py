@@ -21,7 +21,7 @@ def linked(made: Mapping[ModuleType, Section]) -> dict[ModuleType, Section]:
 
     A section's SHOWS are patterns of topics, as "core.test_accuracy" or "data_size.*"; its first figure shows them.
     """
-    figures = {}
+    figures: dict[str, Figure] = {}
     for module, section in made.items():
         first = next((block for block in section.blocks if isinstance(block, Figure)), None)
         figures |= {pattern: first for pattern in getattr(module, "SHOWS", ()) if first}

@@ -38,14 +38,14 @@
   }
 
   const words = (text) => text.toLowerCase().split(/[\s,;:()=]+/).filter(Boolean);
-  const isOf = (row, activation) => [...row.cells].some((cell) => cell.textContent.trim() === activation);
+  const texts = (row) => [...row.querySelectorAll("th, td:not(.number)")].map((cell) => cell.textContent.trim());
 
   // Rows of the activation that hold every word; while one of them is typed and is not yet any, its beginning counts.
   function filter(table) {
     const text = state.filter[table.id] ?? "";
     const only = state.only[table.id] ?? "";
     const rows = [...table.querySelectorAll("tbody tr")];
-    const own = rows.filter((row) => !only || isOf(row, only));
+    const own = rows.filter((row) => !only || texts(row).includes(only));
     const wanted = words(text);
     const of = new Map(own.map((row) => [row, words(row.textContent)]));
     const held = (matches) => own.filter((row) => wanted.every((word) => of.get(row).some((one) => matches(one, word))));
@@ -62,8 +62,8 @@
     label.append("Show rows with ", input);
     line.append(label);
     const rows = [...table.querySelectorAll("tbody tr")];
-    const texts = rows.map((row) => new Set([...row.cells].map((cell) => cell.textContent.trim())));
-    const names = [...new Set(called.values())].filter((name) => texts.filter((of) => of.has(name)).length > 1);
+    const held = rows.map(texts);
+    const names = [...new Set(called.values())].filter((name) => held.filter((of) => of.includes(name)).length > 1);
     const select = Object.assign(document.createElement("select"), { name: "activation" });
     if (names.length > 1) {
       select.append(new Option("any", ""), ...names.map((name) => new Option(name, name)));

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from activation_study.analysis.replicas import cost_of_runs
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Facts, Paragraph, Section, Verbatim
-from activation_study.report.source import bibtex
+from activation_study.report.source import Source, bibtex
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
 from activation_study.report.words import code
@@ -56,7 +56,8 @@ def _facts(data: StudyData) -> list[tuple[str, str]]:
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{name} {version}" for name, version in value.items())
-        facts.append((LABELS.get(key, key), str(value)))
+        said = Source.of(data.provenance).version(str(value)) if key == "code" else str(value)
+        facts.append((LABELS.get(key, key), said))
     return facts
 
 
