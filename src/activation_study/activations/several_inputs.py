@@ -111,8 +111,10 @@ def beginnings(
     sigma_w2, sigma_b2, q = mean_field.start(initialisation, constants, width, width)
     gradient = mean_field.gradient_decay(law, depth, sigma_w2, sigma_b2, q)
     slope = finite_width.leaky_slope(portrait["x"], portrait["value"])
-    known = slope is not None and not constants["stochastic"] and initialisation != "torch_default"
-    single = finite_width.gradient_quartiles(slope, depth, width) if known else np.full((depth, 2), np.nan)
+    if slope is None or constants["stochastic"] or initialisation == "torch_default":
+        single = np.full((depth, 2), np.nan)
+    else:
+        single = finite_width.gradient_quartiles(slope, depth, width)
     points = graph(portrait, constants)
     c = 1 - (1 - correlation) * (sigma_w2 if initialisation == "torch_default" else 1.0) / q
     rows = []

@@ -123,12 +123,13 @@ def _left_out(data: StudyData, laws: Mapping[str, Any]) -> str:
 def _figure(data: StudyData, names: list[str]) -> Figure:
     tables = data.few.tables
     constants = tables["activations"].set_index("activation")
-    rows = pd.concat(
-        several_inputs.beginnings(
-            tables["portraits"].query("activation == @name").sort_values("x"), constants.loc[name], DEPTH, WIDTH, "gain"
-        ).assign(activation=name)
-        for name in names
-    )
+    begun = []
+    for name in names:
+        graph = tables["portraits"].query("activation == @name").sort_values("x")
+        rows = several_inputs.beginnings(graph, constants.loc[name], DEPTH, WIDTH, "gain")
+        assert rows is not None  # as of all that have a law
+        begun.append(rows.assign(activation=name))
+    rows = pd.concat(begun)
     title = "A network before its first step"
     message = f"{KEY} Here {plain_list(names)}, {DEPTH} layers of {WIDTH} units at unit gain, from unrelated inputs."
     with panels(len(PANELS), len(PANELS), 2.5, share=False) as (figure, axes):
