@@ -250,6 +250,7 @@ def short(name: str, most: int = 24) -> str:
 
 def powers(axis: Axes, low: float, high: float) -> None:
     """A vertical axis of powers of ten whose exponents go from `low` to `high`."""
+    low, high = np.nan_to_num([low, high])
     margin = 0.05 * max(high - low, 1)
     axis.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -76,17 +76,16 @@ def _across(data: StudyData) -> pd.DataFrame:
 
 def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
     datasets = sorted(across["dataset"].unique())
-    found = {
-        str(dataset): stats.spearmanr(*rows[["of_units", "log_time"]].dropna().to_numpy().T)
+    rho = {
+        str(dataset): _rank_correlation(rows[["of_units", "log_time"]].dropna())
         for dataset, rows in across.groupby("dataset")
     }
-    rho = {name: (float(one.statistic), float(one.pvalue)) for name, one in found.items()}
     message = (
         f"Each dot is an activation, {across['depth'].iloc[0]} layers: the geometric mean over seeds of the steps to "
-        f"the "
-        "target, against how far its layers are off centre before training; log scales. Hollow triangle: some network "
-        "never reached the target, and the true time is longer. Rank correlation, above 0 where off-centre activations "
-        "are slower: " + "; ".join(f"{decimals(one, 2, signed=True)} on {name}" for name, (one, _) in rho.items()) + "."
+        "the target, against how far its layers are off centre before training; log scales. Hollow triangle: some "
+        "network never reached the target, and the true time is longer. Rank correlation, above 0 where off-centre "
+        "activations are slower: " + "; ".join(f"{decimals(one, 2, signed=True)} on {name}" for name, (one, _) in "
+        "rho.items()) + "."
     )
     kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
     kept += ["reached", "n", "diverged", "horizon"]
@@ -115,6 +114,14 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
         return drawn(figure, "centredness", _relation(rho), message, download("centredness_and_speed", across[kept]))
 
 
+def _rank_correlation(rows: pd.DataFrame) -> tuple[float, float]:
+    """Spearman's, of the two columns, and its p; NaN where either is constant or there are fewer than three rows."""
+    if len(rows) < 3 or (rows.nunique() < 2).any():
+        return np.nan, np.nan
+    found = stats.spearmanr(*rows.to_numpy().T)
+    return float(found.statistic), float(found.pvalue)
+
+
 def _relation(rho: Mapping[str, tuple[float, float]]) -> str:
     """Title from rank correlation and p by dataset; nothing is corrected, as nothing is concluded."""
     slower = [name for name, (one, p) in rho.items() if one > 0 and p < ALPHA]
@@ -137,14 +144,14 @@ def _ratios(pairs: pd.DataFrame) -> Figure:
     optimisers = pairs["optimiser"].drop_duplicates().tolist()
     faster, slower = (pairs["log_ratio_high"] < 0).sum(), (pairs["log_ratio_low"] > 0).sum()
     message = (
-        "Steps to the target of the centred network over those of the same one without, paired by seed: geometric mean "
-        f"with its 95% interval; log scale; left is faster. {faster} of {len(pairs)} intervals lie below 1 and "
-        f"{slower} "
-        "above. Hollow: some network never reached the target, and counts with the whole budget. “Speed”: the learning "
-        "rate was chosen for speed, else for accuracy."
+        "Steps to the target of the centred network over those of the same one without, paired by seed: geometric "
+        f"mean with its 95% interval; log scale; left is faster. {faster} of {len(pairs)} intervals lie below 1 and "
+        f"{slower} above. Hollow: some network never reached the target, and counts with the whole budget. “Speed”: "
+        "the learning rate was chosen for speed, else for accuracy."
     )
     most = max((pairs["optimiser"] == name).sum() for name in optimisers)
-    ends = np.exp([pairs["log_ratio_low"].min(), pairs["log_ratio_high"].max()])
+    reach = pairs[["log_ratio", "log_ratio_low", "log_ratio_high"]]
+    ends = np.exp([reach.min(axis=None), reach.max(axis=None)])
     with panels(len(optimisers), len(optimisers), rows_high(most), share=False) as (figure, axes):
         for axis, optimiser in zip(axes, optimisers, strict=True):
             rows = pairs[pairs["optimiser"] == optimiser].sort_values("log_ratio", ascending=False, kind="stable")

@@ -90,10 +90,9 @@ def _slow_downs(times: pd.DataFrame) -> Figure:
     solved = np.isfinite(ratio).mean()
     message = (
         f"A dot per task, a dataset at a depth ({len(ratio)} of them): the median over seeds of the steps to the "
-        f"target, "
-        "over those of the task’s fastest activation; log scale. Triangle: slower than the axis, or the target was not "
-        f"reached. Sorted by the area under the performance profile. Reached the target on every task: "
-        f"{plain_list(solved.index[solved == 1].tolist()[::-1]) or 'none'}."
+        "target, over those of the task’s fastest activation; log scale. Triangle: slower than the axis, or the "
+        "target was not reached. Sorted by the area under the performance profile. Reached the target on every "
+        f"task: {plain_list(solved.index[solved == 1].tolist()[::-1]) or 'none'}."
     )
     frame = (
         ratio.rename_axis(columns="activation").reset_index().melt(id_vars=list(ratio.index.names), value_name="slower")

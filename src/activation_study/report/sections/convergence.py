@@ -66,10 +66,9 @@ def _curves(data: StudyData) -> Figure:
     columns = 2 if len(cells) in (1, 2, 4) else 3
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
     message = (
-        "Validation accuracy, mean over seeds with its 95% interval, each activation at its own learning rate; steps "
-        "on "
-        "a log scale. Grey: the activations without a name; dashed: the target; a network that diverged counts as "
-        "guessing." + pictured(data)
+        "Validation accuracy, mean over seeds with its 95% interval, each activation at its own learning rate; "
+        "steps on a log scale. Grey: the activations without a name; dashed: the target; a network that diverged "
+        "counts as guessing." + pictured(data)
     )
     kept = [*CELL, "activation", "step", "n", "diverged", "validation_accuracy", "validation_accuracy_low"]
     kept += ["validation_accuracy_high", "validation_loss", "train_loss"]

@@ -60,11 +60,12 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "The size of the loss's gradient with respect to each layer's pre-activations, against the last hidden "
-        "layer's. "
-        "Layer 1 is nearest the input. Measured in double precision, with medians over seeds; a gradient of exactly "
-        "zero has no logarithm and is left out and counted."
+        "layer's. Layer 1 is nearest the input. Measured in double precision, with medians over seeds; a gradient "
+        "of exactly zero has no logarithm and is left out and counted."
     )
     cells = [cell for cell in data.deepest if len(in_cell(data.gradients, cell))]
+    if not cells:
+        return Section("gradients", "Gradient flow", [Paragraph(lead), _slopes(data)])
     changes = _changes(data.gradients[pd.MultiIndex.from_frame(data.gradients[CELL]).isin(cells)])
     first, *others = dict.fromkeys(cell[0] for cell in cells)
     differing = [name for name in others if not _same(changes, first, name)]
@@ -105,9 +106,8 @@ def _same_elsewhere(changes: pd.DataFrame, first: str, others: list[str]) -> str
     worst = max(float(_apart(changes, first, name)["apart"].max()) for name in others)
     return (
         f"Before training the gradients do the same on {plain_list(others)}: no change from the last layer to the "
-        f"first "
-        f"differs by more than {decimals(worst)} decades from that on {first}, and none by more than a quarter of it "
-        f"and {NEAR:z.1f} decades."
+        f"first differs by more than {decimals(worst)} decades from that on {first}, and none by more than a quarter "
+        f"of it and {NEAR:z.1f} decades."
     )
 
 
@@ -128,7 +128,7 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
     """Before training at the left, after it at the right; a row per depth."""
     cells = [cell for cell in cells if cell[0] == dataset]
     own = changes[changes["dataset"] == dataset]
-    most = own.groupby("activation")["start"].agg(lambda decades: decades.abs().max()).sort_values(ascending=False)
+    most = own["start"].abs().groupby(own["activation"]).max().sort_values(ascending=False, kind="stable")
     named = most.index[:NAMED].tolist()
     styles = looks(named)
     rows = data.gradients[pd.MultiIndex.from_frame(data.gradients[CELL]).isin(cells)]
@@ -153,7 +153,8 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
             powers(axis, float(ends_seen.min(axis=None)), float(ends_seen.max(axis=None)))
             layer_ticks(axis)
             axis.set(xlim=(cell[1] + 0.5, 0.5), title=f"{cell[1]} layers, {'after' if last else 'before'} training")
-            axis.fill_between(band.index, band.min(axis=1), band.max(axis=1), color=BAND, linewidth=0)
+            if len(band.columns):
+                axis.fill_between(band.index, band.min(axis=1), band.max(axis=1), color=BAND, linewidth=0)
             for name in (name for name in named if name in grids):
                 look: Look = {"color": styles[name].colour, "linestyle": styles[name].line}
                 axis.plot(grids[name].index, grids[name], **look, **mark(name, f"10^{decimals(grids[name].iloc[0])}"))

@@ -50,7 +50,7 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
             axis.axhline(0, color=MUTED, linewidth=0.8)
             last = rows.groupby("activation")["points"].last()
             ends = {name: (0, last[name]) for name in styles if name in last.index}
-            low, high = (min(span.iloc[0], *last[list(ends)]), max(span.iloc[1], *last[list(ends)]))
+            low, high = min([span.iloc[0], *last[list(ends)]]), max([span.iloc[1], *last[list(ends)]])
             axis.set(
                 title=short(f"{dataset}, {depth} layers", 36),
                 ylim=(low - 0.1 * (high - low), high + 0.1 * (high - low)),

@@ -123,8 +123,7 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     )
     message = (
         f"The 5% to 95% range and the median of the pre-activations of layer {depth}; steps from left to right on a "
-        f"log "
-        f"scale, step 0 first. Widest at the end: {widest['activation']}, from {decimals(widest['q05'])} to "
+        f"log scale, step 0 first. Widest at the end: {widest['activation']}, from {decimals(widest['q05'])} to "
         f"{decimals(widest['q95'])}. The axis ends at ±{FAR}."
     )
     with panels(len(names), len(names), 1.6) as (figure, axes):

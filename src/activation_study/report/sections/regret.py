@@ -110,9 +110,8 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
     shown = shown.assign(order=order).sort_values("order", ascending=False, ignore_index=True)
     message = (
         "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
-        "better. "
-        "Dot: on the dataset where most is lost; bar: its range when any one seed is left out; blue: the article’s "
-        "steps. Numbers: every dataset. Below 0 the pick did better than that best."
+        "better. Dot: on the dataset where most is lost; bar: its range when any one seed is left out; blue: the "
+        "article’s steps. Numbers: every dataset. Below 0 the pick did better than that best."
     )
     with panels(1, 1, 0.7 + 0.24 * len(shown)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)

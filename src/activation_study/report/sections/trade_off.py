@@ -51,7 +51,7 @@ def _figure(points: pd.DataFrame) -> Figure:
     )
     bottom = -reach(points["behind"])
     with panels(len(depths), min(len(depths), 3), 3.1) as (figure, axes):
-        first, last = points["ratio"].min(), points["ratio"].max()
+        first, last = points["ratio"].min(), points["ratio"].max() + 1e-6
         axes[0].set(
             ylim=(1.03 * bottom, -0.15 * bottom), xlim=(first - 0.35 * (last - first), last + 0.1 * (last - first))
         )

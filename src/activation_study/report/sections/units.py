@@ -52,8 +52,10 @@ def section(data: StudyData) -> Section | None:
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
+    if not cells:
+        return Section("units", "Dead and saturated units", [*blocks, _table(last)])
     first, *others = dict.fromkeys(cell[0] for cell in cells)
-    differing = [name for name in others if _apart(last, cells, first, name) > SAME]
+    differing = [name for name in others if not _apart(last, cells, first, name) <= SAME]
     if same := [name for name in others if name not in differing]:
         said = f"On {plain_list(same)} no share differs by more than {percent(SAME, 0)} of the units."
         blocks.append(Paragraph(said))
@@ -101,8 +103,8 @@ def _figure(data: StudyData, last: pd.DataFrame, dataset: str, cells: list[CellK
     )
     message += (
         f" On {dataset}. Left: activations with {percent(WORTH_NAMING, 0)} or more dead units in some layer. Right: "
-        f"each "
-        "row is an activation and each column a layer, the input at the left; the number is the mean over all layers."
+        "each row is an activation and each column a layer, the input at the left; the number is the mean over all "
+        "layers."
     )
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
     held = download(f"units_by_layer_{slug(dataset).replace('-', '_')}", layers[kept])
