@@ -84,8 +84,9 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
         f"Each dot is an activation, {across['depth'].iloc[0]} layers: the geometric mean over seeds of the steps to "
         "the target, against how far its layers are off centre before training; log scales. Hollow triangle: some "
         "network never reached the target, and the true time is longer. Rank correlation, above 0 where off-centre "
-        "activations are slower: " + "; ".join(f"{decimals(one, 2, signed=True)} on {name}" for name, (one, _) in "
-        "rho.items()) + "."
+        "activations are slower: "
+        + "; ".join(f"{decimals(one, 2, signed=True)} on {name}" for name, (one, _) in rho.items())
+        + "."
     )
     kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
     kept += ["reached", "n", "diverged", "horizon"]
