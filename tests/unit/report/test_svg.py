@@ -18,7 +18,7 @@ def _draw(name: str) -> str:
     with panels(2, 2, 1.5) as (figure, (left, right)):
         left.plot([1, 2, 3], [3, 1, 2], "o--", color=SERIES[0])
         left.set_title("<b> & name")
-        right.imshow(np.arange(6).reshape(2, 3))
+        right.fill_between([1, 2, 3], [3, 1, 2], color=SERIES[1])
         return svg(figure, name, "a title", "what <it> shows")
 
 

@@ -73,7 +73,7 @@ def _fewest(*best: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "activation", "test_accuracy", "train_samples"])
 
 
-DIFFER = "On w x y z activations differ in how many learning rates do"
+DIFFER = "Activations differ in how many learning rates do"
 EVEN = "On x no activation is more particular about its learning rate"
 RATIO = pd.DataFrame({"a": [1.0, 2.0], "b": [1.5, 1.0], "c": [3.0, np.inf]})
 
@@ -95,7 +95,7 @@ SAID = [
         "Perpendicular inputs stay apart through 20 layers",
     ),
     (rates._title(pd.Series({"a": 3.0, "b": 1.0}), "x"), "Most particular about its learning rate on x: b"),
-    (rates._title(pd.Series({"a": 3, "b": 1}), "w x y z"), DIFFER),
+    (rates._title(pd.Series({"a": 3, "b": 1}), "v w x y z"), DIFFER),
     (rates._title(pd.Series({"a": 3.0, "b": 3.0}), "x"), EVEN),
     (cost._title(_steps(relu=9.0, a=1.2, b=1.57)), "b’s training step takes 1.6 times ReLU’s"),
     (cost._title(_steps(relu=9.0, a=1.04)), "No activation makes a training step much longer than ReLU"),
@@ -135,9 +135,9 @@ SAID = [
     (noise._title(_robust("a", "b")), "No activation is the most robust to noise everywhere"),
     (data_size._title(_fewest("a", "a", "b")), "With 300 samples a scores most on 2 of 3 datasets"),
     (data_size._title(_fewest("a", "b")), "With 300 training samples each dataset has another best"),
-    (validity._title(9, 80), "2.2 times as many false alarms as promised: 9 of 80, 4 due"),
-    (validity._title(4, 80), "As many false alarms as promised: 4 of 80, 4 due"),
-    (validity._title(0, 400), "Fewer false alarms than promised: 0 of 400, 20 due"),
+    (validity._title(9, 80), "2.2 times as many false alarms as promised: 9 in 80"),
+    (validity._title(4, 80), "As many false alarms as promised: 4 in 80"),
+    (validity._title(0, 400), "Fewer false alarms than promised: 0 in 400"),
 ]  # fmt: skip
 
 

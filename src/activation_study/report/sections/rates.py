@@ -83,7 +83,7 @@ def _title(widths: pd.Series, where: str) -> str:
         return f"On {where} no activation is more particular about its learning rate"
     return fitting(
         f"Most particular about its learning rate on {where}: {label(str(widths.idxmin()))}",
-        f"On {where} activations differ in how many learning rates do",
+        "Activations differ in how many learning rates do",
     )
 
 

@@ -73,12 +73,11 @@ def _figure(alarms: pd.DataFrame) -> Figure:
 
 def _title(raised: int, total: int) -> str:
     """From the alarms that were raised, of so many comparisons."""
-    due = f"{raised} of {total}, {decimals(ALPHA * total, 0)} due"
-    rate = wilson(raised, total)
+    rate, found = wilson(raised, total), f"{raised} in {total}"
     if rate.low > ALPHA:
-        return f"{decimals(raised / total / ALPHA)} times as many false alarms as promised: {due}"
+        return f"{decimals(raised / total / ALPHA)} times as many false alarms as promised: {found}"
     how = "Fewer false alarms than" if rate.high < ALPHA else "As many false alarms as"
-    return f"{how} promised: {due}"
+    return f"{how} promised: {found}"
 
 
 def _table(alarms: pd.DataFrame) -> Table:
