@@ -203,3 +203,13 @@ def test_networks_that_came_twice_count_once():
     row |= {"log_time_centred": 0.5, "log_ratio": -0.5, "log_ratio_low": -0.6, "log_ratio_high": -0.4}
     pairs = pd.DataFrame([row | {"select": "accuracy"}, row | {"select": "speed"}, row | {"n": 10, "select": "speed"}])
     assert centring.distinct(pairs)[["n", "select"]].to_numpy().tolist() == [[9, "accuracy"], [10, "speed"]]
+
+
+def test_a_gradient_of_zero_leaves_the_nearest_layers():
+    rows = [(step, layer, 0.0 - step - layer) for step in (0, 5) for layer in (3, 2, 1)]
+    flow = pd.DataFrame(rows, columns=["step", "layer", "gradient"]).assign(
+        run="r", dataset="x", depth=3, condition="", activation="a"
+    )
+    flow.loc[(flow["step"] == 0) & (flow["layer"] == 1), "gradient"] = np.nan
+    found = gradients._changes(flow).iloc[0]
+    assert (found["start"], found["end"]) == (1.0, 2.0)

@@ -190,11 +190,16 @@ def _layers(layers: pd.DataFrame) -> Figure:
         axes[0].set_ylabel("gradient over the last layer's")
         smaller = axes[-1].secondary_yaxis("right")
         smaller.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        smaller.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"÷ {power_of_ten(-value)}" * (value < -0.5)))
+        smaller.yaxis.set_major_formatter(FuncFormatter(_smaller))
         smaller.tick_params(length=0)
         return drawn(
             figure, "decay-layers", _lost(most), message, download("gradient_decay_by_layer", layers, digits=5)
         )
+
+
+def _smaller(decades: float, _: int) -> str:
+    """By what the gradient is divided, at the right axis; nothing where it is not smaller."""
+    return f"÷ {power_of_ten(-decades)}" if decades < -0.5 else ""
 
 
 def _lost(most: pd.Series) -> str:

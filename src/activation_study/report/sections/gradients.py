@@ -83,10 +83,15 @@ def section(data: StudyData) -> Section | None:
 
 
 def _changes(flow: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: decades of the first layer's gradient over the last one's, at the first and last probe."""
+    """One row per run: decades of the first layer's gradient over the last one's, at the first and last probe.
+
+    Where the first layer's is exactly zero, the nearest layer's that is not.
+    """
     kept = ["run", *CELL, "activation"]
-    ends = [flow[flow["layer"] == layer].set_index([*kept, "step"])["gradient"] for layer in (1, flow["depth"])]
-    change = (ends[0] - ends[1]).rename("decades").reset_index().sort_values("step")
+    known = flow.dropna(subset=["gradient"]).sort_values(["step", "layer"])
+    nearest, last = known.drop_duplicates(["run", "step"]), known[known["layer"] == known["depth"]]
+    change = nearest.merge(last[["run", "step", "gradient"]], on=["run", "step"], suffixes=("", "_last"))
+    change = change.assign(decades=change["gradient"] - change["gradient_last"])
     return change.groupby(kept, as_index=False).agg(start=("decades", "first"), end=("decades", "last"))
 
 
@@ -149,16 +154,17 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
             ends, shown = {}, in_cell(rows, cell)
             grids = {name: _relative(one).iloc[:, -last] for name, one in shown.groupby("activation")}
             band = pd.DataFrame({name: grid for name, grid in grids.items() if name not in named})
-            ends_seen = own.loc[own["depth"] == cell[1], ["start", "end"]]
-            powers(axis, float(ends_seen.min(axis=None)), float(ends_seen.max(axis=None)))
+            seen = own.loc[own["depth"] == cell[1], ["start", "end"]]
+            powers(axis, float(seen.min(axis=None)), float(seen.max(axis=None)))
             layer_ticks(axis)
             axis.set(xlim=(cell[1] + 0.5, 0.5), title=f"{cell[1]} layers, {'after' if last else 'before'} training")
             if len(band.columns):
                 axis.fill_between(band.index, band.min(axis=1), band.max(axis=1), color=BAND, linewidth=0)
             for name in (name for name in named if name in grids):
                 look: Look = {"color": styles[name].colour, "linestyle": styles[name].line}
-                axis.plot(grids[name].index, grids[name], **look, **mark(name, f"10^{decimals(grids[name].iloc[0])}"))
-                ends |= {name: (1, grids[name].iloc[0])} if np.isfinite(grids[name].iloc[0]) else {}
+                known = grids[name].dropna()
+                axis.plot(known.index, known, **look, **mark(name))
+                ends |= {name: (known.index[0], known.iloc[0])} if len(known) else {}
             label_ends(axis, ends, colours_of(styles))
         figure.supxlabel("layer: from the output to the input", color=MUTED)
         figure.supylabel("gradient over the last layer's", color=MUTED)
