@@ -63,7 +63,7 @@ def lone_colours(page: Any) -> list[str]:
     """Where colour alone tells things apart, or is not of the theme.
 
     A verdict needs its icon and its word. Series of a figure need different dashes or markers, or names in their
-    colour; all marks have colours of the theme, which has five for series. The ends of a colour bar may have others.
+    colour; all marks have colours of the theme, which has five for series.
     """
     return page.evaluate(
         """([series, theme]) => {
@@ -78,7 +78,7 @@ def lone_colours(page: Any) -> list[str]:
             const colours = (node) => [node.getAttribute("stroke"), node.getAttribute("fill")]
               .filter((value) => value?.startsWith("#"));
             const foreign = new Set(marks.flatMap(colours).filter((colour) => !theme.includes(colour)));
-            if (foreign.size > (figure.querySelector("image") ? 2 : 0)) {
+            if (foreign.size) {
               faults.push(`${figure.id}: not of the theme: ${[...foreign].join(" ")}`);
             }
             const looks = {};
@@ -105,7 +105,7 @@ def lone_colours(page: Any) -> list[str]:
 
 
 def heavy_figures(page: Any) -> list[str]:
-    """Figures of too many elements, and heat maps that are no images."""
+    """Figures of too many elements, and images, which a strict policy blocks."""
     return page.evaluate(
         """(most) => {
           const faults = [];
@@ -113,8 +113,8 @@ def heavy_figures(page: Any) -> list[str]:
             const count = figure.querySelectorAll("svg *").length;
             if (count > most) faults.push(`${figure.id}: ${count} elements`);
           }
-          for (const figure of document.querySelectorAll("#gradients figure, #units figure")) {
-            if (!figure.querySelector("image")) faults.push(`${figure.id}: a heat map without an image`);
+          for (const image of document.querySelectorAll("figure image, figure img")) {
+            faults.push(`${image.closest("figure").id}: an image`);
           }
           return faults;
         }""",

@@ -16,6 +16,8 @@ NO_ARTICLE = Markup(
 )
 LONGEST_LIST, NAMED = 30, 8
 """Names up to which a sentence says all of them, and how many it says of more."""
+MOST_WORDS = 12
+"""Words of a figure's title."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -50,6 +52,11 @@ def plain_list(names: Sequence[str]) -> str:
     """The same for text without markup, such as a figure's description."""
     said = [label(name) for name in _few(names)]
     return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+
+
+def fitting(*titles: str) -> str:
+    """The first of these titles that is short enough; the last one is."""
+    return next((title for title in titles if len(title.split()) <= MOST_WORDS), titles[-1])
 
 
 def counted(count: int, noun: str) -> str:

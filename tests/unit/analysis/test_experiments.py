@@ -10,7 +10,7 @@ from activation_study.analysis import experiments as summaries
 FACTORS = {
     "depth": 3, "width": 8, "steps": 100, "optimiser": "momentum", "initialisation": "gain", "normalisation": "none",
     "input_transform": "standardised", "input_shift": 0.0, "initial_bias": 0.0, "centred": False,
-    "network": "mlp", "seed_stream": "main", "train_size": np.nan,
+    "network": "mlp", "seed_stream": "main", "train_size": np.nan, "select": "accuracy",
 }  # fmt: skip
 CONSTANTS = {"gain": 2**0.5, "chi": 1.0, "sigma_w2": 2.0, "sigma_b2": 0.0, "stochastic": False}
 
@@ -159,11 +159,12 @@ def test_centring_pairs_are_paired_by_seed():
 
 def test_the_front_is_over_datasets_and_conditions_alike():
     own = [*networks("relu", [0.9, 0.9]), *networks("relu", [0.5, 0.5], network="another")]
-    cost = pd.DataFrame([{"activation": "relu", "quantity": "step", "width": 8, "ratio_to_relu": 1.0} | {
-        "ratio_low": 1.0, "ratio_high": 1.0}])  # fmt: skip
+    cost = pd.DataFrame([{"activation": "relu", "quantity": "step", "width": 8, "ratio_to_relu": 0.94} | {
+        "ratio_low": 0.9, "ratio_high": 1.1}])  # fmt: skip
     (row,) = summaries.cost_against_quality(cost, pd.DataFrame(own)).to_dict("records")
     assert row["accuracy"] == pytest.approx(0.7)
     assert row["n"] == 4
+    assert [row[name] for name in ("ratio", "ratio_low", "ratio_high")] == [1, 1, 1]  # ReLU's own, by definition
 
 
 def test_the_front_holds_what_no_other_beats():

@@ -11,15 +11,16 @@ import pytest
 import whole_study
 from activation_study.report import page as building
 from activation_study.report.page import build
+from activation_study.report.words import MOST_WORDS
 from chrome import chromium, sheets
 from synthetic import CLAIMS, PROVENANCE
 
 __all__ = ["chromium"]
 
 FIGURES = (
-    "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "trade-off", "gradients-",
-    "play", "decay", "decay-layers", "units-", "unit-history", "bias", "preactivations", "preactivations-time",
-    "centredness", "centring", "noise", "data-size", "portraits", "validity",
+    "answer", "regret", "ranking", "ranks", "profile", "curves", "times", "rates-", "cost", "cost-parts", "trade-off",
+    "gradients-", "gradient-map-", "play", "decay", "decay-layers", "two-inputs", "units-", "unit-history", "bias",
+    "preactivations", "preactivations-time", "centredness", "centring", "noise", "data-size", "portraits", "validity",
 )  # fmt: skip
 """By their ids; those with a hyphen at the end there are several of."""
 
@@ -50,6 +51,12 @@ def test_every_figure_is_there(built: Path):
     found = re.findall(r'<figure id="figure-([^"]+)"', built.read_text(encoding="utf-8"))
     lacking = [one for one in FIGURES if not any(id == one or (one[-1] == "-" and id.startswith(one)) for id in found)]
     assert lacking == []
+
+
+def test_every_title_is_short(built: Path):
+    titles = re.findall(r"<b>Figure \d+\. (.+?)\.</b>", built.read_text(encoding="utf-8"))
+    assert len(titles) >= len(FIGURES)
+    assert [title for title in titles if len(title.split()) > MOST_WORDS] == []
 
 
 def test_every_section_and_activation_has_an_address(built: Path):

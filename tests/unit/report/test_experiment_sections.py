@@ -204,6 +204,7 @@ def test_bars_join_only_what_does_not_differ(monkeypatch: pytest.MonkeyPatch):
     p = pd.DataFrame(1.0, index=list("abcd"), columns=list("abcd"))
     for one, other in ("ac", "ad", "bd"):
         p.loc[one, other] = p.loc[other, one] = 0.01
+    titles: list[str] = []
     made, draw = [], ranks_figure.critical_difference_diagram
     monkeypatch.setattr(ranks_figure, "mean_ranks", lambda scores: ranks)
     monkeypatch.setattr(
@@ -211,10 +212,15 @@ def test_bars_join_only_what_does_not_differ(monkeypatch: pytest.MonkeyPatch):
     )
     for p_values in (p, p * 0):
         monkeypatch.setattr(ranks_figure, "pairwise_wilcoxon", lambda scores, found=p_values: found)
-        ranks_figure.critical_differences("ranks", pd.DataFrame(np.zeros((6, 4)), columns=list("abcd")), "a seed")
+        scores = pd.DataFrame(np.zeros((6, 4)), columns=list("abcd"))
+        titles.append(ranks_figure.critical_differences("ranks", scores, "a seed").title)
     bars, none = ([list(bar.get_xdata()) for (bar,) in parts["crossbars"]] for parts in made)
     assert bars == [[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]]
     assert none == []
+    assert titles == [
+        "A ranks first, not distinguishable from one other",
+        "A ranks first, distinguishable from all others",
+    ]
     assert [label.get_text().strip() for label in made[0]["labels"]] == ["a 1.0", "b 2.0", "d 4.0", "c 3.0"]
 
 

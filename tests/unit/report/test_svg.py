@@ -5,17 +5,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.path import Path
 
 from activation_study.report.figures.drawing import panels, spread
+from activation_study.report.figures.heat import heat
 from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import DIVERGING, SERIES, VARIABLES, themed
+from activation_study.report.figures.theme import COLD, GAP, SERIES, VARIABLES, themed
 
 
 def _draw(name: str) -> str:
     with panels(2, 2, 1.5) as (figure, (left, right)):
         left.plot([1, 2, 3], [3, 1, 2], "o--", color=SERIES[0])
         left.set_title("<b> & name")
-        right.imshow(np.arange(6).reshape(2, 3))
+        right.fill_between([1, 2, 3], [3, 1, 2], color=SERIES[1])
         return svg(figure, name, "a title", "what <it> shows")
 
 
@@ -54,19 +57,29 @@ def test_two_figures_share_no_id():
 
 
 @pytest.mark.parametrize(
-    ("low", "message", "fault"),
-    [
-        (0.5, "all of it", "a log scale that the message does not mention"),
-        (-3, "on a log scale", "diverging colours from -3 to 2"),
-    ],
+    ("message", "fault"),
+    [("all of it", "a log scale that the message does not mention"), ("on a log scale", "an image")],
 )
-def test_a_figure_that_misleads_is_refused(low: float, message: str, fault: str):
+def test_a_figure_that_misleads_or_may_be_blocked_is_refused(message: str, fault: str):
     with panels(2, 2, 1.5, share=False) as (figure, (left, right)):
         left.plot([1, 10], [1, 10])
         left.set_xscale("log")
-        right.imshow(np.arange(6).reshape(2, 3), cmap=DIVERGING, vmin=-2 if low > 0 else low, vmax=2)
+        right.imshow(np.arange(6).reshape(2, 3))
         with pytest.raises(ValueError, match=fault):
             svg(figure, "a", "a title", message)
+
+
+def test_a_heat_map_covers_each_class_once():
+    """By the areas of its paths: each value's colour has as many cells, those without a value stand as a gap."""
+    values = np.array([[0.0, 1.0, 1.0], [2.0, np.nan, 0.0]])
+    with panels(1, 1, 1.5) as (_, (axis,)):
+        heat(axis, values, (0.5, 1.5), (("", "none"), (COLD[0], "some"), (COLD[1], "much")), (10, 0, 6, 4))
+        areas = {patch.get_facecolor(): _area(patch.get_path()) for patch in axis.patches}
+    assert areas == {to_rgba(COLD[0]): 2 * 4.0, to_rgba(COLD[1]): 4.0, to_rgba(GAP): 4.0}
+
+
+def _area(path: Path) -> float:
+    return sum(float(np.prod(np.ptp(corners, axis=0))) for corners in path.vertices.reshape(-1, 5, 2))
 
 
 def test_texts_stay_text():

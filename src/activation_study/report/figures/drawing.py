@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.gridspec import GridSpecBase
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from activation_study.report.blocks import Figure
 from activation_study.report.figures.svg import MARK, svg
@@ -62,6 +62,7 @@ def panels(
 def drawn(figure: MatplotlibFigure, name: str, title: str, message: str, data: Download) -> Figure:
     """The open panels as the page's figure of that name; see ``svg`` for what it holds them to."""
     ident, title, message = f"figure-{name}", relabelled(title), relabelled(message)
+    title = title[:1].upper() + title[1:]
     return Figure(ident, title, message, svg(figure, ident, title, message), data)
 
 
@@ -82,9 +83,9 @@ def rows_high(count: int) -> float:
     return 0.75 + 0.17 * max(count, 3)
 
 
-def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: float = 3.5) -> None:
-    """A row per name, the first at the bottom; `pad` points between names and axis."""
-    axis.set_yticks(range(len(names)), [short(name) if labelled else "" for name in names], color=INK)
+def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: float = 3.5, most: int = 24) -> None:
+    """A row per name of at most so many characters, the first at the bottom; `pad` points between names and axis."""
+    axis.set_yticks(range(len(names)), [short(name, most) if labelled else "" for name in names], color=INK)
     for tick, name in zip(axis.get_yticklabels(), names, strict=True):
         tick.set(**mark(name))
     axis.set_ylim(-0.7, len(names) - 0.3)
@@ -125,13 +126,14 @@ def reach(behind: pd.Series, keep: pd.Series | None = None) -> float:
     return max(1.0, float(behind[near if keep is None else near | keep].max()) * 1.15)
 
 
-def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, Series]) -> None:
-    """Names at the right ends of lines, at (x, y) in data units, moved apart where they would overlap."""
+def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
+    """Names at the right ends of lines, at (x, y) in data units, moved apart where they would overlap; the axis's
+    limits and scale are final."""
     if not ends:
         return
-    bottom, top = axis.get_ylim()
+    within = axis.transScale + axis.transLimits  # what layout moves is not in it
     names = sorted(ends, key=lambda name: ends[name][1])
-    heights = (np.array([ends[name][1] for name in names]) - bottom) / (top - bottom)
+    heights = np.array([within.transform(ends[name])[1] for name in names])
     size, grid = _around(axis)
     gap = 10.5 / (size[1] * 72 * 0.8 / grid.nrows)
     for name, height in zip(names, spread(heights, gap), strict=True):
@@ -142,7 +144,7 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapp
             xytext=(4, 0),
             textcoords="offset points",
             va="center",
-            color=styles[name].colour,
+            color=colours[name],
             fontsize=8,
             annotation_clip=False,
             **mark(name),
@@ -235,10 +237,29 @@ def at_right(axis: Axes, x: float, y: float, said: str, colour: str = INK) -> No
     axis.text(x, y, said, transform=axis.get_yaxis_transform(), ha="right", va="center", color=colour, fontsize=8)
 
 
+def colours_of(styles: Mapping[str, Series]) -> dict[str, str]:
+    """The colour of each style, for names."""
+    return {name: style.colour for name, style in styles.items()}
+
+
 def short(name: str, most: int = 24) -> str:
     """A name, or what readers call it, that leaves a figure its place; the tables have it whole."""
     name = label(name)
     return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def powers(axis: Axes, low: float, high: float) -> None:
+    """A vertical axis of powers of ten whose exponents go from `low` to `high`."""
+    low, high = np.nan_to_num([low, high])
+    margin = 0.05 * max(high - low, 1)
+    axis.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value) if round(value) else "1"))
+
+
+def layer_ticks(axis: Axes) -> None:
+    """Whole layers only."""
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def power_of_ten(exponent: float) -> str:

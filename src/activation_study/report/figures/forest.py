@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from activation_study.report.figures.theme import GRID, INK, MUTED, OTHERS, SERIES
 from activation_study.report.markup import element
 
-WIDTH, LABEL, NUMBER, ROW, TOP = 620, 190, 90, 20, 20
+WIDTH, LABEL, NUMBER, ROW, TOP = 620, 190, 165, 20, 20
 """Pixels: the drawing, the names at its left, the numbers at its right, a row, the margin above."""
+APART = 48
+"""Pixels between the numbers on the axis, at least."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def forest(
         # Zero and the effect that matters may be close: one is named at its left, the other at its right.
         side = "middle" if len(lines) == 1 or (line == 0 and len(lines) == 3) else "end" if line <= 0 else "start"
         parts.append(_text(x(line), height - 8, show(line), MUTED, side))
+    taken = [x(line) for line in lines]
+    for tick in MaxNLocator(4).tick_values(low, high):
+        if low <= tick <= high and all(abs(x(tick) - other) >= APART for other in taken):
+            parts.append(element("path", d=f"M{x(tick)} {foot}v4", stroke=MUTED))
+            parts.append(_text(x(tick), height - 8, show(tick), MUTED, "middle"))
     for number, mark in enumerate(marks):
         y = TOP + ROW * number + ROW / 2
         colour = INK if mark.whole else OTHERS if mark.faint else SERIES[0]
@@ -77,7 +85,8 @@ def forest(
                 parts.append(element("path", d=f"M{at - 5} {y}l5 -5l5 5l-5 5z", fill=colour))
             else:
                 parts.append(element("circle", cx=at, cy=y, r=4, fill=colour))
-        parts.append(_text(WIDTH, y + 4, show(mark.estimate), MUTED if mark.faint else INK, "end", bold=mark.whole))
+        said = show(mark.estimate) + (f" ({show(mark.low)} to {show(mark.high)})" if mark.low == mark.low else "")
+        parts.append(_text(WIDTH, y + 4, said, MUTED if mark.faint else INK, "end", bold=mark.whole))
     return element(
         "svg",
         Markup("").join(parts),

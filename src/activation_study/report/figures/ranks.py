@@ -12,6 +12,7 @@ from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure
 from activation_study.report.figures.drawing import drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES
+from activation_study.report.names import label
 from activation_study.report.tables import download
 from activation_study.report.words import counted, plain_list
 
@@ -31,7 +32,12 @@ def critical_differences(
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores) if p is None else p
     first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
-    title = "Mean ranks, and which are not distinguishable"
+    best = label(str(ranks.index[0]))
+    title = (
+        f"{best} ranks first, distinguishable from all others"
+        if len(first) == 1
+        else f"{best} ranks first, not distinguishable from {counted(len(first) - 1, 'other')}"
+    )
     message = (
         f"Mean rank of the test accuracy over {counted(len(scores), noun)} ({block}), 1 "
         "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
@@ -59,12 +65,12 @@ def critical_differences(
             elbow_props={"linewidth": 0.9},
             crossbar_props={"color": INK, "linewidth": 2.4, "marker": "o", "markersize": 4.5, "clip_on": False},
         )
-        for label in parts["labels"]:  # no-break spaces keep it off its line
-            name = label.get_text()
-            label.set_text(f"\N{NO-BREAK SPACE}{short(name)} {decimals(ranks[name])}\N{NO-BREAK SPACE}")
+        for text in parts["labels"]:  # no-break spaces keep it off its line
+            name = text.get_text()
+            text.set_text(f"\N{NO-BREAK SPACE}{short(name)} {decimals(ranks[name])}\N{NO-BREAK SPACE}")
         for (bar,) in parts["crossbars"]:  # its activations are a set, whose order changes from process to process
             bar.set_xdata(sorted(bar.get_xdata()))
-        lowest = min(label.get_position()[1] for label in parts["labels"])
+        lowest = min(text.get_position()[1] for text in parts["labels"])
         figure.set_figheight(0.6 - 0.19 * lowest)
         axis.set(xlim=(ranks.iloc[0] - margin, ranks.iloc[-1] + margin), ylim=(lowest - 0.6, 0), xlabel="mean rank")
         axis.xaxis.set_label_position("top")

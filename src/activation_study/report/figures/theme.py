@@ -28,6 +28,8 @@ USUAL = (
     "rrelu_paper", "rrelu_article", "softplus", "identity",
 )  # fmt: skip
 """Activations that have a look of their own; what a study adds to them takes one by its name."""
+COLD, HOT = (tuple(sns.color_palette(name, 8).as_hex()[1::2]) for name in ("Blues", "Oranges"))
+"""Steps of heat maps, from weak to strong."""
 VARIABLES = {
     INK: "ink",
     MUTED: "muted",
@@ -37,9 +39,9 @@ VARIABLES = {
     BAND: "band",
     GAP: "gap",
     **{colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)},
+    **{colour: f"cold-{number}" for number, colour in enumerate(COLD, 1)},
+    **{colour: f"hot-{number}" for number, colour in enumerate(HOT, 1)},
 }
-SEQUENTIAL = sns.color_palette("mako_r", as_cmap=True)
-DIVERGING = sns.color_palette("RdBu_r", as_cmap=True)
 
 STYLE = {
     "text.parse_math": False,  # a name with two $ is no formula
@@ -77,7 +79,6 @@ STYLE = {
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
-    "image.interpolation": "none",
     "figure.constrained_layout.h_pad": 0.09,
     "figure.constrained_layout.hspace": 0.04,
 }

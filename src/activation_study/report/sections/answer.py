@@ -14,6 +14,7 @@ from activation_study.guide.wording import meaning
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
+from activation_study.report.names import label
 from activation_study.report.outlook import outlook
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.situations import cheapest, claims_bar, headline, situations, table
@@ -26,6 +27,7 @@ from activation_study.report.words import (
     bounds,
     counted,
     drawn_of,
+    fitting,
     listed,
     plain_list,
     standing,
@@ -223,47 +225,60 @@ def _differences(data: StudyData) -> Figure:
     known = data.overall["accuracy"].notna() & data.overall["activation"].isin(data.few.order)
     frame = data.overall[known].iloc[::-1].reset_index(drop=True)
     best = data.order[0]
-    points = frame[["difference", "difference_low", "difference_high"]] * 100
-    filled = frame["tied"].astype(bool) | (not data.gives_verdicts)
-    shown = reach(-points["difference"], keep=filled & data.gives_verdicts)
-    title = f"Test accuracy, relative to {best}"
-    message = _message(data, frame, best)
+    open_ = frame["tied"].astype(bool) & (frame["difference_low"] < -NEAR) & data.gives_verdicts
+    level = frame["tied"].astype(bool) & ~open_ | (not data.gives_verdicts)
+    shown = reach(-100 * frame["difference"])
+    left, right = -shown * 1.04, shown * 0.25
     with panels(1, 1, 0.8 + 0.24 * len(frame)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
-        for y, row in points.iterrows():
-            colour = SERIES[0] if filled[y] else OTHERS
-            face = colour if filled[y] else PAPER
-            said, low, high = (decimals(value, 2, signed=True) for value in row)
-            told = mark(frame.loc[y, "activation"], f"{said} points ({low} to {high})")
-            if row["difference"] < -shown:
-                over = {"clip_on": False, "in_layout": False}
-                axis.plot(-shown * 1.04, y, "<", color=colour, markerfacecolor=face, markersize=6, **over, **told)
-            else:
-                bar = row[["difference_low", "difference_high"]].clip(-shown * 1.04, shown * 0.25)
+        for y, row in frame.iterrows():
+            colour = SERIES[0] if level[y] else OTHERS
+            face = PAPER if open_[y] else colour
+            at, low, high = (100 * row[f"difference{end}"] for end in ("", "_low", "_high"))
+            said, *ends = (decimals(value, 2, signed=True) for value in (at, low, high))
+            told = mark(row["activation"], f"{said} points ({ends[0]} to {ends[1]})")
+            over = {"clip_on": False, "in_layout": False}
+            if high > left:
+                bar = [max(low, left), min(high, right)]
                 axis.plot(bar, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", **told)
-                axis.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=6, **told)
-            at_right(axis, 1.09, y, f"{decimals(frame.loc[y, 'accuracy'] * 100)}%")
-            at_right(axis, 1.19, y, decimals(row["difference"], 2, signed=True))
-        at_right(axis, 1.09, len(frame) - 0.1, "mean", MUTED)
-        at_right(axis, 1.19, len(frame) - 0.1, "points", MUTED)
+            if low < left:
+                axis.plot(left, y, "<", color=colour, markerfacecolor=face, markersize=6, **over, **told)
+            if at >= left:
+                axis.plot(at, y, "o", color=colour, markerfacecolor=face, markersize=6, **told)
+            at_right(axis, 1.09, y, f"{decimals(row['accuracy'] * 100)}%")
+            at_right(axis, 1.18, y, said)
+            at_right(axis, 1.3, y, f"{row['diverged']} of {row['n']}" if row["diverged"] else "–", MUTED)
+        for x, head in ((1.09, "mean"), (1.18, "points"), (1.3, "diverged")):
+            at_right(axis, x, len(frame) - 0.1, head, MUTED)
         name_rows(axis, frame["activation"], pad=8)
-        axis.set(xlim=(-shown * 1.04, shown * 0.25), ylim=(-0.6, len(frame) - 0.4))
-        axis.set_xlabel(f"difference from {best}, percentage points of test accuracy")
+        axis.set(xlim=(left, right), ylim=(-0.6, len(frame) - 0.4))
+        axis.set_xlabel(f"difference from {label(best)}, percentage points of test accuracy")
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
+        title, message = _title(data, frame, level), _message(data, frame, best)
         return drawn(figure, "answer", title, message, download("overall", data.overall))
+
+
+def _title(data: StudyData, frame: pd.DataFrame, level: pd.Series) -> str:
+    """From which activations are level with the best (one per row of `frame`, the best last)."""
+    best = label(str(frame["activation"].iloc[-1]))
+    others = [label(name) for name in frame.loc[level, "activation"].iloc[::-1]][1:]
+    if not data.gives_verdicts:
+        return f"{best} scores most in this small run"
+    if not others:
+        return f"{best} scores most, and none is shown to be as good"
+    return fitting(
+        f"{best} scores most, and {plain_list(others)} as much within a point",
+        f"{best} scores most, and {counted(len(others), 'other')} as much within a point",
+    )
 
 
 def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
     last = frame.iloc[0]
-    said = f"Mean paired difference from {best} with its 95% interval. "
+    said = f"Mean paired difference from {best} with its 95% interval, each by itself. "
     if data.gives_verdicts:
-        tied = frame.loc[frame["tied"] & (frame["activation"] != best), "activation"].tolist()[::-1]
-        if tied:
-            said += f"{plain_list(tied)} cannot be distinguished from it (filled marks); open marks can. "
-        else:
-            said += "Every other activation is distinguishable from it. "
+        said += "Blue: as good within a point; hollow: not settled; grey: worse, also after correction for all tests. "
     if len(frame) > 1:
         said += f"{last['activation']} comes last, {decimals(-last['difference'] * 100)} points behind."
-        said += " An arrow marks a difference beyond the axis."
+        said += " An arrow: beyond the axis. A network that diverged counts as guessing."
     return said + drawn_of(data)

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from activation_study.analysis.experiments import centredness, centring_pairs, scores
+from activation_study.analysis.inference import ALPHA
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_points, panels, plain_log, short
+from activation_study.report.figures.drawing import (
+    Look,
+    colours_of,
+    drawn,
+    label_points,
+    mark,
+    name_rows,
+    panels,
+    plain_log,
+    rows_high,
+    short,
+)
 from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, looks
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
 from activation_study.report.words import counted
@@ -29,13 +45,14 @@ def section(data: StudyData) -> Section | None:
         blocks += [Paragraph(_lead()), _scatter(data, across)]
     pairs = centring_pairs(layers, runs)
     if len(pairs):
+        pairs = distinct(pairs)
         blocks += [
             Paragraph(
                 "Activations differ in more than their mean. So some were trained twice: as they are, and with their "
                 "mean under N(0, 1) subtracted and given back by the next layer's initial biases. Both networks begin "
                 "as the same function with the same δ; only the weights' gradients see other inputs."
             ),
-            _arrows(pairs),
+            _ratios(pairs),
             _table(pairs),
         ]
     return Section("centring", "Zero-centred activations and speed", blocks) if blocks else None
@@ -60,100 +77,110 @@ def _across(data: StudyData) -> pd.DataFrame:
 
 def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
     datasets = sorted(across["dataset"].unique())
-    depth = across["depth"].iloc[0]
-    order = {
-        dataset: rows[["of_units", "log_time"]].corr(method="spearman").iloc[0, 1]
+    rho = {
+        str(dataset): _rank_correlation(rows[["of_units", "log_time"]].dropna())
         for dataset, rows in across.groupby("dataset")
     }
-    never = across[across["reached"] < across["n"]]
-    title = f"Centredness and steps to the target, {depth} layers"
     message = (
-        "One mark per activation, named where it is emphasised or stands apart: the geometric mean over seeds of the "
-        "steps to the target, against how far its layers are off centre before training; both on log scales. Hollow "
-        "triangles: some network never reached the target, and the true time is longer. Rank correlation, above 0 "
-        "where off-centre activations are slower: "
-        + "; ".join(f"{decimals(rho, 2, signed=True)} on {dataset}" for dataset, rho in order.items())
-        + f". {counted(len(never), 'run').capitalize()} of {len(across)} are censored."
+        f"Each dot is an activation, {across['depth'].iloc[0]} layers: the geometric mean over seeds of the steps to "
+        "the target, against how far its layers are off centre before training; log scales. Hollow triangle: some "
+        "network never reached the target, and the true time is longer. Rank correlation, above 0 where off-centre "
+        "activations are slower: "
+        + "; ".join(f"{decimals(one, 2, signed=True)} on {name}" for name, (one, _) in rho.items())
+        + "."
     )
     kept = ["dataset", "activation", "depth", "of_units", "of_layers", "log_time", "log_time_low", "log_time_high"]
     kept += ["reached", "n", "diverged", "horizon"]
-    with panels(len(datasets), min(len(datasets), 3), 2.8, share=False) as (figure, axes):
-        for place, (axis, dataset) in enumerate(zip(axes, datasets, strict=True)):
-            rows = across[across["dataset"] == dataset].dropna(subset=["of_units"])
-            named = _worth_naming(data, rows)
-            for row in rows.assign(steps=np.exp(rows["log_time"])).to_dict("records"):
-                colour = SERIES[0] if row["activation"] in named else OTHERS
-                mark, face = ("o", colour) if row["reached"] == row["n"] else ("^", PAPER)
-                axis.plot(row["of_units"], row["steps"], mark, color=colour, markerfacecolor=face, markersize=5.5)
-            axis.set(title=short(dataset, 36), xscale="log", yscale="log")
-            axis.set_xlim(rows["of_units"].min() / 1.5, rows["of_units"].max() * 1.6)
-            axis.set_ylim(np.exp(rows["log_time"].min()) / 1.3, np.exp(rows["log_time"].max()) * 1.3)
-            plain_log(axis.xaxis)
-            plain_log(axis.yaxis)
-            at = rows.drop_duplicates("activation").set_index("activation").loc[named]
-            others = rows[~rows["activation"].isin(named)]
-            label_points(
-                axis,
-                dict(zip(named, zip(at["of_units"], np.exp(at["log_time"]), strict=True), strict=True)),
-                dict.fromkeys(named, SERIES[0]),
-                list(zip(others["of_units"], np.exp(others["log_time"]), strict=True)),
-            )
-            if place % 3 == 0:
-                axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", color=MUTED)
-        return drawn(figure, "centredness", title, message, download("centredness_and_speed", across[kept]))
-
-
-def _worth_naming(data: StudyData, rows: pd.DataFrame) -> list[str]:
-    """The emphasised activations, and the five furthest from the middle of all."""
-    place = np.log(rows.set_index("activation")[["of_units"]]).assign(time=rows["log_time"].to_numpy())
-    apart = (((place - place.median()) / place.std()) ** 2).sum(axis=1).sort_values(ascending=False, kind="stable")
-    return [name for name in dict.fromkeys(place.index) if name in {*data.emphasised, *apart.index[:5]}]
-
-
-def _arrows(pairs: pd.DataFrame) -> Figure:
-    optimisers = pairs["optimiser"].drop_duplicates().tolist()
-    datasets = sorted(pairs["dataset"].unique())
-    styles = looks(pairs["activation"].drop_duplicates().tolist()[:5])
-    faster = pairs[pairs["log_ratio_high"] < 0]
-    slower = pairs[pairs["log_ratio_low"] > 0]
-    most = pairs.loc[pairs["log_ratio"].idxmin()]
-    title = "The same networks with and without centring"
-    message = (
-        "Arrows run from the activation as it is to the one with its mean subtracted: rightwards is more centred, "
-        f"downwards, on a log scale, is faster. Centring shortens the time to the target in {len(faster)} of "
-        f"{len(pairs)} pairs (95% interval of the paired ratio below 1) and lengthens it in {len(slower)}; most with "
-        f"{most['activation']} on {most['dataset']} under {most['optimiser']}, to "
-        f"{decimals(np.exp(most['log_ratio']) * 100, 0)}% of the steps. A network that never reached the target counts "
-        "with the whole budget (dashed arrows)."
-    )
-    count = len(optimisers) * len(datasets)
-    with panels(count, len(datasets), 2.3, share=False) as (figure, axes):
-        for place, axis in enumerate(axes):
-            optimiser, dataset = optimisers[place // len(datasets)], datasets[place % len(datasets)]
-            rows = pairs[(pairs["optimiser"] == optimiser) & (pairs["dataset"] == dataset)]
-            ends: dict[str, tuple[float, float]] = {}
-            along: list[tuple[float, float]] = []
+    styles = looks(data.emphasised)
+    shown = across.dropna(subset=["of_units"]).assign(steps=np.exp(across["log_time"]))
+    with panels(len(datasets), min(len(datasets), 3), 2.8) as (figure, axes):
+        axes[0].set(xscale="log", yscale="log", ylim=(shown["steps"].min() / 1.3, shown["steps"].max() * 1.3))
+        axes[0].set_xlim(shown["of_units"].min() / 1.5, shown["of_units"].max() * 1.6)
+        plain_log(axes[0].xaxis, (1,) if shown["of_units"].max() > 20 * shown["of_units"].min() else (1, 2, 5))
+        plain_log(axes[0].yaxis)
+        for axis, dataset in zip(axes, datasets, strict=True):
+            rows = shown[shown["dataset"] == dataset]
             for row in rows.to_dict("records"):
-                style = styles.get(row["activation"])
-                colour = style.colour if style else OTHERS
-                raw, centred = ((row[f"of_layers_{of}"], np.exp(row[f"log_time_{of}"])) for of in ("raw", "centred"))
-                censored = min(row["reached_raw"], row["reached_centred"]) < row["n"]
-                look = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.5, "shrinkA": 2, "shrinkB": 0}
-                axis.annotate("", centred, raw, arrowprops=look | {"linestyle": "--" if censored else "-"})
-                axis.plot(*raw, "o", color=colour, markersize=4)
-                ends[row["activation"]] = raw
-                along += zip(*np.linspace(raw, centred, 12).T, strict=True)
-            times = np.exp([*rows["log_time_raw"], *rows["log_time_centred"]])
-            off = [*rows["of_layers_raw"], *rows["of_layers_centred"]]
-            axis.set(xlim=(max(off, default=1) * 1.25, -0.05), title=short(f"{dataset}, {optimiser}", 36))
-            axis.set(yscale="log", ylim=(times.min() / 1.4, times.max() * 1.4))
-            plain_log(axis.yaxis)
-            label_points(axis, ends, {name: style.colour for name, style in styles.items()}, along)
-        for axis in axes[:: len(datasets)]:
-            axis.set_ylabel("steps to the target")
-        figure.supxlabel("off centre: |mean| of the layer over its sd (0 at the right)", color=MUTED)
-        return drawn(figure, "centring", title, message, download("centring_pairs", pairs.drop(columns="run")))
+                colour = styles[row["activation"]].colour if row["activation"] in styles else OTHERS
+                shape, face = ("o", colour) if row["reached"] == row["n"] else ("^", PAPER)
+                told = mark(row["activation"], f"{decimals(row['steps'], 0)} steps, {decimals(row['of_units'], 2)} off")
+                look: Look = {"color": colour, "markerfacecolor": face, "markersize": 5.5}
+                axis.plot(row["of_units"], row["steps"], shape, **look, **told)
+            axis.set_title(short(dataset, 36))
+            at = rows.set_index("activation")[["of_units", "steps"]]
+            named = {name: tuple(at.loc[name]) for name in styles if name in at.index}
+            others = list(at[~at.index.isin(named)].itertuples(index=False, name=None))
+            label_points(axis, named, colours_of(styles), others)
+        axes[0].set_ylabel("steps to the target")
+        figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", color=MUTED)
+        return drawn(figure, "centredness", _relation(rho), message, download("centredness_and_speed", across[kept]))
+
+
+def _rank_correlation(rows: pd.DataFrame) -> tuple[float, float]:
+    """Spearman's, of the two columns, and its p; NaN where either is constant or there are fewer than three rows."""
+    if len(rows) < 3 or (rows.nunique() < 2).any():
+        return np.nan, np.nan
+    found = stats.spearmanr(*rows.to_numpy().T)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _relation(rho: Mapping[str, tuple[float, float]]) -> str:
+    """Title from rank correlation and p by dataset; nothing is corrected, as nothing is concluded."""
+    slower = [name for name, (one, p) in rho.items() if one > 0 and p < ALPHA]
+    faster = [name for name, (one, p) in rho.items() if one < 0 and p < ALPHA]
+    if not slower and not faster:
+        return "No visible relation between centredness and speed"
+    if slower and faster:
+        return "Whether off-centre activations are slower depends on the dataset"
+    where = f"{len(slower or faster)} of {counted(len(rho), 'dataset')}"
+    return f"Off-centre activations are {'slower' if slower else 'faster'} on {where}"
+
+
+def distinct(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Each pair of networks once: where the rate for accuracy was also the one for speed, the same ones came twice."""
+    same = ["dataset", "activation", "depth", "optimiser", "n", "log_time_raw", "log_time_centred", "log_ratio"]
+    return pairs.drop_duplicates([*same, "log_ratio_low", "log_ratio_high"])
+
+
+def _ratios(pairs: pd.DataFrame) -> Figure:
+    optimisers = pairs["optimiser"].drop_duplicates().tolist()
+    faster, slower = (pairs["log_ratio_high"] < 0).sum(), (pairs["log_ratio_low"] > 0).sum()
+    message = (
+        "Steps to the target of the centred network over those of the same one without, paired by seed: geometric "
+        f"mean with its 95% interval; log scale; left is faster. {faster} of {len(pairs)} intervals lie below 1 and "
+        f"{slower} above. Hollow: some network never reached the target, and counts with the whole budget. “Speed”: "
+        "the learning rate was chosen for speed, else for accuracy."
+    )
+    most = max((pairs["optimiser"] == name).sum() for name in optimisers)
+    reach = pairs[["log_ratio", "log_ratio_low", "log_ratio_high"]]
+    ends = np.exp([reach.min(axis=None), reach.max(axis=None)])
+    with panels(len(optimisers), len(optimisers), rows_high(most), share=False) as (figure, axes):
+        for axis, optimiser in zip(axes, optimisers, strict=True):
+            rows = pairs[pairs["optimiser"] == optimiser].sort_values("log_ratio", ascending=False, kind="stable")
+            axis.axvline(1, color=MUTED, linewidth=0.8)
+            said = []
+            for y, row in enumerate(rows.to_dict("records")):
+                low, ratio, high = (np.exp(row[f"log_ratio{end}"]) for end in ("_low", "", "_high"))
+                colour = SERIES[0] if high < 1 or low > 1 else OTHERS
+                face = PAPER if min(row["reached_raw"], row["reached_centred"]) < row["n"] else colour
+                told = mark(row["activation"], f"{decimals(ratio, 2)} ({decimals(low, 2)} to {decimals(high, 2)})")
+                axis.plot([low, high], [y, y], color=colour, **told)
+                axis.plot(ratio, y, "o", color=colour, markerfacecolor=face, markersize=5, **told)
+                speed = ", speed" if row["select"] == "speed" else ""
+                said.append(f"{label(row['activation'])}, {row['dataset']}{speed}")
+            name_rows(axis, said, most=32)
+            axis.set(title=short(optimiser, 36), xscale="log", xlim=(ends[0] / 1.1, ends[1] * 1.1))
+            plain_log(axis.xaxis, (1, 2, 5) if ends[1] / ends[0] > 4 else (1, 1.5, 2, 3, 5, 7))
+        figure.supxlabel("steps to the target, centred over as it is", color=MUTED)
+        held = download("centring_pairs", pairs.drop(columns="run"))
+        return drawn(figure, "centring", _speeds_up(faster, slower, len(pairs)), message, held)
+
+
+def _speeds_up(faster: int, slower: int, of: int) -> str:
+    """Title from how many pairs' intervals lie below and above 1."""
+    if faster >= slower:
+        return f"Centring alone speeds up learning in {faster} of {of} pairs"
+    return f"Centring alone slows learning down in {slower} of {of} pairs"
 
 
 def _table(pairs: pd.DataFrame) -> Table:
@@ -164,6 +191,7 @@ def _table(pairs: pd.DataFrame) -> Table:
         text("Optimiser", "optimiser"),
         text("Dataset", "dataset"),
         text("Activation", "activation", heads_row=True),
+        text("Rate chosen for", "select"),
         number("Steps as it is", "raw"),
         number("Steps centred", "centred"),
         number("Ratio", "times", 2),

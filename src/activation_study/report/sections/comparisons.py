@@ -16,9 +16,10 @@ from activation_study.analysis.ranks import (
 from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_ends, panels, plain_log
+from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, plain_log, rows_high
 from activation_study.report.figures.ranks import critical_differences
-from activation_study.report.figures.theme import MUTED, OTHERS, looks
+from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, significant, text
 from activation_study.report.words import plain_list
@@ -27,7 +28,7 @@ NAME, PART, PLACE = "Pair by pair", "How good, how fast", 20
 BLOCK = "a seed on a dataset at a depth"
 FOLDS = True
 LONGEST = 8.0
-"""Multiple of the best activation's time at which the performance profile ends."""
+"""Multiple of the best activation's time at which the axis ends."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -46,8 +47,11 @@ def section(data: StudyData) -> Section | None:
         blocks += [Paragraph(lead), critical_differences("ranks", complete, BLOCK, p=p), _pairs(complete, p)]
     times = task_times(replicas, tuple(CELL))
     if np.isfinite(times).any(axis=None):
-        blocks.append(_profile(data, times))
-    return Section("comparisons", "Every activation against every other", blocks) if blocks else None
+        blocks.append(_slow_downs(times))
+    if not blocks:
+        return None
+    brief = "mean ranks with their tests, and slow-downs task by task"
+    return Section("comparisons", "Every activation against every other: for specialists", blocks, brief)
 
 
 def _pairs(scores: pd.DataFrame, p: pd.DataFrame) -> Table:
@@ -79,31 +83,39 @@ def _pairs(scores: pd.DataFrame, p: pd.DataFrame) -> Table:
     return Table("table-pairs", caption, columns, frame, download("pairs", frame))
 
 
-def _profile(data: StudyData, times: pd.DataFrame) -> Figure:
-    profile = performance_profile(times, LONGEST)
-    score = profile_score(profile).sort_values(ascending=False, kind="stable")
-    named = list(dict.fromkeys([*score.index[:2], *data.emphasised]))[:5]
-    styles = looks(named)
-    solved = np.isfinite(times).mean()
-    sure = solved[solved == 1].index.tolist()
-    title = "Share of tasks that are solved within a multiple of the fastest activation's time"
+def _slow_downs(times: pd.DataFrame) -> Figure:
+    """A row per activation, a dot per task: its time over the fastest activation's."""
+    score = profile_score(performance_profile(times, LONGEST)).sort_values(kind="stable")
+    ratio = times.div(times.min(axis=1), axis=0)[score.index].dropna(how="all")
+    solved = np.isfinite(ratio).mean()
     message = (
-        f"A task is a dataset at a depth ({len(times)} of them); its time is the median over seeds of the steps to the "
-        "target. Higher and further left, on a log scale, is better. By the area under its curve, over multiples on a "
-        f"linear scale, {score.index[0]} comes first ({decimals(score.iloc[0], 2)} of 1), then {score.index[1]} "
-        f"({decimals(score.iloc[1], 2)}); last is {score.index[-1]} ({decimals(score.iloc[-1], 2)}). "
-        f"{plain_list(sure) or 'None'} reached the target on every task."
+        f"A dot per task, a dataset at a depth ({len(ratio)} of them): the median over seeds of the steps to the "
+        "target, over those of the task’s fastest activation; log scale. Triangle: slower than the axis, or the "
+        "target was not reached. Sorted by the area under the performance profile. Reached the target on every "
+        f"task: {plain_list(solved.index[solved == 1].tolist()[::-1]) or 'none'}."
     )
-    frame = profile.reset_index().melt(id_vars="tau", var_name="activation", value_name="solved")
-    frame = frame.assign(tasks=len(times))
-    with panels(1, 1, 3.2) as (figure, (axis,)):
-        for name in [*(other for other in profile if other not in named), *reversed(named)]:
-            style = styles.get(name)
-            look = {"color": style.colour, "linestyle": style.line} if style else {"color": OTHERS, "linewidth": 0.7}
-            axis.plot(profile.index, profile[name] * 100, drawstyle="steps-post", zorder=3 if style else 1.5, **look)
-        axis.set(xscale="log", xlim=(1, LONGEST), ylim=(0, 102))
+    frame = (
+        ratio.rename_axis(columns="activation").reset_index().melt(id_vars=list(ratio.index.names), value_name="slower")
+    )
+    with panels(1, 1, rows_high(len(score))) as (figure, (axis,)):
+        for y, name in enumerate(score.index):
+            near = ratio[name][ratio[name] <= LONGEST]
+            told = mark(str(name), f"at most {decimals(ratio[name].max(), 1)} times")
+            axis.plot(near, [y] * len(near), "o", color=SERIES[0], alpha=0.55, markeredgewidth=0, clip_on=False, **told)
+            if len(near) < len(ratio):
+                axis.plot(LONGEST, y, ">", color=OTHERS, markerfacecolor="none", clip_on=False, **told)
+            at_right(axis, 1.1, y, f"{(solved[name] * len(ratio)):z.0f} of {len(ratio)}")
+        at_right(axis, 1.1, len(score) - 0.2, "reached", MUTED)
+        name_rows(axis, score.index.tolist())
+        axis.set(xscale="log", xlim=(1, LONGEST))
         plain_log(axis.xaxis)
-        axis.set_xlabel("multiple of the fastest activation's steps to the target (log scale)", color=MUTED)
-        axis.set_ylabel("tasks solved (%)")
-        label_ends(axis, {name: (LONGEST, profile[name].iloc[-1] * 100) for name in named}, styles)
-        return drawn(figure, "profile", title, message, download("performance_profile", frame, digits=5))
+        axis.set_xlabel("times the steps of the fastest activation")
+        return drawn(figure, "profile", _title(ratio), message, download("slow_downs", frame, digits=5))
+
+
+def _title(ratio: pd.DataFrame) -> str:
+    """From the activation whose worst slow-down is least; inf where it did not reach a target."""
+    worst = ratio.max().sort_values(kind="stable")
+    if not np.isfinite(worst.iloc[0]):
+        return "No activation reaches every task’s target"
+    return f"{label(str(worst.index[0]))} is never slower than {decimals(worst.iloc[0])} times the fastest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import decimals
@@ -10,6 +11,7 @@ from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import (
     Look,
     at_right,
+    colours_of,
     drawn,
     label_ends,
     lines,
@@ -21,6 +23,7 @@ from activation_study.report.figures.drawing import (
     short,
 )
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES, looks
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import (
     Cell,
@@ -62,12 +65,10 @@ def _curves(data: StudyData) -> Figure:
     cells = [cell for cell in data.pictured if len(in_cell(data.curves, cell))]
     columns = 2 if len(cells) in (1, 2, 4) else 3
     frame = data.curves[data.curves["step"] > 0].assign(percent=lambda table: table["validation_accuracy"] * 100)
-    title = "Validation accuracy during training"
     message = (
-        f"Mean over seeds with its 95% interval, each activation at its own learning rate; steps on a log scale. "
-        f"Named: {plain_list(data.emphasised)}; grey: the others; dashed: the target. "
-        + _curve_message(data)
-        + pictured(data)
+        "Validation accuracy, mean over seeds with its 95% interval, each activation at its own learning rate; "
+        "steps on a log scale. Grey: the activations without a name; dashed: the target; a network that diverged "
+        "counts as guessing." + pictured(data)
     )
     kept = [*CELL, "activation", "step", "n", "diverged", "validation_accuracy", "validation_accuracy_low"]
     kept += ["validation_accuracy_high", "validation_loss", "train_loss"]
@@ -87,37 +88,38 @@ def _curves(data: StudyData) -> Figure:
                 axis.set_ylabel("validation accuracy (%)")
             last = rows.sort_values("step").groupby("activation").last()
             ends = {name: (last.loc[name, "step"], last.loc[name, "percent"]) for name in styles if name in last.index}
-            label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, styles)
-        return drawn(figure, "curves", title, message, download("learning_curves", data.curves[kept], digits=5))
+            label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, colours_of(styles))
+        return drawn(
+            figure, "curves", _fastest(data), message, download("learning_curves", data.curves[kept], digits=5)
+        )
 
 
-def _curve_message(data: StudyData) -> str:
-    """Who gets there first, per cell."""
-    fastest = []
-    for cell in data.pictured:
-        rows = in_cell(data.ranking, cell).sort_values(["restricted_time", "activation"])
-        if rows["reached"].iloc[0]:
-            fastest.append(f"{rows['activation'].iloc[0]} on {cell_name(cell)}")
-    return f"Fastest to the target: {'; '.join(fastest)}." if fastest else "No activation reached a target."
+def _fastest(data: StudyData) -> str:
+    """Title from who gets to the target first, cell by cell."""
+    first = [
+        in_cell(data.ranking, cell).sort_values(["restricted_time", "activation"]).iloc[0] for cell in data.pictured
+    ]
+    led = pd.Series([row["activation"] for row in first if row["reached"]], dtype=object).value_counts()
+    if led.empty:
+        return "No activation reaches a target"
+    if led.iloc[0] == 1 and len(first) > 1:
+        return "In every panel another activation reaches the target first"
+    return f"{label(str(led.index[0]))} reaches the target first in {led.iloc[0]} of {len(first)} panels"
 
 
 def _times(data: StudyData) -> Figure:
-    cells, names = data.pictured, data.order[::-1]
+    cells = data.pictured
+    ranks = data.ranking.groupby(["dataset", "depth", "condition"])["restricted_time"].rank()
+    speed = ranks.groupby(data.ranking["activation"]).mean().sort_values(ascending=False, kind="stable")
+    names = speed.index.tolist()
     places = {name: place for place, name in enumerate(names)}
     columns = 2 if len(cells) in (1, 2, 4) else 3
-    never = data.ranking[data.ranking["reached"] == 0].groupby("activation").size()
-    always = data.ranking[data.ranking["reached"] < data.ranking["n"]]["activation"].unique()
-    sure = [name for name in data.order if name not in set(always)]
-    title = "Steps to the target accuracy"
+    missed = set(data.ranking.loc[data.ranking["reached"] < data.ranking["n"], "activation"])
+    sure = [name for name in names[::-1] if name not in missed]
     message = (
-        "One dot per network; a hollow triangle at the right end is a network that had not reached the target when "
-        "training stopped; the count is how many did. Log scale. "
-        + (
-            f"Reached the target with every seed, in every panel in which it was trained: {plain_list(sure)}. "
-            if sure
-            else "No activation always reached the target. "
-        )
-        + (f"Never reached it in at least one panel: {plain_list(sorted(never.index))}." if len(never) else "")
+        "Fastest first; axes differ. One dot per network; a hollow triangle at the right end is a network that had not "
+        "reached the target when training stopped; the count is how many did. Log scale. "
+        f"Always reached it where trained: {plain_list(sure) or 'none'}."
     )
     replicas = data.evaluation
     shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
@@ -137,10 +139,20 @@ def _times(data: StudyData) -> Figure:
                     axis.plot(horizon, y, ">", color=OTHERS, markerfacecolor="none", markersize=6, **over, **told)
                 colour = INK if reached.all() else MUTED
                 at_right(axis, 1.17 if columns == 2 else 1.22, y, f"{reached.sum()}/{len(group)}", colour)
+            if len(absent := [name for name in names if name not in set(rows["activation"])]):
+                at: Look = {"transform": axis.get_yaxis_transform(), "ha": "center", "va": "center", "fontsize": 8}
+                axis.text(0.5, places[absent[-1]], f"not run: {len(absent)} without a mark", color=MUTED, **at)
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
             name_rows(axis, names, labelled=position % columns == 0)
             axis.set_title(short(cell_name(cell), 36))
-        return drawn(figure, "times", title, message, download("times_to_target", replicas[shown]))
+        return drawn(figure, "times", _always(sure, len(names)), message, download("times_to_target", replicas[shown]))
+
+
+def _always(sure: list[str], of: int) -> str:
+    """Title from the activations of which every network reached every target."""
+    if not sure:
+        return "No activation reaches the target with every network"
+    return f"{len(sure)} of {of} activations reach the target with every network"
 
 
 def _time_table(data: StudyData) -> Table:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from activation_study.core.numbers import decimals
-from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, name_rows, panels, plain_log
+from activation_study.report.blocks import Block, Figure, Paragraph, Section
+from activation_study.report.figures.drawing import Look, at_right, drawn, name_rows, panels, plain_log
 from activation_study.report.figures.theme import MUTED, emphasis
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, significant, text
 from activation_study.report.words import plain_list
@@ -31,31 +32,43 @@ def section(data: StudyData) -> Section | None:
         "Each activation was timed against ReLU in one process on one thread, in turns, on a machine with nothing else "
         "to do. What counts is the ratio: 1 costs as much as ReLU, 2 twice as much."
     )
-    shown = [_figure(cost)] if cost["quantity"].isin(TIMED).any() else []
-    return Section("cost", "Computing cost", [Paragraph(lead), *shown, _table(cost)])
+    blocks: list[Block] = [Paragraph(lead)]
+    timed = [quantity for quantity in TIMED if (cost["quantity"] == quantity).any()]
+    if "step" in timed:
+        blocks.append(_figure(cost, ["step"], "cost", _title(cost), _message(cost)))
+    if parts := [quantity for quantity in timed if quantity != "step"]:
+        said = "The order is that of a whole training step."
+        apart = _figure(cost, parts, "cost-parts", "Time of single passes, relative to ReLU", said)
+        blocks.append(
+            Section("cost-parts", "Single passes", [apart], plain_list([TIMED[one].lower() for one in parts]))
+        )
+    return Section("cost", "Computing cost", [*blocks, _table(cost)])
 
 
-def _figure(cost: pd.DataFrame) -> Figure:
-    shown = [quantity for quantity in TIMED if (cost["quantity"] == quantity).any()]
-    names = (
-        cost.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable").index.tolist()
-    )
-    styles = emphasis([str(width) for width in sorted(cost["width"].unique())])
-    title = "Computing time, relative to ReLU"
+def _figure(cost: pd.DataFrame, shown: list[str], ident: str, title: str, said: str) -> Figure:
+    """Fastest in a training step first; beside one panel its ratios stand as numbers, a column per width."""
+    by_step = cost.assign(other=cost["quantity"] != "step").sort_values("other", kind="stable")
+    by_step = by_step[by_step["other"] == by_step["other"].iloc[0]].groupby("activation")["ratio_to_relu"].median()
+    names = by_step.sort_values(ascending=False, kind="stable").index.tolist()
+    rows = cost[cost["quantity"].isin(shown) & cost["activation"].isin(names)]
+    styles = emphasis([str(width) for width in sorted(rows["width"].unique())])
     message = (
         "Median of the paired ratios to ReLU with its 95% interval, by network width; the line at 1 is ReLU; log "
-        "scale. " + _message(cost)
+        f"scale. {said}"
     )
     with panels(len(shown), len(shown), 1.0 + 0.26 * len(names), share=False) as (figure, axes):
         for axis, quantity in zip(axes, shown, strict=True):
             axis.axvline(1, color=MUTED, linewidth=0.8)
             for place, (width, style) in enumerate(styles.items()):
-                rows = cost[(cost["quantity"] == quantity) & (cost["width"].astype(str) == width)]
-                y = [names.index(name) + 0.22 * (place - (len(styles) - 1) / 2) for name in rows["activation"]]
-                axis.hlines(y, rows["ratio_low"], rows["ratio_high"], color=style.colour, linewidth=1)
-                axis.plot(
-                    rows["ratio_to_relu"], y, style.marker, color=style.colour, markersize=3, label=f"width {width}"
-                )
+                own = rows[(rows["quantity"] == quantity) & (rows["width"].astype(str) == width)]
+                y = [names.index(name) + 0.22 * ((len(styles) - 1) / 2 - place) for name in own["activation"]]
+                axis.hlines(y, own["ratio_low"], own["ratio_high"], color=style.colour, linewidth=1)
+                look: Look = {"color": style.colour, "markersize": 3, "label": f"width {width}"}
+                axis.plot(own["ratio_to_relu"], y, style.marker, **look)
+                for name, ratio in zip(own["activation"], own["ratio_to_relu"], strict=True) if len(shown) == 1 else ():
+                    at_right(axis, 1.07 + 0.07 * place, names.index(name), decimals(ratio, 2), style.colour)
+                if len(shown) == 1:
+                    at_right(axis, 1.07 + 0.07 * place, len(names) - 0.2, width, style.colour)
             axis.set_xscale("log")
             first, last = axis.get_xlim()
             plain_log(axis.xaxis, (1, 1.5, 2, 3, 5) if last / first < 10 else (1, 3) if last / first < 100 else (1,))
@@ -63,7 +76,17 @@ def _figure(cost: pd.DataFrame) -> Figure:
             axis.set_title(TIMED[quantity])
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
         figure.supxlabel("time over ReLU's", color=MUTED)
-        return drawn(figure, "cost", title, message, download("cost_figure", cost[cost["quantity"].isin(TIMED)]))
+        return drawn(figure, ident, title, message, download(f"{ident.replace('-', '_')}_figure", rows))
+
+
+def _title(cost: pd.DataFrame) -> str:
+    """From the dearest training step: its median over widths."""
+    steps = cost[(cost["quantity"] == "step") & (cost["activation"] != "relu")]
+    ratios = steps.groupby("activation")["ratio_to_relu"].median()
+    if ratios.empty or ratios.max() < 1.05:
+        return "No activation makes a training step much longer than ReLU"
+    most = label(str(ratios.idxmax()))
+    return f"{most}’s training step takes {decimals(ratios.max())} times ReLU’s"
 
 
 def _message(cost: pd.DataFrame) -> str:

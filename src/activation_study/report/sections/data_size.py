@@ -7,8 +7,9 @@ import pandas as pd
 from activation_study.analysis.experiments import data_sizes
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, plain_log, short
+from activation_study.report.figures.drawing import colours_of, drawn, label_ends, lines, panels, plain_log, short
 from activation_study.report.figures.theme import MUTED, looks
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, text
 from activation_study.report.words import plain_list
@@ -35,10 +36,10 @@ def _figure(sizes: pd.DataFrame) -> Figure:
     learning = [name for name in names if name.startswith(("relu", "elu", "prelu", "rrelu"))]
     styles = looks(list(dict.fromkeys([*learning, *names]))[:5])
     fewest = sizes[sizes["train_samples"] == sizes.groupby("dataset")["train_samples"].transform("min")]
-    title = "Test accuracy and over-fitting against the number of training samples"
     message = (
-        "Above: test accuracy, mean over seeds; below: training minus test accuracy; samples on a log scale. "
-        + " ".join(_extremes(fewest, dataset) for dataset in datasets)
+        "Above: test accuracy, mean over seeds; below: training minus test accuracy; bars: 95% intervals; samples on "
+        "a log scale; "
+        "axes differ. " + " ".join(_extremes(fewest, dataset) for dataset in datasets)
     )
     frame = sizes.assign(percent=sizes["test_accuracy"] * 100, gap=sizes["accuracy_gap"] * 100)
     with panels(2 * len(datasets), len(datasets), 2.2, share=False) as (figure, axes):
@@ -49,16 +50,32 @@ def _figure(sizes: pd.DataFrame) -> Figure:
                 for name, style in styles.items():
                     own = rows[rows["activation"] == name]
                     axis.plot(own["train_samples"], own[column], style.marker, color=style.colour, markersize=3.5)
+                    ends = (
+                        100 * own[f"{'test_accuracy' if column == 'percent' else 'accuracy_gap'}_{end}"]
+                        for end in ("low", "high")
+                    )
+                    axis.vlines(own["train_samples"], *ends, color=style.colour, linewidth=0.8)
                 axis.set_xscale("log")
                 plain_log(axis.xaxis, (1, 3))
                 if place == len(datasets) - 1:
                     last = rows.groupby("activation")[column].last()
-                    label_ends(axis, {name: (0, last[name]) for name in styles if name in last.index}, styles)
+                    label_ends(
+                        axis, {name: (0, last[name]) for name in styles if name in last.index}, colours_of(styles)
+                    )
             axes[place].set_title(short(dataset, 36))
         axes[0].set_ylabel("test accuracy (%)")
         axes[len(datasets)].set_ylabel("gap (points)")
         figure.supxlabel("training samples", color=MUTED)
-        return drawn(figure, "data-size", title, message, download("data_size", sizes[_kept()]))
+        return drawn(figure, "data-size", _title(fewest), message, download("data_size", sizes[_kept()]))
+
+
+def _title(fewest: pd.DataFrame) -> str:
+    """From who scores most with the fewest samples, dataset by dataset."""
+    best = fewest.loc[fewest.groupby("dataset")["test_accuracy"].idxmax(), "activation"].value_counts()
+    samples = f"{fewest['train_samples'].min():,}"
+    if best.iloc[0] == 1 and len(best) > 1:
+        return f"With {samples} training samples each dataset has another best"
+    return f"With {samples} samples {label(str(best.index[0]))} scores most on {best.iloc[0]} of {best.sum()} datasets"
 
 
 def _kept() -> list[str]:

@@ -5,16 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import Look, drawn, label_points, panels, short
-from activation_study.report.figures.theme import MUTED, emphasis
+from activation_study.report.figures.drawing import (
+    at_right,
+    drawn,
+    layer_ticks,
+    mark,
+    name_rows,
+    panels,
+    power_of_ten,
+    powers,
+    rows_high,
+    short,
+)
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, emphasis
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, text
 from activation_study.report.words import plain_list
 
-NAME, PART, PLACE = "Theory of gradients", "Why", 20
+NAME, PART, PLACE = "Where the gradient goes", "Why", 5
 FOLDS = True
 SHOWS = ("initialisation.gradient_decay", "plain_sgd.gradient_decay")
 INITIALISATIONS = {
@@ -25,9 +38,8 @@ INITIALISATIONS = {
 }
 CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
-ENLARGED = 0.1
-"""Predicted decades per layer below which the points are drawn again, enlarged."""
-MOST_NAMES = 8
+MOST = 4
+"""Activations whose gradients are followed layer by layer."""
 QUARTILES = ("measured_q25", "measured_q75", "single_q25", "single_q75")
 KIND = ["initialisation", "activation", "depth"]
 
@@ -46,12 +58,12 @@ def section(data: StudyData) -> Section | None:
             "networks scatter about the prediction, the more the deeper they are, and q drifts from its predicted "
             "course where it is not held there."
         ),
-        _identity(decay, kinds),
+        _dumbbells(decay, kinds),
     ]
     layers = _by_layer(decay)
     if len(layers):
-        blocks.append(_layers(layers))
-    return Section("decay", "Gradients before training: theory and measurement", [*blocks, _table(kinds)])
+        blocks.insert(0, _layers(layers))
+    return Section("decay", "Where the gradient goes", [*blocks, _table(kinds)])
 
 
 def _widths(data: StudyData) -> str:
@@ -76,68 +88,64 @@ def _kinds(decay: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _identity(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
+def _dumbbells(decay: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
+    """Theory and measurement of each activation, at the greatest depth that most have."""
     known = kinds.dropna(subset=["predicted"])
-    shown = [name for name in INITIALISATIONS if name in set(known["initialisation"])]
-    depths = sorted(known["depth"].unique())[:5]
-    styles = emphasis([str(depth) for depth in depths])
     gap = (known["measured_per_layer"] - known["predicted_per_layer"]).abs()
     worst = known.loc[gap.idxmax()]
-    title = "Gradient decay per layer before training: predicted and measured"
+    how = min(known["initialisation"], key=lambda name: [*INITIALISATIONS, name].index(name))
+    shown = known[known["initialisation"] == how]
+    depth = shown["depth"].mode().max()
+    shown = shown[shown["depth"] == depth]
+    shown = shown.sort_values("measured_per_layer", kind="stable").reset_index(drop=True)
     message = (
-        "Decades that the gradient's norm changes by per layer towards the input, negative where it shrinks; means "
-        "over datasets of the medians over seeds. On the line theory and measurement agree: "
-        f"{int((gap <= CLOSE).sum())} of {len(known)} points lie within {CLOSE} of it. Furthest from it: "
-        f"{worst['activation']} at {worst['depth']} layers, {decimals(worst['measured_per_layer'], 3, signed=True)} "
-        f"measured against {decimals(worst['predicted_per_layer'], 3, signed=True)}."
+        f"Decades that the gradient changes by per layer towards the input, {depth} layers, "
+        f"{INITIALISATIONS.get(how, how)}; symmetric log scale, even within ±0.01. Ring: theory; dot: measured, the "
+        "mean over datasets of the medians over seeds. "
+        f"Agreement: within {CLOSE} decades per layer. Of all initialisations and depths {worst['activation']} is "
+        f"furthest off, at {worst['depth']} layers: "
+        f"{decimals(worst['measured_per_layer'], 3, signed=True)} measured, "
+        f"{decimals(worst['predicted_per_layer'], 3, signed=True)} in theory."
     )
-    near = known[(known["initialisation"] == "gain") & (known["predicted_per_layer"].abs() < ENLARGED)]
-    parts = [(INITIALISATIONS[name], known[known["initialisation"] == name]) for name in shown]
-    parts[1:1] = [(f"{INITIALISATIONS['gain']}, enlarged", near)] if "gain" in shown and len(near) else []
-    everywhere = _range(known)
-    with panels(len(parts), 2, 2.9, share=False) as (figure, axes):
-        for axis, (name, rows) in zip(axes, parts, strict=True):
-            ends = _range(near) if rows is near else everywhere
-            axis.plot(ends, ends, color=MUTED, linewidth=0.8)
-            for depth, style in zip(depths, styles.values(), strict=False):
-                at = rows[rows["depth"] == depth]
-                look: Look = {"color": style.colour, "markersize": 5, "alpha": 0.85}
-                axis.plot(at["predicted_per_layer"], at["measured_per_layer"], style.marker, **look)
-            axis.set(title=name, xlim=ends, ylim=ends)
-            label_points(axis, _named(rows, everywhere if rows is not near else ends))
-        for axis in axes[::2]:
-            axis.set_ylabel("measured")
-        figure.supxlabel("predicted (decades per layer)", color=MUTED)
-        handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle="") for style in styles.values()]
-        names = [f"{depth} layers" for depth in depths]
-        figure.legend(handles, names, loc="outside upper left", ncols=5)
-        return drawn(figure, "decay", title, message, download("gradient_decay", decay, digits=5))
+    with panels(1, 1, rows_high(len(shown))) as (figure, (axis,)):
+        axis.axvline(0, color=MUTED, linewidth=0.8)
+        for y, row in shown.iterrows():
+            measured, predicted = row["measured_per_layer"], row["predicted_per_layer"]
+            said = [decimals(value, 3, signed=True) for value in (predicted, measured)]
+            told = mark(row["activation"], f"theory {said[0]}, measured {said[1]}")
+            axis.plot([predicted, measured], [y, y], color=OTHERS, **told)
+            axis.plot(predicted, y, "o", color=SERIES[0], markerfacecolor=PAPER, markersize=7, **told)
+            axis.plot(measured, y, "o", color=SERIES[0], **told)
+            at_right(axis, 1.1, y, said[0], MUTED)
+            at_right(axis, 1.2, y, said[1])
+        at_right(axis, 1.1, len(shown) - 0.2, "theory", MUTED)
+        at_right(axis, 1.2, len(shown) - 0.2, "measured", MUTED)
+        name_rows(axis, shown["activation"].tolist(), pad=8)
+        axis.set_xscale("symlog", linthresh=0.01)
+        ticks = [sign * tick for sign, tick in ((-1, 1), (-1, 0.1), (-1, 0.01), (0, 0), (1, 0.01), (1, 0.1), (1, 1))]
+        low, high = axis.get_xlim()
+        axis.set_xticks(ticks, [decimals(tick, 2, signed=True).rstrip("0").rstrip(".") or "0" for tick in ticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlim(low, high)
+        axis.set_xlabel("decades per layer towards the input")
+        return drawn(figure, "decay", _agreement(gap), message, download("gradient_decay", decay, digits=5))
 
 
-def _range(kinds: pd.DataFrame) -> tuple[float, float]:
-    ends = kinds[["measured_per_layer", "predicted_per_layer"]].to_numpy()
-    margin = 0.12 * max(np.ptp(ends), 0.01)
-    return ends.min() - margin, ends.max() + margin
-
-
-def _named(kinds: pd.DataFrame, ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
-    """The points that get a name: each activation's deepest, but for those that lie on top of each other at zero.
-
-    Of many only those that are furthest from the line.
-    """
-    deepest = kinds.sort_values("depth").groupby("activation").last()
-    points = deepest[["predicted_per_layer", "measured_per_layer"]]
-    apart = points.abs().max(axis=1) > 0.02 * (ends[1] - ends[0])
-    points = points[apart | (len(points) < 6)]
-    far = points.diff(axis=1).iloc[:, 1].abs().sort_values(ascending=False, kind="stable").index[:MOST_NAMES]
-    return {name: tuple(points.loc[name]) for name in sorted(far)}
+def _agreement(gap: pd.Series) -> str:
+    """Title from how far measurement is from theory, in decades per layer."""
+    close = int((gap <= CLOSE).sum())
+    if 2 * close > len(gap):
+        return f"Theory foretells the gradients in {close} of {len(gap)} cases"
+    return f"Theory misses the measured gradients in {len(gap) - close} of {len(gap)} cases"
 
 
 def _by_layer(decay: pd.DataFrame) -> pd.DataFrame:
-    """The deepest kinds that were begun in more than one way, layer by layer: means over datasets."""
-    several = decay.groupby(["activation", "depth"])["initialisation"].transform("nunique") > 1
-    compared = decay[several]
+    """The deepest kinds of the few activations that were begun in most ways, layer by layer: means over datasets."""
+    ways = decay.groupby(["activation", "depth"])["initialisation"].transform("nunique")
+    compared = decay[ways > 1]
     compared = compared[compared["depth"] == compared["depth"].max()]
+    ways = compared.groupby("activation")["initialisation"].nunique().sort_values(ascending=False, kind="stable")
+    compared = compared[compared["activation"].isin(ways.index[:MOST])]
     return compared.groupby([*KIND, "layer"], as_index=False).agg(
         n=("n", "sum"),
         zeros=("zeros", "sum"),
@@ -152,19 +160,21 @@ def _layers(layers: pd.DataFrame) -> Figure:
     first = layers[layers["layer"] == 1]
     most = first.loc[first["measured"].idxmin()]
     held = first.loc[first.groupby("activation")["measured"].apply(lambda decades: decades.abs().idxmin())]
-    title = f"Where the gradient goes, by initialisation, {layers['depth'].iloc[0]} layers"
     message = (
-        "Size of the gradient against the last hidden layer's, in powers of ten, from the output back to the input. "
-        "Marks: measured, with a bar from quartile to quartile of the networks; lines: predicted. Shaded: where half "
-        "of the single networks lie by the law for finite width, which holds for leaky ReLUs at their gain. Best kept: "
+        "Size of the gradient against the last hidden layer's, on its way from the output (left) to the input; "
+        "the right axis says how many times smaller. Marks: measured, with a bar from quartile to quartile of the "
+        "networks; lines: theory. "
+        "Shaded: where half of the single networks lie by the law for finite width, which holds for leaky ReLUs at "
+        "their gain. Best kept: "
         + "; ".join(
             f"{plain_list(group['activation'].tolist())} by {INITIALISATIONS[key]}"
             for key, group in held.groupby("initialisation", sort=False)
         )
-        + f". Least is left with {most['activation']} under {INITIALISATIONS[most['initialisation']]}: "
-        f"{decimals(most['measured'])} decades. An activation without an edge of chaos is given its unit gain."
+        + ". An activation without an edge of chaos is given its unit gain."
     )
-    with panels(len(names), min(len(names), 4), 2.4) as (figure, axes):
+    seen = layers[["measured", "predicted", *QUARTILES]]
+    with panels(len(names), min(len(names), 4), 2.6) as (figure, axes):
+        powers(axes[0], float(seen.min(axis=None)), float(seen.max(axis=None)))
         for axis, name in zip(axes, names, strict=True):
             for initialisation, style in styles.items():
                 rows = layers[(layers["activation"] == name) & (layers["initialisation"] == initialisation)]
@@ -173,12 +183,33 @@ def _layers(layers: pd.DataFrame) -> Figure:
                 single, seen = ((rows[f"{of}_{end}"] for end in ("q25", "q75")) for of in ("single", "measured"))
                 axis.fill_between(rows["layer"], *single, color=style.colour, alpha=0.18, linewidth=0)
                 axis.vlines(rows["layer"], *seen, color=style.colour, linewidth=0.6)
-            axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="layer")
+            layer_ticks(axis)
+            axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="output  ←  layer  →  input")
         handles = [Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line) for s in styles.values()]
         said = [INITIALISATIONS[key] for key in styles]
         figure.legend(handles, said, loc="outside upper left", ncols=5)
-        axes[0].set_ylabel("decades, against the last layer")
-        return drawn(figure, "decay-layers", title, message, download("gradient_decay_by_layer", layers, digits=5))
+        axes[0].set_ylabel("gradient over the last layer's")
+        smaller = axes[-1].secondary_yaxis("right")
+        smaller.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        smaller.yaxis.set_major_formatter(FuncFormatter(_smaller))
+        smaller.tick_params(length=0)
+        return drawn(
+            figure, "decay-layers", _lost(most), message, download("gradient_decay_by_layer", layers, digits=5)
+        )
+
+
+def _smaller(decades: float, _: int) -> str:
+    """By what the gradient is divided, at the right axis; nothing where it is not smaller."""
+    return f"÷ {power_of_ten(-decades)}" if decades < -0.5 else ""
+
+
+def _lost(most: pd.Series) -> str:
+    """Title from the activation and initialisation with which least is left of the gradient."""
+    if most["measured"] > -1:
+        return f"No gradient shrinks tenfold through {most['depth']} layers, however begun"
+    factor = power_of_ten(-most["measured"])
+    how = INITIALISATIONS[most["initialisation"]]
+    return f"{label(most['activation'])}, {how}: {factor} times less gradient {most['depth']} layers down"
 
 
 def _table(kinds: pd.DataFrame) -> Table:

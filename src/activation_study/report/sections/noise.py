@@ -7,11 +7,11 @@ import pandas as pd
 from activation_study.analysis.experiments import noise_robustness
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import drawn, label_ends, lines, panels, short
+from activation_study.report.figures.drawing import colours_of, drawn, label_ends, lines, panels, short
 from activation_study.report.figures.theme import MUTED, looks
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, seed_columns, text
-from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Noise", "Single questions", 10
 FOLDS = True
@@ -25,8 +25,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Trained networks were given validation inputs with Gaussian noise on top, in units of the standardised "
-        "inputs. An activation that makes networks robust loses less as the noise grows; since all lose much, the "
-        "lower row shows each against the median of all activations at the same noise."
+        "inputs. An activation that makes networks robust loses less as the noise grows; since all lose much, each "
+        "is shown against the median of all activations at the same noise."
     )
     return Section("noise", "Noise on the inputs", [Paragraph(lead), _figure(data, noise), _table(noise)])
 
@@ -35,32 +35,39 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
     cells = list(noise[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False, name=None))[:4]
     styles = looks(data.emphasised)
     strongest = noise[noise["dose"] == noise["dose"].max()]
-    title = "Accuracy under noise on the inputs"
     message = (
-        f"Above: validation accuracy, mean over seeds; below: points above or below the median of all activations. "
-        f"Named: {plain_list(data.emphasised)}; grey: the others. At the strongest noise "
-        f"({decimals(noise['dose'].max())}) " + "; ".join(_extremes(strongest, cell) for cell in cells) + "."
+        "Validation accuracy in points above or below the median of all activations, means over seeds; grey: those "
+        f"without a name. At the strongest noise ({decimals(noise['dose'].max())}) "
+        + "; ".join(_extremes(strongest, cell) for cell in cells)
+        + "."
     )
-    frame = noise.assign(percent=noise["accuracy"] * 100, points=noise["above_median"] * 100)
+    frame = noise.assign(points=noise["above_median"] * 100)
     kept = [*CELL, "activation", "dose", "n", "diverged", "accuracy", "accuracy_low", "accuracy_high", "above_median"]
-    with panels(2 * len(cells), len(cells), 2.2, share=False) as (figure, axes):
-        for place, (dataset, depth) in enumerate(cells):
+    span = frame["points"].quantile([0.02, 0.98])
+    with panels(len(cells), min(len(cells), 2), 2.4, share=False) as (figure, axes):
+        for axis, (dataset, depth) in zip(axes, cells, strict=True):
             rows = frame[(frame["dataset"] == dataset) & (frame["depth"] == depth)].sort_values("dose")
-            above, below = axes[place], axes[place + len(cells)]
-            lines(above, rows, "dose", "percent", styles, "activation")
-            lines(below, rows, "dose", "points", styles, "activation")
-            below.axhline(0, color=MUTED, linewidth=0.8)
-            above.set_title(short(f"{dataset}, {depth} layers", 36))
-            above.set_ylim(0, 100)
-            span = frame["points"].quantile([0.02, 0.98])
-            below.set_ylim(span.iloc[0] * 1.2, span.iloc[1] * 1.2)
-            if place == len(cells) - 1:
-                last = rows.groupby("activation")["points"].last()
-                label_ends(below, {name: (0, last[name]) for name in styles if name in last.index}, styles)
-        axes[0].set_ylabel("accuracy (%)")
-        axes[len(cells)].set_ylabel("points above the median")
+            lines(axis, rows, "dose", "points", styles, "activation")
+            axis.axhline(0, color=MUTED, linewidth=0.8)
+            last = rows.groupby("activation")["points"].last()
+            ends = {name: (0, last[name]) for name in styles if name in last.index}
+            low, high = min([span.iloc[0], *last[list(ends)]]), max([span.iloc[1], *last[list(ends)]])
+            axis.set(
+                title=short(f"{dataset}, {depth} layers", 36),
+                ylim=(low - 0.1 * (high - low), high + 0.1 * (high - low)),
+            )
+            label_ends(axis, ends, colours_of(styles))
+        figure.supylabel("points above the median", color=MUTED)
         figure.supxlabel("standard deviation of the noise", color=MUTED)
-        return drawn(figure, "noise", title, message, download("noise_accuracy", noise[kept]))
+        return drawn(figure, "noise", _title(strongest), message, download("noise_accuracy", noise[kept]))
+
+
+def _title(strongest: pd.DataFrame) -> str:
+    """From who stands highest at the strongest noise, cell by cell."""
+    best = strongest.loc[strongest.groupby(CELL)["above_median"].idxmax(), "activation"].value_counts()
+    if best.iloc[0] == 1 and len(best) > 1:
+        return "No activation is the most robust to noise everywhere"
+    return f"{label(str(best.index[0]))} stands noise best in {best.iloc[0]} of {best.sum()} panels"
 
 
 def _extremes(strongest: pd.DataFrame, cell: tuple[str, int]) -> str:

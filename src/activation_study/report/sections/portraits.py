@@ -14,7 +14,7 @@ from activation_study.report.names import label
 from activation_study.report.sections.profiles import identifiers
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, flag, significant, text
-from activation_study.report.words import drawn_of, plain_list
+from activation_study.report.words import counted, drawn_of, plain_list
 
 NAME, PART, PLACE = "The activations", "To look up", 10
 RANGE, BOTTOM, TOP = 4, -2, 4
@@ -34,14 +34,13 @@ def section(data: StudyData) -> Section | None:
 
 def _figure(data: StudyData) -> Figure:
     portraits = data.few.tables["portraits"]
-    names = portraits["activation"].drop_duplicates().tolist()
-    title = "Every activation and its derivative"
+    there = portraits["activation"].drop_duplicates().tolist()
+    names = [*(name for name in data.order if name in there), *(name for name in there if name not in data.order)]
+    title = f"{counted(len(names), 'activation').capitalize()}: value (solid) and slope (dashed)"
     constants = data.tables["activations"].set_index("activation")
     message = (
-        f"Solid: the value; dashed: the derivative, over pre-activations from −{RANGE} to {RANGE}, in evaluation mode; "
-        "with the gain that keeps the second moment of standard normal input, and χ there. "
-        + _slopes(portraits)
-        + drawn_of(data)
+        f"Over pre-activations from −{RANGE} to {RANGE}, in evaluation mode, those of the ranking first; with the gain "
+        "that keeps the second moment of standard normal input, and χ there. " + _slopes(portraits) + drawn_of(data)
     )
     with panels(len(names), columns_for(len(names)), 1.45, share=True) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):

@@ -14,9 +14,10 @@ from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import columns_for, drawn, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, number, seed_columns, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import fitting, plain_list
 
 NAME, PART, PLACE = "Pre-activations", "Why", 50
 FOLDS = True
@@ -58,15 +59,13 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
         .groupby(["activation", "when", "layer"], as_index=False)
         .agg(**{band: (band, "mean") for band in BANDS}, n=("n", "sum"), diverged=("diverged", "sum"))
     )
-    names = [name for name in data.order if name in set(by_layer["activation"])]
     spread = by_layer.groupby(["activation", "when"])["sd"].mean().unstack("when")
-    growth = (spread["end"] / spread["start"]).dropna().sort_values()
-    title = f"Pre-activations before and after training, {depth} layers"
+    growth = (spread["end"] / spread["start"]).sort_values(ascending=False, kind="stable")
+    names = growth.index.tolist()
     message = (
-        "From the input at the left to the output: the 5% to 95% range, with the median as a line, at the end of "
-        "training; dashed: the same range before it. Training widens the standard deviation most with "
-        f"{growth.index[-1]} (× {decimals(growth.iloc[-1])}, mean over layers) and least with {growth.index[0]} (× "
-        f"{decimals(growth.iloc[0])}). The axis ends at ±{FAR}."
+        "From the input at the left to the output: the 5% to 95% range of the pre-activations, with the median as a "
+        "line, at the end of training; dashed: the same range before it. In each panel: how much wider the standard "
+        f"deviation becomes, mean over layers; most first. The axis ends at ±{FAR}."
     )
     fixed = _at_a_fixed_point(data, names)
     if fixed:
@@ -85,10 +84,21 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             for level in (-NORMAL_95, NORMAL_95) if name in fixed else ():
                 axis.axhline(level, color=SERIES[1], linewidth=0.9, linestyle=":")
             axis.set_title(short(name))
+            axis.text(0.03, 0.96, f"× {decimals(growth[name])}", transform=axis.transAxes, va="top", fontsize=8)
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
         figure.supxlabel("layer", color=MUTED)
         figure.supylabel("pre-activation", color=MUTED)
-        return drawn(figure, "preactivations", title, message, download("preactivations_by_layer", by_layer, 5))
+        return drawn(
+            figure, "preactivations", _widens(growth), message, download("preactivations_by_layer", by_layer, 5)
+        )
+
+
+def _widens(growth: pd.Series) -> str:
+    """Title from how much wider training makes the pre-activations, by activation."""
+    known = growth.dropna()
+    if known.empty or known.max() < 1.1:
+        return "Training widens no activation’s pre-activations much"
+    return f"Training widens pre-activations most with {label(str(known.idxmax()))}: {decimals(known.max())} times"
 
 
 def _at_a_fixed_point(data: StudyData, names: Sequence[str]) -> list[str]:
@@ -100,33 +110,31 @@ def _at_a_fixed_point(data: StudyData, names: Sequence[str]) -> list[str]:
 
 
 def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
-    """The emphasised activations: a column each; first, middle and last layer below each other."""
+    """The last hidden layer of the emphasised activations, a panel each."""
     names = [name for name in data.emphasised if name in set(deep["activation"])]
-    shown = sorted({1, (depth + 1) // 2, depth})
-    rows = deep[deep["layer"].isin(shown) & deep["activation"].isin(names)]
+    rows = deep[(deep["layer"] == depth) & deep["activation"].isin(names)]
     rows = rows.groupby(["activation", "layer", "step"], as_index=False).agg(
         **{band: (band, "mean") for band in BANDS}, n=("n", "sum"), diverged=("diverged", "sum")
     )
     last = rows[rows["step"] == rows.groupby("activation")["step"].transform("max")]
     widest = last.loc[(last["q95"] - last["q05"]).idxmax()]
-    title = f"Pre-activations over training, {depth} layers"
+    title = fitting(
+        f"Layer {depth} spreads furthest with {label(widest['activation'])} as it learns",
+        f"How the pre-activations of layer {depth} spread",
+    )
     message = (
-        "The 5% to 95% range and the median of a layer's pre-activations; steps from left to right on a log scale, "
-        f"step 0 first. Rows: layers {plain_list([str(layer) for layer in shown])}. Widest at the end: "
-        f"{widest['activation']} in layer {widest['layer']}, from {decimals(widest['q05'])} to "
+        f"The 5% to 95% range and the median of the pre-activations of layer {depth}; steps from left to right on a "
+        f"log scale, step 0 first. Widest at the end: {widest['activation']}, from {decimals(widest['q05'])} to "
         f"{decimals(widest['q95'])}. The axis ends at ±{FAR}."
     )
-    with panels(len(names) * len(shown), len(names), 1.35) as (figure, axes):
-        for place, axis in enumerate(axes):
-            layer, name = shown[place // len(names)], names[place % len(names)]
-            one = rows[(rows["activation"] == name) & (rows["layer"] == layer)].sort_values("step")
+    with panels(len(names), len(names), 1.6) as (figure, axes):
+        for axis, name in zip(axes, names, strict=True):
+            one = rows[rows["activation"] == name].sort_values("step")
             _band(axis, pd.Series(range(len(one))), one, SERIES[0])
             ticks = sorted({0, len(one) // 2, len(one) - 1}) if len(one) else []
             axis.set_xticks(ticks, [f"{one['step'].iloc[tick]:,}" for tick in ticks])
-            if place < len(names):
-                axis.set_title(short(name, 16))
-            if place % len(names) == 0:
-                axis.set_ylabel(f"layer {layer}")
+            axis.set_title(short(name, 16))
+        axes[0].set_ylabel("pre-activation")
         axes[0].set(ylim=_limits(rows), xlim=(0, None))
         figure.supxlabel("training step", color=MUTED)
         return drawn(figure, "preactivations-time", title, message, download("preactivations_over_training", rows, 5))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.core.numbers import percent
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import Look, drawn, name_rows, panels, reach, rows_high, short
+from activation_study.report.figures.drawing import Look, drawn, mark, name_rows, panels, reach, rows_high, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData, cell_name, in_cell
 from activation_study.report.tables import (
     Cell,
@@ -47,14 +50,12 @@ def _figure(data: StudyData) -> Figure:
     names = data.few.order[::-1]
     places = {name: place for place, name in enumerate(names)}
     columns = min(3, len(cells)) if len(cells) != 4 else 2
-    winners = {cell_name(cell): in_cell(data.ranking, cell).iloc[0] for cell in cells}
-    title = "Test accuracy by dataset and depth"
-    message = "First in each panel: " + "; ".join(
-        f"{row['activation']} on {cell} ({percent(row['test_accuracy'])})" for cell, row in winners.items()
-    )
-    message += (
-        ". Bars are 95% intervals over seeds; an arrow stands for an accuracy left of the axis; a cross on a mark says "
-        "that networks diverged." + pictured(data) + drawn_of(data)
+    firsts = [in_cell(data.ranking, cell).iloc[0] for cell in cells]
+    message = (
+        "Axes differ. Blue diamond: first in its panel; bars: 95% intervals over seeds; arrow: beyond the axis"
+        + ("; cross: networks diverged." if data.ranking["diverged"].any() else ".")
+        + pictured(data)
+        + drawn_of(data)
     )
     with panels(len(cells), columns, rows_high(len(names)), share=False) as (figure, axes):
         for position, (axis, cell) in enumerate(zip(axes, cells, strict=True)):
@@ -65,14 +66,30 @@ def _figure(data: StudyData) -> Figure:
             for _, row in rows.iterrows():
                 _dot(axis, row, places[row["activation"]], left)
             asked = set(data.runs.loc[(data.runs[["dataset", "depth"]] == list(cell[:2])).all(axis=1), "activation"])
-            for name in (name for name in names if name not in set(rows["activation"])):
-                at: Look = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 7.5}
-                axis.text(0.5, places[name], "no data" if name in asked else "not run", **at)
+            absent = [name for name in names if name not in set(rows["activation"])]
+            for said, those in (
+                ("no data", [name for name in absent if name in asked]),
+                ("not run", [name for name in absent if name not in asked]),
+            ):
+                at: Look = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 8}
+                for name in those[-1:]:  # once per panel, in the highest row that it is about
+                    axis.text(0.5, places[name], f"{said}: {len(those)} without a mark", ha="center", **at)
             name_rows(axis, names, labelled=position % columns == 0, pad=8)
             axis.set(xlim=(left, None), title=short(cell_name(cell), 36))
             if position >= len(cells) - columns:
                 axis.set_xlabel("test accuracy (%)")
-        return drawn(figure, "ranking", title, message, download("ranking", data.ranking))
+        return drawn(figure, "ranking", _title(firsts), message, download("ranking", data.ranking))
+
+
+def _title(firsts: Sequence[pd.Series]) -> str:
+    """From the first of every panel."""
+    led = pd.Series([row["activation"] for row in firsts]).value_counts()
+    most = label(str(led.index[0]))
+    if len(led) == 1:
+        return f"{most} scores most in every panel"
+    if led.iloc[0] == 1:
+        return "In every panel another activation scores most"
+    return f"None scores most everywhere; {most} does in {led.iloc[0]} of {len(firsts)}"
 
 
 def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
@@ -85,9 +102,13 @@ def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
         at: Look = {"textcoords": "offset points", "va": "center", "color": MUTED, "fontsize": 7.5}
         axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), **at)
         return
+    if row["test_accuracy_low"] * 100 < left:
+        axis.plot(left, y, "<", color=colour, markersize=4, clip_on=False, in_layout=False)
     ends = np.clip([row["test_accuracy_low"] * 100, row["test_accuracy_high"] * 100], left, 100)
     axis.plot(ends, [y, y], color=colour, solid_capstyle="butt")
-    axis.plot(accuracy, y, "D" if first else "o", color=colour, markersize=5)
+    interval_ = f"{decimals(row['test_accuracy_low'] * 100)} to {percent(row['test_accuracy_high'])}"
+    told = mark(row["activation"], f"{percent(row['test_accuracy'])} ({interval_})")
+    axis.plot(accuracy, y, "D" if first else "o", color=colour, markersize=5, **told)
     if row["diverged"]:
         axis.plot(accuracy, y, "x", color=INK, markersize=7, markeredgewidth=1.2)
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section, one_open
-from activation_study.report.figures.drawing import Look, columns_for, drawn, panels, power_of_ten, short
-from activation_study.report.figures.theme import INK, MUTED, emphasis
+from activation_study.report.figures.drawing import drawn, name_rows, panels, rows_high
+from activation_study.report.figures.heat import heat, key
+from activation_study.report.figures.theme import HOT, INK, MUTED
 from activation_study.report.markup import slugs
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, cell_columns, download, number, significant, text
-from activation_study.report.words import counted, pictured
+from activation_study.report.words import counted, fitting, pictured
 
 NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
 FOLDS = True
 GOOD = 0.02
 """Accuracy within which a rate counts as good as the best: two points, as the text says."""
+EDGES = (0.005, GOOD, 0.05, 0.2)
+CLASSES = (("", "below half a point"), (HOT[0], "below 2"), (HOT[1], "below 5"), (HOT[2], "below 20"), (HOT[3], "more"))
 
 
 def section(data: StudyData) -> Section | None:
@@ -39,45 +42,49 @@ def section(data: StudyData) -> Section | None:
 
 
 def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figure:
-    names = [name for name in data.order if name in set(rows["activation"])]
+    """A panel per depth, a row per activation, a column per rate: points of accuracy lost to the row's best."""
     depths = sorted(rows["depth"].unique())[:5]
-    styles = emphasis([str(depth) for depth in depths])
-    widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names)
-    title = f"Validation accuracy against learning rate, {where}"
+    rates = sorted(rows["learning_rate"].unique())
+    names = [name for name in data.order[::-1] if name in set(rows["activation"])]
+    widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names[::-1])
     message = (
-        "Mean over tuning seeds; learning rate on a log scale; ring: the selected rate; cross: networks diverged; "
-        "bar at the bottom: stopped early. " + _sensitivity(widths)
+        "Points of validation accuracy lost to the activation’s best rate, mean over tuning seeds. Ring: the selected "
+        "rate; cross: networks diverged. " + _sensitivity(widths)
     )
-    columns = columns_for(len(names))
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
     held = download(f"learning_rates_{ident.replace('-', '_')}", rows[kept])
-    with panels(len(names), columns, 1.5, share=True) as (figure, axes):
-        axes[0].set(ylim=(0, 108), xscale="log")  # for all of them: they share their axes
-        axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value))))
-        axes[0].xaxis.set_minor_locator(NullLocator())
-        for axis, name in zip(axes, names, strict=True):
-            for depth, style in zip(depths, styles.values(), strict=False):
-                one = rows[(rows["activation"] == name) & (rows["depth"] == depth)].sort_values("learning_rate")
-                known = one.dropna(subset=["validation_accuracy"])
-                look: Look = {"color": style.colour, "linestyle": style.line, "linewidth": 1.2, "markersize": 3.5}
-                at = known["learning_rate"], known["validation_accuracy"] * 100
-                axis.plot(*at, marker=style.marker, label=f"{depth} layers", **look)
-                stopped = one.loc[one["pruned"] > 0, "learning_rate"]
-                if len(stopped):  # an empty line costs as much to lay out as a full one
-                    axis.plot(stopped, [2.5] * len(stopped), "|", color=MUTED, markersize=5)
-                chosen, blown = known[known["selected"].astype(bool)], known[known["diverged"] > 0]
-                at = chosen["learning_rate"], chosen["validation_accuracy"] * 100
-                axis.plot(*at, "o", color=INK, markerfacecolor="none", markersize=8, markeredgewidth=0.9)
-                if len(blown):
-                    at = blown["learning_rate"], blown["validation_accuracy"] * 100
-                    axis.plot(*at, "x", color=INK, markersize=6, markeredgewidth=1)
-            axis.set_title(short(name))
-        for axis in axes[::columns]:
-            axis.set_ylabel("accuracy (%)")
+    with panels(len(depths), len(depths), 0.2 + rows_high(len(names)), share=False) as (figure, axes):
+        for axis, depth in zip(axes, depths, strict=True):
+            own = rows[rows["depth"] == depth]
+            score = own.pivot(index="activation", columns="learning_rate", values="validation_accuracy")
+            score = score.reindex(index=names, columns=rates).astype(float)
+            ran = score.notna().any(axis=1)
+            heat(axis, -score.sub(score.max(axis=1), axis=0).where(ran, -1.0, axis=0).to_numpy(), EDGES, CLASSES)
+            for y in np.flatnonzero(~ran):
+                axis.text((len(rates) - 1) / 2, y, "not run", ha="center", va="center", color=MUTED, fontsize=7.5)
+            for shape, chosen in (("o", own["selected"].astype(bool)), ("x", own["diverged"] > 0)):
+                at = own.loc[chosen, ["activation", "learning_rate"]]
+                x, y = [rates.index(rate) for rate in at["learning_rate"]], [names.index(n) for n in at["activation"]]
+                axis.plot(x, y, shape, color=INK, markerfacecolor="none", markersize=6, markeredgewidth=1)
+            name_rows(axis, names, labelled=axis is axes[0])
+            shown = range(0, len(rates), max(1, -(-len(rates) * len(depths) // 12)))
+            axis.set_xticks(shown, [f"{rates[place]:zg}" for place in shown])
+            axis.set(xlim=(-0.5, len(rates) - 0.5), title=f"{depth} layers")
+            axis.grid(visible=False)
         figure.supxlabel("learning rate", color=MUTED)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
-        return drawn(figure, f"rates-{ident}", title, message, held)
+        key(figure, CLASSES, "stopped early")
+        return drawn(figure, f"rates-{ident}", _title(widths, where), message, held)
+
+
+def _title(widths: pd.Series, where: str) -> str:
+    """From the mean number of good rates by activation."""
+    if widths.max() == widths.min():
+        return f"On {where} no activation is more particular about its learning rate"
+    return fitting(
+        f"Most particular about its learning rate on {where}: {label(str(widths.idxmin()))}",
+        "Activations differ in how many learning rates do",
+    )
 
 
 def _sensitivity(widths: pd.Series) -> str:

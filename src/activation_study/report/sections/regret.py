@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from activation_study.analysis.policies import (
@@ -16,7 +17,7 @@ from activation_study.analysis.policies import (
 from activation_study.analysis.situations import OVERFITTING
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import at_right, drawn, panels, short
+from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Column, Table, download, flag, interval, number, text
@@ -30,9 +31,9 @@ NAMES = {
     ("step 2", "high"): "ReLU, then ELU (step 2)",
     ("step 2, fixed target", "high"): "the same, going on below the fixed target",
     ("step 3", "high"): "compare as step 3 says",
-    ("guide", "any"): "best of the other datasets at this depth",
-    ("guide, compared", "high"): f"the best {COMPARED} of them, compared",
-    ("best fixed", "any"): "best of the other datasets at all depths",
+    ("guide", "any"): "best elsewhere at this depth",
+    ("guide, compared", "high"): f"the best {COMPARED} elsewhere, compared",
+    ("best fixed", "any"): "best elsewhere at all depths",
     ("random", "any"): "any one, at random",
     ("random pair", "low"): "any two, at random, compared",
     ("reference", "high"): "all compared (the reference)",
@@ -55,7 +56,8 @@ def section(data: StudyData) -> Section | None:
     lead = (
         "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds’ "
         "validation samples. Its regret is the test accuracy of the best of all activations on tuning seeds, minus "
-        "that of its pick. That best is a reference, not an oracle: a lucky pick has a negative regret. What a policy "
+        "that of its pick. “Elsewhere”: on the other datasets. That best is a reference, not an oracle: a lucky pick "
+        "has a negative regret. What a policy "
         f"learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is shown."
         if len(datasets) > 1
         else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
@@ -101,46 +103,43 @@ def _second_step(regret: pd.DataFrame) -> str:
 
 
 def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
+    """The loss on each policy's worst dataset; those on all of them as numbers beside it."""
     names = {name: place for place, name in enumerate(NAMES)}
     shown = table[[key in names for key in zip(table["policy"], table["budget"], strict=True)]]
-    shown = shown[shown["policy"] != "reference"]
+    shown = shown[shown["policy"] != "reference"].dropna(subset="worst")
     order = [names[key] for key in zip(shown["policy"], shown["budget"], strict=True)]
     shown = shown.assign(order=order).sort_values("order", ascending=False, ignore_index=True)
-    title = "Policy regret by dataset"
     message = (
         "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
-        "better. Blue: the article’s steps. Thick bars: the range when any one seed is left out. "
-        + " ".join(_least(shown, name) for name in datasets)
+        "better. Dot: on the dataset where most is lost; bar: its range when any one seed is left out; blue: the "
+        "article’s steps. Numbers: every dataset. Below 0 the pick did better than that best."
     )
-    ends = {end: [f"without_seed_{name}_{end}" for name in datasets] for end in ENDS.values()}
-    top = max(1.0, 100 * float(shown[ends["high"]].max().max()))
-    bottom = min(0.0, 100 * float(shown[ends["low"]].min().min())) - 0.06 * top
-    with panels(len(datasets), min(len(datasets), 3), 0.7 + 0.22 * len(shown)) as (figure, axes):
-        for axis, dataset in zip(axes, datasets, strict=True):
-            for y, row in enumerate(shown.to_dict("records")):
-                value, colour = 100 * row[dataset], SERIES[0] if row["policy"].startswith("step ") else OTHERS
-                axis.plot([0, value], [y, y], color=colour, linewidth=1.2)
-                without = [100 * row[f"without_seed_{dataset}_{end}"] for end in ENDS.values()]
-                axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
-                axis.plot(value, y, "o", color=colour, markersize=5)
-                at_right(axis, 1.18, y, decimals(value, 1), INK)
-            axis.axvline(0, color=MUTED, linewidth=0.8)
-            axis.set_yticks(range(len(shown)), [short(name, 44) for name in shown["said"]], color=INK)
-            axis.set(title=short(dataset, 24), xlim=(bottom, 1.04 * top), ylim=(-0.6, len(shown) - 0.4))
-            axis.tick_params(length=0)
-            axis.grid(axis="y", visible=False)
-            axis.spines["left"].set_visible(False)
-        figure.supxlabel("points of test accuracy lost", color=MUTED)
-        return drawn(figure, "regret", title, message, download("policy_regret", table.drop(columns="said")))
+    with panels(1, 1, 0.7 + 0.24 * len(shown)) as (figure, (axis,)):
+        axis.axvline(0, color=MUTED, linewidth=0.8)
+        for y, row in enumerate(shown.to_dict("records")):
+            colour = SERIES[0] if row["policy"].startswith("step ") else OTHERS
+            most = max(datasets, key=lambda name, row=row: -np.inf if pd.isna(row[name]) else row[name])
+            without = [100 * row[f"without_seed_{most}_{end}"] for end in ENDS.values()]
+            axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
+            axis.plot(100 * row["worst"], y, "o", color=colour, markersize=5)
+            for place, name in enumerate(datasets):
+                at_right(axis, 1.14 + 0.16 * place, y, decimals(100 * row[name]), INK if name == most else MUTED)
+        for place, name in enumerate(datasets):
+            at_right(axis, 1.14 + 0.16 * place, len(shown) - 0.2, short(name, 14), MUTED)
+        name_rows(axis, shown["said"].tolist(), pad=8, most=44)
+        axis.set_xlabel("points of test accuracy lost on the worst dataset")
+        axis.tick_params(length=0)
+        axis.grid(axis="y", visible=False)
+        held = download("policy_regret", table.drop(columns="said"))
+        return drawn(figure, "regret", _title(shown), message, held)
 
 
-def _least(shown: pd.DataFrame, dataset: str) -> str:
-    own = shown[shown["policy"] != "reference"].dropna(subset=dataset)
-    best, worst = own.loc[own[dataset].idxmin()], own.loc[own[dataset].idxmax()]
-    return (
-        f"On {dataset} least is lost by “{best['said']}” ({decimals(100 * best[dataset])}) and most by "
-        f"“{worst['said']}” ({decimals(100 * worst[dataset])})."
-    )
+def _title(shown: pd.DataFrame) -> str:
+    """From the policy that loses least at worst; columns said, policy, worst."""
+    least = shown.loc[shown["worst"].idxmin()]
+    lost = decimals(100 * least["worst"])
+    whose = "The article’s best step" if least["policy"].startswith("step ") else "The best rule"
+    return f"{whose} loses {lost} points on its worst dataset"
 
 
 def _table(table: pd.DataFrame, datasets: list[str]) -> Table:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import cost_against_quality
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, mark, panels, reach
 from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, flag, interval, number, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import fitting, plain_list
 
 NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
 FOLDS = True
@@ -24,7 +27,8 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
-        "mean over datasets of equal weight. An activation is on the Pareto front when no other is at least as fast "
+        "mean over datasets of equal weight. ReLU’s own ratio is 1. An activation is on the Pareto front when no "
+        "other is at least as fast "
         "and at least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
     )
     return Section("trade-off", "Accuracy against cost", [Paragraph(lead), _figure(points), _table(points)])
@@ -32,52 +36,62 @@ def section(data: StudyData) -> Section | None:
 
 def _figure(points: pd.DataFrame) -> Figure:
     depths = sorted(points["depth"].unique())
-    fronts = {
-        depth: rows[rows["front"]].sort_values("ratio")["activation"].tolist()
-        for depth, rows in points.groupby("depth")
-    }
-    always = [name for name in fronts[depths[0]] if all(name in front for front in fronts.values())]
-    tops = points.loc[points.groupby("depth")["accuracy"].idxmax()]
-    title = "Test accuracy against the time of a training step"
+    points = points.assign(behind=100 * (points.groupby("depth")["accuracy"].transform("max") - points["accuracy"]))
+    fronts = [rows[rows["front"]].sort_values("ratio")["activation"].tolist() for _, rows in points.groupby("depth")]
+    tops = points[points["behind"] == 0].drop_duplicates("depth")
     message = (
-        "Up is more accurate, left is faster; lines: 95% intervals; blue, joined: the Pareto front. "
-        f"On the front at every depth: {plain_list(always) or 'none'}. Most accurate: "
+        "Up is more accurate, left is faster. Blue diamonds, joined and named: nothing is faster and more accurate; "
+        "lines: their 95% intervals; grey: the others. Most accurate: "
         + "; ".join(
             f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
             "times ReLU's step)"
             for row in tops.to_dict("records")
         )
-        + ". An arrow at the bottom is an accuracy below the axis."
+        + ". An arrow is an accuracy below the axis."
     )
-    columns = min(len(depths), 2)
-    with panels(len(depths), columns, 3.3, share=False) as (figure, axes):
-        for place, (axis, depth) in enumerate(zip(axes, depths, strict=True)):
+    bottom = -reach(points["behind"])
+    with panels(len(depths), min(len(depths), 3), 3.1) as (figure, axes):
+        first, last = points["ratio"].min(), points["ratio"].max() + 1e-6
+        axes[0].set(
+            ylim=(1.03 * bottom, -0.15 * bottom), xlim=(first - 0.35 * (last - first), last + 0.1 * (last - first))
+        )
+        for axis, depth in zip(axes, depths, strict=True):
             rows = points[points["depth"] == depth]
-            best = rows["accuracy"].max() * 100
-            bottom = best - reach(best - rows["accuracy"] * 100)
             front = rows[rows["front"]].sort_values("ratio")
-            axis.plot(front["ratio"], front["accuracy"] * 100, color=SERIES[0], linewidth=0.9, linestyle=(0, (4, 2)))
-            shown, along = {}, []
-            for row in rows.to_dict("records"):
-                colour, y = SERIES[0] if row["front"] else OTHERS, row["accuracy"] * 100
-                shown[row["activation"]] = (row["ratio"], max(y, bottom))
-                if y < bottom:
-                    axis.plot(row["ratio"], bottom, "v", color=colour, markersize=5, clip_on=False)
-                    continue
-                axis.hlines(y, row["ratio_low"], row["ratio_high"], color=colour, linewidth=0.8)
-                low, high = max(row["accuracy_low"] * 100, bottom), row["accuracy_high"] * 100
-                axis.vlines(row["ratio"], low, high, color=colour, linewidth=0.8)
-                along += [(x, y) for x in np.linspace(row["ratio_low"], row["ratio_high"], 15)]
-                said = f"{percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times ReLU’s step"
-                told = mark(row["activation"], said)
-                axis.plot(row["ratio"], y, "D" if row["front"] else "o", color=colour, markersize=4.5, **told)
             axis.axvline(1, color=MUTED, linewidth=0.8)
-            axis.set(title=f"{depth} layers", ylim=(bottom - 0.02 * (best - bottom), best + 0.12 * (best - bottom)))
-            label_points(axis, shown, dict.fromkeys(front["activation"], SERIES[0]), along)
-            if place % columns == 0:
-                axis.set_ylabel("test accuracy (%)")
+            axis.plot(front["ratio"], -front["behind"], color=SERIES[0], linewidth=0.9, linestyle=(0, (4, 2)))
+            for row in rows.sort_values("front").to_dict("records"):
+                _point(axis, row, bottom)
+            axis.set_title(f"{depth} layers")
+            named = {row["activation"]: (row["ratio"], max(-row["behind"], bottom)) for row in front.to_dict("records")}
+            others = rows.loc[~rows["front"], ["ratio", "behind"]]
+            along = [(x, -y) for x, y in others.itertuples(index=False)]
+            label_points(axis, named, dict.fromkeys(named, SERIES[0]), along)
+        axes[0].set_ylabel("points of accuracy behind the best")
         figure.supxlabel("time of a training step over ReLU's", color=MUTED)
-        return drawn(figure, "trade-off", title, message, download("cost_and_accuracy", points))
+        return drawn(figure, "trade-off", _title(fronts), message, download("cost_and_accuracy", points))
+
+
+def _point(axis: Axes, row: dict[str, Any], bottom: float) -> None:
+    """One activation, with intervals if it is on the front, or an arrow where it is below the axis."""
+    colour, x, y = SERIES[0] if row["front"] else OTHERS, row["ratio"], -row["behind"]
+    said = f"{percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times ReLU’s step"
+    told = mark(row["activation"], said)
+    if row["front"] and y >= bottom:
+        low, high = (y + 100 * (row[f"accuracy_{end}"] - row["accuracy"]) for end in ("low", "high"))
+        axis.hlines(y, row["ratio_low"], row["ratio_high"], color=colour, linewidth=0.8)
+        axis.vlines(x, max(low, bottom), high, color=colour, linewidth=0.8)
+    shape = "v" if y < bottom else "D" if row["front"] else "o"
+    axis.plot(x, max(y, bottom), shape, color=colour, markersize=4.5, clip_on=False, **told)
+
+
+def _title(fronts: list[list[str]]) -> str:
+    """From the activations that nothing beats in both, a list per depth."""
+    always = [label(name) for name in fronts[0] if all(name in front for front in fronts)]
+    if not always:
+        return "No activation is good value at every depth"
+    where = "at every depth" if len(fronts) > 1 else "here"
+    return fitting(f"Good value {where}: {plain_list(always)}", f"{len(always)} activations are good value {where}")
 
 
 def _table(points: pd.DataFrame) -> Table:

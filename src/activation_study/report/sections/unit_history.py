@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from activation_study.analysis.experiments import bias_doses, scores, unit_balance
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import Look, drawn, label_ends, panels, short
+from activation_study.report.figures.drawing import Look, colours_of, drawn, label_ends, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis
+from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, seed_columns, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import fitting, plain_list
 
 NAME, PART, PLACE = "Death and revival", "Why", 40
 FOLDS = True
@@ -71,14 +72,14 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
     """Above dead units over training, below deaths and revivals, of the activation that has most, by depth."""
     name = balance["activation"].iloc[0]
     depths = sorted(balance["depth"].unique())[:4]
-    styles = emphasis(sorted(balance["dataset"].unique())[:5])
+    dashes = [style.line for style in emphasis(sorted(balance["dataset"].unique())[:5]).values()]
+    styles = dict(zip(sorted(balance["dataset"].unique()), dashes, strict=False))
     own = fates[fates["activation"] == name]
     sums = own.groupby("depth")[["born_dead", "died", "revived", "dead"]].mean()
     others = most[most >= FEW].drop(name).index.tolist()
-    title = f"Dead units of {name} over training"
     message = (
-        "Above: share of all hidden units that are dead; below: share that died (up) and revived (down) since the "
-        "probe before, mean over datasets. "
+        "Above: share of all hidden units that are dead, a line per dataset; below: share that died (up) and revived "
+        "(down) since the probe before, mean over datasets. "
         + " ".join(
             f"At {depth} layers {percent(row['born_dead'])} are born dead, {percent(row['died'])} die, "
             f"{percent(row['revived'])} revive and {percent(row['dead'])} are dead at the end."
@@ -93,11 +94,10 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             steps = sorted(rows["step"].unique())
             above, below = axes[place], axes[place + len(depths)]
             ends: dict[str, tuple[float, float]] = {}
-            for dataset, style in styles.items():
+            for dataset, line in styles.items():
                 one = rows[rows["dataset"] == dataset].sort_values("step")
                 at = [steps.index(step) for step in one["step"]]
-                look: Look = {"color": style.colour, "linestyle": style.line, "markersize": 3.5}
-                above.plot(at, one["dead"] * 100, marker=style.marker, **look)
+                above.plot(at, one["dead"] * 100, color=MUTED, linestyle=line, linewidth=1.2)
                 ends |= {dataset: (at[-1], one["dead"].iloc[-1] * 100)} if at else {}
             above.set(title=f"{depth} layers", ylim=(0, max(1.0, balance["dead"].max() * 105)))
             moves = rows.groupby("step")[["died", "revived"]].mean() * 100
@@ -106,7 +106,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             below.axhline(0, color=INK, linewidth=0.7)
             for axis in (above, below):
                 _step_ticks(axis, steps)
-            label_ends(above, ends, styles) if place == len(depths) - 1 else None
+            label_ends(above, ends, dict.fromkeys(ends, MUTED)) if place == len(depths) - 1 else None
         reach = max(abs(end) for axis in axes[len(depths) :] for end in axis.get_ylim())
         for axis in axes[len(depths) :]:
             axis.set_ylim(-reach, reach)
@@ -116,11 +116,20 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
         axes[0].set_ylabel("dead units (%)")
         axes[len(depths)].set_ylabel("of all units (%)")
         figure.supxlabel("training step", color=MUTED)
-        return drawn(figure, "unit-history", title, message, download("unit_history", balance[kept]))
+        return drawn(figure, "unit-history", _fate(name, sums), message, download("unit_history", balance[kept]))
+
+
+def _fate(name: str, sums: pd.DataFrame) -> str:
+    """Title from the shares of units that died and revived, a row per depth, of the activation that has most."""
+    deep = sums.iloc[-1]
+    back = deep["revived"] / deep["died"] if deep["died"] else 0.0
+    if back < 0.05:
+        return f"Units of {label(name)} that die stay dead"
+    return f"Of {label(name)}’s units that die {percent(back, 0)} revive, {sums.index[-1]} layers"
 
 
 def _step_ticks(axis: Axes, steps: list[int]) -> None:
-    shown = sorted({0, len(steps) // 2, len(steps) - 1})
+    shown = range(len(steps)) if len(steps) < 8 else range(0, len(steps), 2)
     axis.set_xticks(shown, [f"{steps[place]:,}" for place in shown])
     axis.set_xlim(-0.6, len(steps) - 0.4)
 
@@ -152,7 +161,6 @@ def _doses(doses: pd.DataFrame) -> Figure:
     styles = emphasis([f"bias {decimals(level, 2)}" for level in levels])
     worst = by_layer[by_layer["activation"] == names[0]].groupby("initial_bias")[["born_dead", "dead"]].mean()
     spared = [name for name in names if peak[name] < FEW]
-    title = "Dead units under a negative initial bias, layer by layer"
     message = (
         "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds "
         "and datasets; the bias is in standard deviations of the pre-activations. "
@@ -165,22 +173,30 @@ def _doses(doses: pd.DataFrame) -> Figure:
         + (f" No unit dies with {plain_list(spared)}." if spared else "")
     )
     kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
-    with panels(len(names), max(len(names), 2), 2.6) as (figure, axes):
-        for axis, name in zip(axes, names, strict=False):
+    shown = [name for name in names if name not in spared] or names[:1]
+    with panels(len(shown), max(len(shown), 2), 2.6) as (figure, axes):
+        for axis, name in zip(axes, shown, strict=True):
             ends: dict[str, tuple[float, float]] = {}
-            for level, (label, style) in zip(levels, styles.items(), strict=True):
+            for level, (said, style) in zip(levels, styles.items(), strict=True):
                 rows = by_layer[(by_layer["activation"] == name) & (by_layer["initial_bias"] == level)]
                 look: Look = {"color": style.colour, "linewidth": 1, "linestyle": (0, (3, 1.5))}
                 axis.plot(rows["layer"], rows["born_dead"] * 100, **look)
                 axis.plot(rows["layer"], rows["dead"] * 100, color=style.colour, marker=style.marker, markersize=4)
-                ends |= {label: (rows["layer"].iloc[-1], rows["dead"].iloc[-1] * 100)} if len(rows) else {}
+                ends |= {said: (rows["layer"].iloc[-1], rows["dead"].iloc[-1] * 100)} if len(rows) else {}
             layers = sorted(by_layer["layer"].unique())
             axis.set(title=short(name), ylim=(-3, 103), xlabel="layer")
             axis.set_xticks(layers if len(layers) < 8 else layers[::5])
-            if axis is axes[0]:
-                label_ends(axis, ends, styles)
+            label_ends(axis, ends, colours_of(styles))
         axes[0].set_ylabel("dead units (%)")
-        return drawn(figure, "bias", title, message, download("dead_units_by_bias", kept))
+        return drawn(figure, "bias", _harm(peak), message, download("dead_units_by_bias", kept))
+
+
+def _harm(peak: pd.Series) -> str:
+    """Title from the largest share of dead units before training, by activation, most first."""
+    if peak.iloc[0] < FEW:
+        return "A negative bias leaves no unit dead"
+    most = f"A negative bias leaves {label(str(peak.index[0]))} with up to {percent(peak.iloc[0], 0)} dead units"
+    return fitting(most, f"A negative bias leaves up to {percent(peak.iloc[0], 0)} dead units")
 
 
 def _dose_table(doses: pd.DataFrame, runs: pd.DataFrame) -> Table:

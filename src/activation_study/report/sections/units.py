@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.activations.finite_width import born_dead
 from activation_study.analysis.replicas import POOLED
 from activation_study.analysis.standing import CELL
-from activation_study.core.numbers import figures, percent
+from activation_study.core.numbers import decimals, figures, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section, one_open
-from activation_study.report.figures.drawing import drawn, panels, rows_high, short
-from activation_study.report.figures.theme import GAP, INK, MUTED, SEQUENTIAL
-from activation_study.report.markup import slugs
-from activation_study.report.study_data import CellKey, StudyData, cell_name, in_cell
+from activation_study.report.figures.drawing import (
+    at_right,
+    colours_of,
+    drawn,
+    label_ends,
+    layer_ticks,
+    mark,
+    name_rows,
+    panels,
+    rows_high,
+)
+from activation_study.report.figures.heat import heat, key
+from activation_study.report.figures.theme import COLD, looks
+from activation_study.report.markup import slug
+from activation_study.report.names import label
+from activation_study.report.study_data import CellKey, StudyData, in_cell
 from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import fitting, plain_list
 
 NAME, PART, PLACE = "Dead units", "Why", 30
 FOLDS = True
 WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""
+SAME = 0.1
+"""Share of units within which datasets are said to show the same."""
+EDGES = (1e-9, 0.05, 0.25, 0.5)
+CLASSES = (("", "0%"), (COLD[0], "to 5%"), (COLD[1], "to 25%"), (COLD[2], "to 50%"), (COLD[3], "more"))
 
 
 def section(data: StudyData) -> Section | None:
@@ -35,9 +52,26 @@ def section(data: StudyData) -> Section | None:
         )
     ]
     cells = [cell for cell in data.deepest if len(in_cell(last, cell))]
-    ids = slugs(map(cell_name, cells))
-    blocks += one_open("units", [(cell[0], _figure(data, last, ids[cell_name(cell)], cell)) for cell in cells])
+    if not cells:
+        return Section("units", "Dead and saturated units", [*blocks, _table(last)])
+    first, *others = dict.fromkeys(cell[0] for cell in cells)
+    differing = [name for name in others if not _apart(last, cells, first, name) <= SAME]
+    if same := [name for name in others if name not in differing]:
+        said = f"On {plain_list(same)} no share differs by more than {percent(SAME, 0)} of the units."
+        blocks.append(Paragraph(said))
+    figures_ = [
+        (name, _figure(data, last, name, [cell for cell in cells if cell[0] == name])) for name in (first, *differing)
+    ]
+    blocks += one_open("units", figures_)
     return Section("units", "Dead and saturated units", [*blocks, _table(last)])
+
+
+def _apart(last: pd.DataFrame, cells: list[CellKey], first: str, other: str) -> float:
+    """The largest difference between two datasets' shares of an activation at a depth."""
+    pooled = last[(last["layer"] == POOLED) & pd.MultiIndex.from_frame(last[CELL]).isin(cells)]
+    shares = pooled.set_index(["depth", "condition", "activation"])
+    one, two = (shares.loc[shares["dataset"] == name, ["dead", "saturated"]] for name in (first, other))
+    return float((one - two).abs().max(axis=None))
 
 
 def _whole(data: StudyData) -> str:
@@ -59,47 +93,70 @@ def _at_the_end(data: StudyData) -> pd.DataFrame:
     return last.assign(saturated=last["saturated_low"] + last["saturated_high"])
 
 
-def _figure(data: StudyData, last: pd.DataFrame, ident: str, cell: CellKey) -> Figure:
-    rows = in_cell(last, cell)
-    pooled = rows[rows["layer"] == POOLED].set_index("activation")
+def _figure(data: StudyData, last: pd.DataFrame, dataset: str, cells: list[CellKey]) -> Figure:
+    """A row per depth: at the left the layers of what has dead units, at the right saturation of every activation."""
+    rows = last[pd.MultiIndex.from_frame(last[CELL]).isin(cells)]
+    pooled = rows[(rows["layer"] == POOLED) & (rows["depth"] == rows["depth"].max())].set_index("activation")
     layers = rows[rows["layer"] != POOLED]
-    names = [name for name in data.order if name in pooled.index]
-    title = f"Dead and saturated units at the end of training, {cell_name(cell)}"
     message = " ".join(
-        f"{word}: {_ranked(pooled[metric])}."
-        for metric, word in (("dead", "Dead units"), ("saturated", "Saturated responses"))
+        f"{word}: {_ranked(pooled[metric])}." for metric, word in (("dead", "Dead units"), ("saturated", "Saturated"))
     )
     message += (
-        " Each row is an activation and each column a layer, the input at the left; the number is the mean over all "
+        f" On {dataset}. Left: activations with {percent(WORTH_NAMING, 0)} or more dead units in some layer. Right: "
+        "each row is an activation and each column a layer, the input at the left; the number is the mean over all "
         "layers."
     )
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
-    held = download(f"units_by_layer_{ident.replace('-', '_')}", layers[kept])
-    with panels(2, 2, 0.5 + rows_high(len(names)), share=False) as (figure, axes):
-        for axis, (metric, label) in zip(
-            axes, (("dead", "Dead units"), ("saturated", "Saturated responses")), strict=True
-        ):
-            grid = layers.pivot(index="activation", columns="layer", values=metric).reindex(names).astype(float)
-            axis.set_facecolor(GAP)
-            image = axis.imshow(grid.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=1)
-            labels = [short(name) if axis is axes[0] else "" for name in names]
-            axis.set_yticks(range(len(names)), labels, color=INK)
-            ticks = sorted({0, (grid.shape[1] - 1) // 2, grid.shape[1] - 1})
-            axis.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
-            axis.set(title=label, xlabel="layer")
-            axis.tick_params(length=0)
-            axis.grid(visible=False)
-            for spine in axis.spines.values():
-                spine.set_visible(False)
-            for y, name in enumerate(names):
-                share = pooled.loc[name, metric]
-                said = "no value" if pd.isna(share) else percent(share)
-                axis.text(1.02, y, said, transform=axis.get_yaxis_transform(), va="center", color=INK, fontsize=8)
-        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.4, aspect=30, pad=0.03)
-        bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"])
-        bar.set_label("share of the layer", color=MUTED)
-        bar.outline.set_visible(False)
-        return drawn(figure, f"units-{ident}", title, message, held)
+    held = download(f"units_by_layer_{slug(dataset).replace('-', '_')}", layers[kept])
+    high = max(rows_high(in_cell(rows, cell)["activation"].nunique()) for cell in cells)
+    with panels(2 * len(cells), 2, high, share=False) as (figure, axes):
+        for cell, left, right in zip(cells, axes[::2], axes[1::2], strict=True):
+            _dead(left, in_cell(layers, cell))
+            _saturated(right, in_cell(rows, cell))
+            left.set(title=f"{cell[1]} layers: dead units (%)", xlabel="layer")
+            right.set(title=f"{cell[1]} layers: saturated responses", xlabel="layer")
+        key(figure, CLASSES)
+        return drawn(figure, f"units-{slug(dataset)}", _title(pooled["dead"], cells[-1][1]), message, held)
+
+
+def _title(dead: pd.Series, depth: int) -> str:
+    """From the share of dead units by activation."""
+    if not dead.max() >= WORTH_NAMING:
+        return "Hardly any unit is dead after training"
+    most = label(str(dead.idxmax()))
+    return fitting(
+        f"{percent(dead.max(), 0)} of {most}’s units are dead after training, {depth} layers",
+        f"{percent(dead.max(), 0)} of {most}’s units are dead after training",
+    )
+
+
+def _dead(axis: Axes, layers: pd.DataFrame) -> None:
+    most = layers.groupby("activation")["dead"].max().sort_values(ascending=False, kind="stable")
+    styles = looks(most.index[most >= WORTH_NAMING][:5].tolist())
+    axis.set_ylim(0, max(10, 105 * most.max()))
+    layer_ticks(axis)
+    ends = {}
+    for name, style in styles.items():
+        own = layers[layers["activation"] == name].sort_values("layer")
+        share = own["dead"] * 100
+        told = mark(name, f"at most {decimals(share.max())}%")
+        axis.plot(own["layer"], share, style.marker, color=style.colour, linestyle=style.line, markersize=3, **told)
+        ends[name] = (own["layer"].iloc[-1], share.iloc[-1])
+    label_ends(axis, ends, colours_of(styles))
+
+
+def _saturated(axis: Axes, rows: pd.DataFrame) -> None:
+    pooled = rows[rows["layer"] == POOLED].set_index("activation")["saturated"].sort_values(kind="stable")
+    names = pooled.index.tolist()
+    grid = rows[rows["layer"] != POOLED].pivot(index="activation", columns="layer", values="saturated").reindex(names)
+    heat(axis, grid.to_numpy(dtype=float), EDGES, CLASSES)
+    name_rows(axis, names)
+    ticks = sorted({0, (grid.shape[1] - 1) // 2, grid.shape[1] - 1})
+    axis.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
+    axis.set_xlim(-0.5, grid.shape[1] - 0.5)
+    axis.grid(visible=False)
+    for y, share in enumerate(pooled):
+        at_right(axis, 1.16, y, "no value" if pd.isna(share) else percent(share))
 
 
 def _ranked(shares: pd.Series) -> str:

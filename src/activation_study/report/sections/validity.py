@@ -8,7 +8,7 @@ from markupsafe import Markup
 from activation_study.analysis.controls import Twins, control_twins, false_alarms
 from activation_study.analysis.inference import ALPHA, MIN_CELLS, wilson
 from activation_study.claims.validity import PLANTED, SMALLEST, family_size, planted_power
-from activation_study.core.numbers import percent
+from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels
 from activation_study.report.figures.theme import INK, MUTED, SERIES
@@ -53,7 +53,6 @@ def _figure(alarms: pd.DataFrame) -> Figure:
     frame = alarms.iloc[::-1].reset_index(drop=True)
     total, raised = int(frame["comparisons"].sum()), int(frame["alarms"].sum())
     outside = [_name(row) for _, row in frame.iterrows() if not row["rate_low"] <= ALPHA <= row["rate_high"]]
-    title = "False alarms between twins"
     message = f"{raised} alarms in {total} comparisons of one function with itself ({percent(raised / total)}); " + (
         f"the nominal {percent(ALPHA, 0)} lies outside the 95% Wilson interval of {', '.join(outside)}."
         if outside
@@ -66,10 +65,19 @@ def _figure(alarms: pd.DataFrame) -> Figure:
             axis.plot(100 * row["rate"], y, "o", color=SERIES[0], markersize=6)
             at_right(axis, 1.13, y, f"{row['alarms']} of {row['comparisons']}")
         axis.set_yticks(range(len(frame)), [_name(row) for _, row in frame.iterrows()], color=INK)
-        axis.set(xlim=(0, None), ylim=(-0.6, len(frame) - 0.4))
+        axis.set(xlim=(-2, None), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel("false alarms (% of comparisons); dashed: nominal")
         axis.grid(axis="y", visible=False)
-        return drawn(figure, "validity", title, message, download("false_alarms", alarms))
+        return drawn(figure, "validity", _title(raised, total), message, download("false_alarms", alarms))
+
+
+def _title(raised: int, total: int) -> str:
+    """From the alarms that were raised, of so many comparisons."""
+    rate, found = wilson(raised, total), f"{raised} in {total}"
+    if rate.low > ALPHA:
+        return f"{decimals(raised / total / ALPHA)} times as many false alarms as promised: {found}"
+    how = "Fewer false alarms than" if rate.high < ALPHA else "As many false alarms as"
+    return f"{how} promised: {found}"
 
 
 def _table(alarms: pd.DataFrame) -> Table:

@@ -1,0 +1,215 @@
+"""Titles of figures say what was found, and something plain where nothing was: every branch, from made-up numbers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from activation_study.report.sections import (
+    answer,
+    centring,
+    comparisons,
+    convergence,
+    cost,
+    data_size,
+    decay,
+    gradients,
+    noise,
+    preactivations,
+    ranking,
+    rates,
+    regret,
+    trade_off,
+    two_inputs,
+    unit_history,
+    units,
+    validity,
+)
+from activation_study.report.words import MOST_WORDS, fitting
+
+
+def test_the_first_title_that_is_short_enough_is_taken():
+    long, short = "a " * (MOST_WORDS + 1), "a " * MOST_WORDS
+    assert fitting(long, short, "b") == short
+    assert fitting(long, long + "c") == long + "c"
+
+
+def _changes(*decades: float) -> pd.DataFrame:
+    return pd.DataFrame({"activation": ["a", "b"], "depth": [5, 20], "start": decades})
+
+
+def _steps(**ratios: float) -> pd.DataFrame:
+    return pd.DataFrame({"activation": list(ratios), "quantity": "step", "ratio_to_relu": list(ratios.values())})
+
+
+def _most(measured: float) -> pd.Series:
+    return pd.Series({"activation": "a", "initialisation": "gain", "depth": 20, "measured": measured})
+
+
+def _least(policy: str) -> pd.DataFrame:
+    return pd.DataFrame({"said": ["x", "y"], "policy": ["random", policy], "worst": [0.05, 0.012]})
+
+
+def _firsts(*names: str) -> list[pd.Series]:
+    return [pd.Series({"activation": name}) for name in names]
+
+
+def _sums(died: float, revived: float) -> pd.DataFrame:
+    return pd.DataFrame({"died": [0.5, died], "revived": [0.5, revived]}, index=[5, 20])
+
+
+def _robust(*best: str) -> pd.DataFrame:
+    rows = [("x", 2 + place, name, 0.1) for place, name in enumerate(best)]
+    rows += [("x", 2 + place, "z", -0.1) for place in range(len(best))]
+    return pd.DataFrame(rows, columns=["dataset", "depth", "activation", "above_median"])
+
+
+def _fewest(*best: str) -> pd.DataFrame:
+    rows = [(f"d{place}", name, 0.9, 300) for place, name in enumerate(best)]
+    rows += [(f"d{place}", "z", 0.1, 300) for place in range(len(best))]
+    return pd.DataFrame(rows, columns=["dataset", "activation", "test_accuracy", "train_samples"])
+
+
+DIFFER = "Activations differ in how many learning rates do"
+EVEN = "On x no activation is more particular about its learning rate"
+RATIO = pd.DataFrame({"a": [1.0, 2.0], "b": [1.5, 1.0], "c": [3.0, np.inf]})
+
+SAID = [
+    (gradients._title(_changes(-0.2, -7.7)), "b: the gradient shrinks 10⁸-fold through 20 layers"),
+    (gradients._title(_changes(3.1, -2)), "a: the gradient grows 10³-fold through 5 layers"),
+    (gradients._title(_changes(0.2, -0.9)), "No gradient changes tenfold through 20 layers"),
+    (gradients._title(_changes(np.nan, np.nan)), "Where the gradient goes"),
+    (decay._agreement(pd.Series([0.0, 0.01, 0.5])), "Theory foretells the gradients in 2 of 3 cases"),
+    (decay._agreement(pd.Series([0.0, 0.1, 0.5])), "Theory misses the measured gradients in 2 of 3 cases"),
+    (decay._lost(_most(-7.7)), "a, unit gain: 10⁸ times less gradient 20 layers down"),
+    (decay._lost(_most(-0.9)), "No gradient shrinks tenfold through 20 layers, however begun"),
+    (
+        two_inputs._title(pd.DataFrame({"activation": ["a", "b"], "layers": 20, "cosine": [0.2, 0.954]})),
+        "After 20 layers of b, perpendicular inputs have cosine 0.95",
+    ),
+    (
+        two_inputs._title(pd.DataFrame({"activation": ["a"], "layers": 20, "cosine": [0.0]})),
+        "Perpendicular inputs stay apart through 20 layers",
+    ),
+    (rates._title(pd.Series({"a": 3.0, "b": 1.0}), "x"), "Most particular about its learning rate on x: b"),
+    (rates._title(pd.Series({"a": 3, "b": 1}), "v w x y z"), DIFFER),
+    (rates._title(pd.Series({"a": 3.0, "b": 3.0}), "x"), EVEN),
+    (cost._title(_steps(relu=9.0, a=1.2, b=1.57)), "b’s training step takes 1.6 times ReLU’s"),
+    (cost._title(_steps(relu=9.0, a=1.04)), "No activation makes a training step much longer than ReLU"),
+    (trade_off._title([["a", "b"], ["b", "c"]]), "Good value at every depth: b"),
+    (trade_off._title([["a", "b"]]), "Good value here: a and b"),
+    (trade_off._title([["a"], ["b"]]), "No activation is good value at every depth"),
+    (trade_off._title([list("abcdefghijk")] * 2), "11 activations are good value at every depth"),
+    (centring._relation({"x": (0.9, 0.2), "y": (-0.9, 0.06)}), "No visible relation between centredness and speed"),
+    (centring._relation({"x": (0.9, 0.01), "y": (0, 1)}), "Off-centre activations are slower on 1 of two datasets"),
+    (centring._relation({"x": (-0.9, 0.01), "y": (0, 1)}), "Off-centre activations are faster on 1 of two datasets"),
+    (
+        centring._relation({"x": (-0.9, 0.01), "y": (0.9, 0.01)}),
+        "Whether off-centre activations are slower depends on the dataset",
+    ),
+    (centring._speeds_up(7, 2, 20), "Centring alone speeds up learning in 7 of 20 pairs"),
+    (centring._speeds_up(2, 7, 20), "Centring alone slows learning down in 7 of 20 pairs"),
+    (regret._title(_least("step 2")), "The article’s best step loses 1.2 points on its worst dataset"),
+    (regret._title(_least("guide")), "The best rule loses 1.2 points on its worst dataset"),
+    (ranking._title(_firsts("a", "a")), "a scores most in every panel"),
+    (ranking._title(_firsts("a", "b")), "In every panel another activation scores most"),
+    (ranking._title(_firsts("a", "b", "a")), "None scores most everywhere; a does in 2 of 3"),
+    (comparisons._title(RATIO), "b is never slower than 1.5 times the fastest"),
+    (comparisons._title(RATIO[["c"]]), "No activation reaches every task’s target"),
+    (convergence._always(["a"], 3), "1 of 3 activations reach the target with every network"),
+    (convergence._always([], 3), "No activation reaches the target with every network"),
+    (units._title(pd.Series({"a": 0.24, "b": 0.1}), 20), "24% of a’s units are dead after training, 20 layers"),
+    (units._title(pd.Series({"a": 0.04, "b": np.nan}), 20), "Hardly any unit is dead after training"),
+    (unit_history._fate("a", _sums(0.5, 0.01)), "Units of a that die stay dead"),
+    (unit_history._fate("a", _sums(0.0, 0.0)), "Units of a that die stay dead"),
+    (unit_history._fate("a", _sums(0.5, 0.1)), "Of a’s units that die 20% revive, 20 layers"),
+    (unit_history._harm(pd.Series({"a": 0.8, "b": 0.0})), "A negative bias leaves a with up to 80% dead units"),
+    (unit_history._harm(pd.Series({"a": 0.001})), "A negative bias leaves no unit dead"),
+    (preactivations._widens(pd.Series({"a": 3.2, "b": 1.0})), "Training widens pre-activations most with a: 3.2 times"),
+    (preactivations._widens(pd.Series({"a": 1.0})), "Training widens no activation’s pre-activations much"),
+    (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation’s pre-activations much"),
+    (noise._title(_robust("a", "b", "a")), "a stands noise best in 2 of 3 panels"),
+    (noise._title(_robust("a", "b")), "No activation is the most robust to noise everywhere"),
+    (data_size._title(_fewest("a", "a", "b")), "With 300 samples a scores most on 2 of 3 datasets"),
+    (data_size._title(_fewest("a", "b")), "With 300 training samples each dataset has another best"),
+    (validity._title(9, 80), "2.2 times as many false alarms as promised: 9 in 80"),
+    (validity._title(4, 80), "As many false alarms as promised: 4 in 80"),
+    (validity._title(0, 400), "Fewer false alarms than promised: 0 in 400"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("title", "expected"), SAID)
+def test_a_title_says_what_was_found(title: str, expected: str):
+    assert title == expected
+    assert len(title.split()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize(
+    ("level", "verdicts", "expected"),
+    [
+        ([False, False, True], True, "c scores most, and none is shown to be as good"),
+        ([False, True, True], True, "c scores most, and b as much within a point"),
+        ([True, True, True], True, "c scores most, and b and a as much within a point"),
+        ([True, True, True], False, "c scores most in this small run"),
+    ],
+)
+def test_the_answers_title_names_those_that_are_as_good(level: list[bool], verdicts: bool, expected: str):
+    frame = pd.DataFrame({"activation": ["a", "b", "c"]})
+    assert answer._title(SimpleNamespace(gives_verdicts=verdicts), frame, pd.Series(level)) == expected
+
+
+def _study(*reached: int) -> SimpleNamespace:
+    """A panel per number: how many networks of a, the faster one, reached its target."""
+    rows = [
+        {
+            "dataset": f"d{place}",
+            "depth": 5,
+            "condition": "",
+            "activation": name,
+            "restricted_time": time,
+            "reached": count,
+        }
+        for place, count in enumerate(reached)
+        for name, time in (("a", 1.0), ("b", 2.0))
+    ]
+    return SimpleNamespace(ranking=pd.DataFrame(rows), pictured=[(f"d{place}", 5, "") for place in range(len(reached))])
+
+
+@pytest.mark.parametrize(
+    ("reached", "expected"),
+    [
+        ((3, 3), "a reaches the target first in 2 of 2 panels"),
+        ((0, 3), "In every panel another activation reaches the target first"),
+        ((0, 0), "No activation reaches a target"),
+    ],
+)
+def test_the_curves_title_names_the_fastest(reached: tuple[int, ...], expected: str):
+    assert convergence._fastest(_study(*reached)) == expected
+
+
+@pytest.mark.parametrize(("apart", "same"), [(0.4, True), (1.9, True), (2.1, False)])
+def test_datasets_say_the_same_within_a_quarter_or_half_a_decade(apart: float, same: bool):
+    rows = [("x", "a", -8.0), ("y", "a", -8.0 + apart), ("x", "b", 0.1), ("y", "b", 0.0)]
+    changes = pd.DataFrame(rows, columns=["dataset", "activation", "start"]).assign(depth=20, condition="")
+    assert gradients._same(changes, "x", "y") is same
+    assert f"by more than {apart} decades" in gradients._same_elsewhere(changes, "x", ["y"])
+
+
+def test_networks_that_came_twice_count_once():
+    row = {"dataset": "x", "activation": "a", "depth": 5, "optimiser": "sgd", "n": 9, "log_time_raw": 1.0}
+    row |= {"log_time_centred": 0.5, "log_ratio": -0.5, "log_ratio_low": -0.6, "log_ratio_high": -0.4}
+    pairs = pd.DataFrame([row | {"select": "accuracy"}, row | {"select": "speed"}, row | {"n": 10, "select": "speed"}])
+    assert centring.distinct(pairs)[["n", "select"]].to_numpy().tolist() == [[9, "accuracy"], [10, "speed"]]
+
+
+def test_a_gradient_of_zero_leaves_the_nearest_layers():
+    rows = [(step, layer, 0.0 - step - layer) for step in (0, 5) for layer in (3, 2, 1)]
+    flow = pd.DataFrame(rows, columns=["step", "layer", "gradient"]).assign(
+        run="r", dataset="x", depth=3, condition="", activation="a"
+    )
+    flow.loc[(flow["step"] == 0) & (flow["layer"] == 1), "gradient"] = np.nan
+    found = gradients._changes(flow).iloc[0]
+    assert (found["start"], found["end"]) == (1.0, 2.0)
