@@ -315,7 +315,7 @@ def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
 
 def lines(path: str | Path) -> dict[str, int]:
     """The line, from 1, at which each row begins of a claims file that `parsed` has accepted, by the row's id."""
-    found = {}
+    found: dict[str, int] = {}
     for claim in _items(yaml.compose(Path(path).read_text(encoding="utf-8"), yaml_files.Loader), "claims"):
         (name,) = (value.value for key, value in claim.value if key.value == "id")
         rows = _items(claim, "rows")

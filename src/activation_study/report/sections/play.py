@@ -138,7 +138,7 @@ def _figure(data: StudyData, names: list[str]) -> Figure:
                 own = rows[rows["activation"] == name]
                 if column == "gradient":
                     axis.fill_between(own["layer"], own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0)
-                style = {"color": look.colour, "linestyle": look.line, "clip_on": False}
+                style: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "clip_on": False}
                 axis.plot(own["layer"], own[column], **style, **mark(name))
                 if column == "correlation":
                     axis.plot([], [], **style, label=label(name))

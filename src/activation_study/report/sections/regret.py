@@ -118,7 +118,8 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in enumerate(shown.to_dict("records")):
             colour = SERIES[0] if row["policy"].startswith("step ") else OTHERS
-            most = max(datasets, key=lambda name, row=row: -np.inf if pd.isna(row[name]) else row[name])
+            losses = pd.Series({name: row[name] for name in datasets}, dtype=float).fillna(-np.inf)
+            most = str(losses.idxmax())
             without = [100 * row[f"without_seed_{most}_{end}"] for end in ENDS.values()]
             axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
             axis.plot(100 * row["worst"], y, "o", color=colour, markersize=5)
