@@ -21,18 +21,15 @@ WORKS = {
     "Zhang, Botev & Martens 2022": "https://arxiv.org/abs/2203.08120",
 }
 """As the claims files cite them: authors and, where it is given, the year."""
-CITED = re.compile(
-    rf"(?P<work>{'|'.join(map(re.escape, WORKS))})"
-    r"|arXiv:(?P<arxiv>\d{4}\.\d{4,5})|doi:(?P<doi>10\.\d{4,9}/[^\s,;)]+)"
-)
+CITED = re.compile(rf"({'|'.join(map(re.escape, WORKS))})" r"|arXiv:(\d{4}\.\d{4,5})|doi:(10\.\d{4,9}/[^\s,;)]+)")
 
 
 def cited(text: str) -> Markup:
     """The text with links at the works that it names and, for works of one's own, at arXiv's and DOI's numbers."""
     parts, end = [], 0
     for found in CITED.finditer(text):
-        arxiv, doi = (f"https://{site}/{found[key]}" for site, key in (("arxiv.org/abs", "arxiv"), ("doi.org", "doi")))
-        address = WORKS.get(found["work"] or "") or (arxiv if found["arxiv"] else doi)
+        work, arxiv, doi = found.groups()
+        address = WORKS[work] if work else f"https://arxiv.org/abs/{arxiv}" if arxiv else f"https://doi.org/{doi}"
         parts += [escape(text[end : found.start()]), Markup('<a href="{}">{}</a>').format(address, found[0])]
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])

@@ -58,7 +58,7 @@ def test_what_is_no_text_is_refused(tmp_path, content, entry, said):
 
 def test_a_text_that_would_not_fit_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "t.txt").open("wb") as file:
-        file.truncate(2**27)
+        file.truncate(corpus.MOST_BYTES + 1)
     with pytest.raises(StudyError, match=r"t\.txt has more than \d+ bytes; a part of it is needed"):
         prepare.load("t", {"source": "text", "path": str(tmp_path / "t.txt")})
 
