@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.analysis.policies import (
     COMPARED,
@@ -17,7 +18,7 @@ from activation_study.analysis.policies import (
 from activation_study.analysis.situations import OVERFITTING
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, short
+from activation_study.report.figures.drawing import Look, drawn, name_rows, panels, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Column, Table, download, flag, interval, number, text
@@ -122,15 +123,21 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
             axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
             axis.plot(100 * row["worst"], y, "o", color=colour, markersize=5)
             for place, name in enumerate(datasets):
-                at_right(axis, 1.14 + 0.16 * place, y, decimals(100 * row[name]), INK if name == most else MUTED)
+                _beside(axis, place, y, decimals(100 * row[name]), INK if name == most else MUTED)
         for place, name in enumerate(datasets):
-            at_right(axis, 1.14 + 0.16 * place, len(shown) - 0.2, short(name, 14), MUTED)
+            _beside(axis, place, len(shown) - 0.3, short(name, 14), MUTED)
         name_rows(axis, shown["said"].tolist(), pad=8, most=44)
         axis.set_xlabel("points of test accuracy lost on the worst dataset")
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
         held = download("policy_regret", table.drop(columns="said"))
         return drawn(figure, "regret", _title(shown), message, held)
+
+
+def _beside(axis: Axes, column: int, y: float, said: str, colour: str) -> None:
+    """A number in a column of a fixed width at the right of the axis, at `y` in data units."""
+    at: Look = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
+    axis.annotate(said, (1, y), (62 * column + 50, 0), color=colour, fontsize=8, annotation_clip=False, **at)
 
 
 def _title(shown: pd.DataFrame) -> str:
