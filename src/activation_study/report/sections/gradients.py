@@ -151,7 +151,8 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
     with panels(2 * len(cells), 2, 2.3, share=False) as (figure, axes):
         for place, axis in enumerate(axes):
             cell, last = cells[place // 2], bool(place % 2)
-            ends, shown = {}, in_cell(rows, cell)
+            ends: dict[str, tuple[float, float]] = {}
+            shown = in_cell(rows, cell)
             grids = {name: _relative(one).iloc[:, -last] for name, one in shown.groupby("activation")}
             band = pd.DataFrame({name: grid for name, grid in grids.items() if name not in named})
             seen = own.loc[own["depth"] == cell[1], ["start", "end"]]

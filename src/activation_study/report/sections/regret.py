@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -118,7 +117,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in enumerate(shown.to_dict("records")):
             colour = SERIES[0] if row["policy"].startswith("step ") else OTHERS
-            most = max(datasets, key=lambda name, row=row: -np.inf if pd.isna(row[name]) else row[name])
+            most = str(shown.loc[y, datasets].astype(float).idxmax())
             without = [100 * row[f"without_seed_{most}_{end}"] for end in ENDS.values()]
             axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
             axis.plot(100 * row["worst"], y, "o", color=colour, markersize=5)
