@@ -164,7 +164,7 @@ def test_noise_stands_as_measured(data: StudyData, drawn: dict):
 
 def test_a_pair_that_differs_in_nothing_has_a_ratio_of_one(data: StudyData, drawn: dict):
     cells = _cells(_blocks(drawn[centring])["table-centring"])
-    assert [row[5] for row in cells] == ["1.00"]
+    assert [row[6] for row in cells] == ["1.00"]
 
 
 def test_sizes_are_read_from_the_twins(data: StudyData, drawn: dict):

@@ -31,7 +31,7 @@ def critical_differences(
     """
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores) if p is None else p
-    first = [name for name in ranks.index if p.loc[ranks.index[0], name] >= ALPHA]
+    first = [ranks.index[0], *(name for name in ranks.index[1:] if p.loc[ranks.index[0], name] >= ALPHA)]
     best = label(str(ranks.index[0]))
     title = (
         f"{best} ranks first, distinguishable from all others"

@@ -168,7 +168,7 @@ def _ratios(pairs: pd.DataFrame) -> Figure:
                 axis.plot(ratio, y, "o", color=colour, markerfacecolor=face, markersize=5, **told)
                 speed = ", speed" if row["select"] == "speed" else ""
                 said.append(f"{label(row['activation'])}, {row['dataset']}{speed}")
-            name_rows(axis, said, most=32)
+            name_rows(axis, said, most=44)
             axis.set(title=short(optimiser, 36), xscale="log", xlim=(ends[0] / 1.1, ends[1] * 1.1))
             plain_log(axis.xaxis, (1, 2, 5) if ends[1] / ends[0] > 4 else (1, 1.5, 2, 3, 5, 7))
         figure.supxlabel("steps to the target, centred over as it is", color=MUTED)

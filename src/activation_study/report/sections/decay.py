@@ -38,7 +38,7 @@ INITIALISATIONS = {
 }
 CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
-MOST = 4
+MOST = 3
 """Activations whose gradients are followed layer by layer."""
 QUARTILES = ("measured_q25", "measured_q75", "single_q25", "single_q75")
 KIND = ["initialisation", "activation", "depth"]

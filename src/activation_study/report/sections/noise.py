@@ -36,19 +36,20 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
     styles = looks(data.emphasised)
     strongest = noise[noise["dose"] == noise["dose"].max()]
     message = (
-        "Validation accuracy in points above or below the median of all activations, means over seeds; grey: those "
+        "Validation accuracy in points above or below the median of all activations, means over seeds; axes differ; "
+        "grey: those "
         f"without a name. At the strongest noise ({decimals(noise['dose'].max())}) "
         + "; ".join(_extremes(strongest, cell) for cell in cells)
         + "."
     )
     frame = noise.assign(points=noise["above_median"] * 100)
     kept = [*CELL, "activation", "dose", "n", "diverged", "accuracy", "accuracy_low", "accuracy_high", "above_median"]
-    span = frame["points"].quantile([0.02, 0.98])
-    with panels(len(cells), min(len(cells), 2), 2.4, share=False) as (figure, axes):
+    with panels(len(cells), min(len(cells), 3), 2.6, share=False) as (figure, axes):
         for axis, (dataset, depth) in zip(axes, cells, strict=True):
             rows = frame[(frame["dataset"] == dataset) & (frame["depth"] == depth)].sort_values("dose")
             lines(axis, rows, "dose", "points", styles, "activation")
             axis.axhline(0, color=MUTED, linewidth=0.8)
+            span = rows["points"].quantile([0.02, 0.98])
             last = rows.groupby("activation")["points"].last()
             ends = {name: (0, last[name]) for name in styles if name in last.index}
             low, high = min([span.iloc[0], *last[list(ends)]]), max([span.iloc[1], *last[list(ends)]])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.analysis.policies import (
     COMPARED,
@@ -17,14 +17,13 @@ from activation_study.analysis.policies import (
 from activation_study.analysis.situations import OVERFITTING
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import at_right, drawn, name_rows, panels, short
+from activation_study.report.figures.drawing import Look, drawn, name_rows, panels, short
 from activation_study.report.figures.theme import INK, MUTED, OTHERS, SERIES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Column, Table, download, flag, interval, number, text
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "What a guide costs", "The answer", 30
-SHOWS = ("core.",)
 NAMES = {
     ("step 1", "any"): "ReLU alone (step 1)",
     ("step 2", "low"): "ReLU, then Leaky ReLU (step 2)",
@@ -118,21 +117,26 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in enumerate(shown.to_dict("records")):
             colour = SERIES[0] if row["policy"].startswith("step ") else OTHERS
-            losses = pd.Series({name: row[name] for name in datasets}, dtype=float).fillna(-np.inf)
-            most = str(losses.idxmax())
+            most = str(shown.loc[y, datasets].astype(float).idxmax())
             without = [100 * row[f"without_seed_{most}_{end}"] for end in ENDS.values()]
             axis.plot(without, [y, y], color=colour, linewidth=3, solid_capstyle="butt")
             axis.plot(100 * row["worst"], y, "o", color=colour, markersize=5)
             for place, name in enumerate(datasets):
-                at_right(axis, 1.14 + 0.16 * place, y, decimals(100 * row[name]), INK if name == most else MUTED)
+                _beside(axis, place, y, decimals(100 * row[name]), INK if name == most else MUTED)
         for place, name in enumerate(datasets):
-            at_right(axis, 1.14 + 0.16 * place, len(shown) - 0.2, short(name, 14), MUTED)
+            _beside(axis, place, len(shown) - 0.3, short(name, 14), MUTED)
         name_rows(axis, shown["said"].tolist(), pad=8, most=44)
         axis.set_xlabel("points of test accuracy lost on the worst dataset")
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
         held = download("policy_regret", table.drop(columns="said"))
         return drawn(figure, "regret", _title(shown), message, held)
+
+
+def _beside(axis: Axes, column: int, y: float, said: str, colour: str) -> None:
+    """A number in a column of a fixed width at the right of the axis, at `y` in data units."""
+    at: Look = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
+    axis.annotate(said, (1, y), (62 * column + 50, 0), color=colour, fontsize=8, annotation_clip=False, **at)
 
 
 def _title(shown: pd.DataFrame) -> str:

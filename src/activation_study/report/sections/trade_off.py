@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -53,7 +55,7 @@ def _figure(points: pd.DataFrame) -> Figure:
     with panels(len(depths), min(len(depths), 3), 3.1) as (figure, axes):
         first, last = points["ratio"].min(), points["ratio"].max() + 1e-6
         axes[0].set(
-            ylim=(1.03 * bottom, -0.15 * bottom), xlim=(first - 0.35 * (last - first), last + 0.1 * (last - first))
+            ylim=(1.03 * bottom, -0.15 * bottom), xlim=(first - 0.2 * (last - first), last + 0.1 * (last - first))
         )
         for axis, depth in zip(axes, depths, strict=True):
             rows = points[points["depth"] == depth]
@@ -66,10 +68,17 @@ def _figure(points: pd.DataFrame) -> Figure:
             named = {row["activation"]: (row["ratio"], max(-row["behind"], bottom)) for row in front.to_dict("records")}
             others = rows.loc[~rows["front"], ["ratio", "behind"]]
             along = [(x, -y) for x, y in others.itertuples(index=False)]
+            for low, high, y in front[["ratio_low", "ratio_high", "behind"]].itertuples(index=False):
+                along += [(x, -y) for x in np.linspace(low, high, 12)]
+            corners = list(zip(front["ratio"], -front["behind"], strict=True))
+            for start, end in itertools.pairwise(corners):
+                along += [tuple(at) for at in np.linspace(start, end, 20)]
             label_points(axis, named, dict.fromkeys(named, SERIES[0]), along)
         axes[0].set_ylabel("points of accuracy behind the best")
         figure.supxlabel("time of a training step over ReLU's", color=MUTED)
-        return drawn(figure, "trade-off", _title(fronts), message, download("cost_and_accuracy", points))
+        return drawn(
+            figure, "trade-off", _title(fronts), message, download("cost_and_accuracy", points.drop(columns="behind"))
+        )
 
 
 def _point(axis: Axes, row: dict[str, Any], bottom: float) -> None:
@@ -89,9 +98,12 @@ def _title(fronts: list[list[str]]) -> str:
     """From the activations that nothing beats in both, a list per depth."""
     always = [label(name) for name in fronts[0] if all(name in front for front in fronts)]
     if not always:
-        return "No activation is good value at every depth"
+        return "No activation is unbeaten in time and accuracy at every depth"
     where = "at every depth" if len(fronts) > 1 else "here"
-    return fitting(f"Good value {where}: {plain_list(always)}", f"{len(always)} activations are good value {where}")
+    return fitting(
+        f"Unbeaten in time and accuracy {where}: {plain_list(always)}",
+        f"{len(always)} activations are unbeaten in time and accuracy {where}",
+    )
 
 
 def _table(points: pd.DataFrame) -> Table:

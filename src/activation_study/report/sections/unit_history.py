@@ -174,7 +174,7 @@ def _doses(doses: pd.DataFrame) -> Figure:
     )
     kept = by_layer[["activation", "initial_bias", "layer", "n", "diverged", "born_dead", "dead"]]
     shown = [name for name in names if name not in spared] or names[:1]
-    with panels(len(shown), max(len(shown), 2), 2.6) as (figure, axes):
+    with panels(len(shown), len(shown), 2.6) as (figure, axes):
         for axis, name in zip(axes, shown, strict=True):
             ends: dict[str, tuple[float, float]] = {}
             for level, (said, style) in zip(levels, styles.items(), strict=True):
