@@ -24,6 +24,7 @@ from activation_study.report.tables import Column, Table, download, flag, interv
 from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "What a guide costs", "The answer", 30
+SHOWS = ("core.",)
 NAMES = {
     ("step 1", "any"): "ReLU alone (step 1)",
     ("step 2", "low"): "ReLU, then Leaky ReLU (step 2)",
