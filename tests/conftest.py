@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 import products
+from chrome import chromium
+
+__all__ = ["chromium"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

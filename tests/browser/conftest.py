@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from checks import Visit
-from chrome import chromium
 from small_report import report, tables
 
-__all__ = ["chromium", "html", "report", "tables", "visit"]
+__all__ = ["html", "report", "tables", "visit"]
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,7 @@ def test_a_lost_situation_is_noticed(visit: Visit, html: str):
 
 def test_the_contents_name_every_section(visit: Visit, html: str):
     sections = "[...document.querySelectorAll('main > section')].map((one) => one.id)"
-    linked = "[...document.querySelectorAll('nav a')].map((one) => one.hash.slice(1))"
+    linked = "[...document.querySelectorAll('nav ul a')].map((one) => one.hash.slice(1))"
     page = visit(html)
     assert page.evaluate(linked) == page.evaluate(sections)
     missing = planted(html, '<a href="#ranking">Ranking</a>', "")

@@ -36,7 +36,7 @@ FORMULAS = (
     "erf(x)", "asinh(x) + 0.1",
 )  # fmt: skip
 UNIT = Path(__file__).parents[1] / "unit/activations/test_expressions.py"
-ROWS = "document.querySelector('#figure-play a.csv').href"
+ROWS = "document.querySelector('#figure-play a.drawn').href"
 
 
 def described(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -60,7 +60,8 @@ def test_the_contents_say_where_the_reader_is(visit: Visit, html: str):
     page = visit(html)
     for section in ("ranking", "provenance", "answer"):
         page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
-        page.wait_for_function(f"{CURRENT}.join() === '#{section}'")
+        page.wait_for_selector(f"nav a[href='#{section}'][aria-current]", state="attached")
+        assert page.evaluate(CURRENT) == [f"#{section}"]
 
 
 def test_the_header_and_the_names_of_rows_stay_in_a_table(visit: Visit, html: str):
@@ -70,7 +71,7 @@ def test_the_header_and_the_names_of_rows_stay_in_a_table(visit: Visit, html: st
         """() => {
           const box = document.querySelector("#table-ranking .scroll");
           box.style.maxHeight = "200px";
-          box.scrollTo(200, 300);
+          box.scrollTo(400, 300);
           const [frame, head, name] = [box, box.querySelector("thead th"), box.querySelector("tbody tr:last-child th")]
             .map((node) => node.getBoundingClientRect());
           return [name.left - frame.left, head.top - frame.top];

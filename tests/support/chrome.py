@@ -1,4 +1,4 @@
-"""A browser for tests: conftests take the fixture from here."""
+"""A browser for tests: one for all of a process, as a second Playwright would not start."""
 
 import os
 import re

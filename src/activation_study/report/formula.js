@@ -29,7 +29,10 @@ const FUNCTIONS = (() => {
   };
 })();
 
-function formula(text, known) {
+function formula(text, grammar) {
+  // Without a prototype, no name but the grammar's is in these.
+  const known = { ...grammar };
+  for (const names of ["aliases", "functions", "instead", "constants"]) known[names] = Object.assign(Object.create(null), grammar[names]);
   const refuse = (reason) => { throw new Refusal(reason); };
   if (text.length > known.length) refuse(`it has ${text.length} characters, more than the ${known.length} allowed`);
   const source = text.trim()

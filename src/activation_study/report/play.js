@@ -187,6 +187,7 @@
     const range = (min, max, value, step = 1) => make("input", { type: "range", min, max, step, value });
     const choice = (pairs) => make("select", {}, ...pairs.map(([value, said]) => new Option(said, value)));
     const names = Object.keys(given.laws), [usual] = names.includes("relu") ? ["relu"] : names;
+    const live = make("a", { className: "drawn", download: "network.csv", textContent: "What is drawn, as CSV" });
     const controls = {
       activation: choice([...names.map((name) => [name, given.laws[name].label]), ["=", "a formula of yours…"]]),
       formula: make("input", { type: "text", value: "x * tanh(x)", spellcheck: false, autocomplete: "off", autocapitalize: "off" }),
@@ -201,7 +202,7 @@
     const labels = Object.entries(controls).map(([name, control]) => make("label", {}, `${said[name]} `, control, ...(control.type === "range" ? [make("b")] : [])));
     const keep = make("button", { type: "button", textContent: "Keep for comparison" });
     figure.classList.add("live");
-    figure.prepend(make("div", { className: "picks play" }, ...labels, keep), refused, status);
+    figure.prepend(make("div", { className: "picks play" }, ...labels, keep, live), refused, status);
     figure.querySelector("figcaption b").nextSibling.data = ` ${given.key} `;
 
     const settings = () => ({ depth: Number(controls.depth.value), width: WIDTHS[controls.width.value], start: controls.start.value, correlation: Number(controls.correlation.value) });
@@ -254,7 +255,7 @@
       svg.replaceChildren(title, desc, ...legend, ...panels);
       const columnsOf = ["layer", "gradient", "low", "high", "correlation", "dead", "silent"];
       const csv = [columnsOf, ...shown.rows.map((row) => columnsOf.map((name) => row[name] ?? ""))].map((row) => row.join(",")).join("\n");
-      figure.querySelector("a.csv")?.setAttribute("href", `data:text/csv;charset=utf-8,${encodeURIComponent(`${csv}\n`)}`);
+      live.href = `data:text/csv;charset=utf-8,${encodeURIComponent(`${csv}\n`)}`;
     }
     const address = () => {
       const { depth, width, start, correlation } = settings(), { value } = controls.activation;

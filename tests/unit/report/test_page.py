@@ -218,7 +218,7 @@ def test_hostile_names_stay_text(tmp_path: Path, unchecked: None):
     html = (tmp_path / "hostile.html").read_text()
     assert "<script>window" not in html
     assert "<img" not in html
-    assert html.count("<script") == 2
+    assert html.count("<script") == 3
     summary = json.loads(re.search(r'(?s)<script type="application/json" id="summary">(.*?)</script>', html)[1])
     assert {row["activation"] for row in summary["overall"]} == {"relu", HOSTILE}
     assert summary["provenance"]["packages"] == {HOSTILE: CLOSING}

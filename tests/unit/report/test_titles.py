@@ -133,7 +133,7 @@ SAID = [
     (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation’s pre-activations much"),
     (noise._title(_robust("a", "b", "a")), "a stands noise best in 2 of 3 panels"),
     (noise._title(_robust("a", "b")), "No activation is the most robust to noise everywhere"),
-    (data_size._title(_fewest("a", "a", "b")), "With 300 samples a scores most on 2 of 3 datasets"),
+    (data_size._title(_fewest("a", "a", "b")), "With 300 samples a leads on 2 of 3 datasets"),
     (data_size._title(_fewest("a", "b")), "With 300 training samples each dataset has another best"),
     (validity._title(9, 80), "2.2 times as many false alarms as promised: 9 in 80"),
     (validity._title(4, 80), "As many false alarms as promised: 4 in 80"),

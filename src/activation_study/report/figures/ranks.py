@@ -32,22 +32,7 @@ def critical_differences(
     ranks = mean_ranks(scores).sort_values()
     p = pairwise_wilcoxon(scores) if p is None else p
     first = [ranks.index[0], *(name for name in ranks.index[1:] if p.loc[ranks.index[0], name] >= ALPHA)]
-    best = label(str(ranks.index[0]))
-    title = (
-        f"{best} ranks first, distinguishable from all others"
-        if len(first) == 1
-        else f"{best} ranks first, not distinguishable from {counted(len(first) - 1, 'other')}"
-    )
-    message = (
-        f"Mean rank of the test accuracy over {counted(len(scores), noun)} ({block}), 1 "
-        "best. The dots of a bar are activations of which no two differ by Wilcoxon's signed-rank test at 0.05 after "
-        f"Holm's correction over all pairs. Best: {ranks.index[0]}, mean rank {decimals(ranks.iloc[0])}; "
-        + (
-            f"not distinguishable from it: {plain_list(first[1:])}."
-            if len(first) > 1
-            else "every other activation is distinguishable from it."
-        )
-    )
+    title, message = _said(ranks, first, counted(len(scores), noun), block)
     frame = ranks.rename("mean_rank").reset_index().assign(blocks=len(scores))
     margin = 0.02 * len(ranks)
     with panels(1, 1, 1) as (figure, (axis,)):
@@ -78,3 +63,19 @@ def critical_differences(
         axis.spines["top"].set_visible(True)
         axis.grid(visible=False)
         return drawn(figure, ident, title, message, download(f"mean_{ident}".replace("-", "_"), frame))
+
+
+def _said(ranks: pd.Series, first: list[str], blocks: str, block: str) -> tuple[str, str]:
+    """Title and caption."""
+    best, others = label(first[0]), first[1:]
+    title = f"{best} ranks first, " + (
+        f"not distinguishable from {counted(len(others), 'other')}" if others else "distinguishable from all others"
+    )
+    message = (
+        f"Mean rank of the test accuracy over {blocks} ({block}), 1 best. The dots of a bar are activations of which "
+        "no two differ by Wilcoxon's signed-rank test at 0.05 after Holm's correction over all pairs. Best: "
+        f"{first[0]}, mean rank {decimals(ranks.iloc[0])}; "
+    )
+    if others:
+        return title, f"{message}not distinguishable from it: {plain_list(others)}."
+    return title, f"{message}every other activation is distinguishable from it."

@@ -107,7 +107,7 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
                 look: Look = {"color": colour, "markerfacecolor": face, "markersize": 5.5}
                 axis.plot(row["of_units"], row["steps"], shape, **look, **told)
             axis.set_title(short(dataset, 36))
-            at = rows.set_index("activation")[["of_units", "steps"]]
+            at = rows.drop_duplicates("activation").set_index("activation")[["of_units", "steps"]]
             named = {name: tuple(at.loc[name]) for name in styles if name in at.index}
             others = list(at[~at.index.isin(named)].itertuples(index=False, name=None))
             label_points(axis, named, colours_of(styles), others)

@@ -75,7 +75,7 @@ def _title(fewest: pd.DataFrame) -> str:
     samples = f"{fewest['train_samples'].min():,}"
     if best.iloc[0] == 1 and len(best) > 1:
         return f"With {samples} training samples each dataset has another best"
-    return f"With {samples} samples {label(str(best.index[0]))} scores most on {best.iloc[0]} of {best.sum()} datasets"
+    return f"With {samples} samples {label(str(best.index[0]))} leads on {best.iloc[0]} of {best.sum()} datasets"
 
 
 def _kept() -> list[str]:

@@ -148,7 +148,8 @@ def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Writte
 
 def _numbers(cell: pd.Series, row: pd.Series, scale: Scale) -> CellNumbers:
     ends = ABSENT if pd.isna(cell["low"]) else f"{scale.short(cell['low'])} to {scale.short(cell['high'])}"
-    seeds = " ".join(scale.short(float(value)).removeprefix("× ") for value in cell["by_seed"].split())
+    values = pd.to_numeric(pd.Series(cell["by_seed"].split(), dtype=object), errors="coerce")
+    seeds = " ".join(scale.short(value).removeprefix("× ") for value in values)
     return CellNumbers(_cell_label(cell, row), scale.short(cell["estimate"]), ends, int(cell["n"]), seeds)
 
 
