@@ -16,10 +16,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from activation_study.analysis.choices import Choice, Choices
+from activation_study.analysis.choices import Choice, Choices, log_time
 from activation_study.analysis.inference import ALPHA, wilson
-from activation_study.analysis.replicas import log_time
-from activation_study.analysis.tuned import contrast, tuned_interval, tuned_test
+from activation_study.analysis.tuned import contrast, tuned_interval, two_sided
 from activation_study.core.runs import RunId
 from activation_study.core.tuning import Replicates
 
@@ -99,7 +98,7 @@ def false_alarms(twins: Sequence[Twins]) -> pd.DataFrame:
     """
     rows = []
     for pair in twins:
-        alarms = sum(two_sided(block) < ALPHA for block in pair.blocks)
+        alarms = sum(two_sided([block]) < ALPHA for block in pair.blocks)
         whole, rate = tuned_interval(pair.blocks), wilson(alarms, len(pair.blocks))
         rows.append(
             {
@@ -119,8 +118,3 @@ def false_alarms(twins: Sequence[Twins]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def two_sided(block: Replicates) -> float:
-    """The p of both alternatives of the study's own test; identical results, of no variance, are no difference."""
-    return min(1.0, 2 * min(tuned_test([block], 0, side).p for side in ("greater", "less")))

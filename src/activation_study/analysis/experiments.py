@@ -3,18 +3,30 @@
 Every function takes the Parquet tables as they are, in part or whole; a run without data is a gap. What belongs
 together is told by the runs' factors, never by an experiment's name: a run and its twin differ in one factor of their
 ids. Aggregates carry `n`, the evaluation networks behind them, and `diverged`, how many of those diverged; a diverged
-network counts, at chance and never at the target. Intervals (`_low`, `_high`) are 95% t intervals over seeds.
+network counts, at chance and never at the target. Intervals (`_low`, `_high`) are 95% t intervals over evaluation
+seeds; those of outcomes hold the choice of the learning rate as well, see `tuned`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from activation_study.activations import finite_width, mean_field
-from activation_study.analysis.inference import stratified_interval
 from activation_study.analysis.policies import median_width, step_costs
-from activation_study.analysis.replicas import evaluated, mean_with_interval, with_diverged
+from activation_study.analysis.replicas import (
+    difference,
+    left_out_columns,
+    mean_with_interval,
+    replicates,
+    tuned,
+    tuned_columns,
+    with_diverged,
+)
+from activation_study.analysis.tuned import tuned_interval
 from activation_study.core.runs import cell_of, without
 from activation_study.networks.base import architectures
 
@@ -36,23 +48,24 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
     Those are test_accuracy, accuracy_gap (training minus test accuracy) and log_time (natural logarithm of
     min(steps to the target, horizon)).
     """
-    networks = evaluated(runs)
-    networks = networks.assign(
-        hit=networks["reached"].eq(True),
-        blown_up=networks["status"] == "diverged",
-        accuracy_gap=networks["train_accuracy"] - networks["test_accuracy"],
-    )
+    networks = tuned(runs)
+    accuracies = ([name, *left_out_columns(networks, name)] for name in ("train_accuracy", "test_accuracy"))
+    gaps = {
+        of_test.replace("test_accuracy", "accuracy_gap"): networks[of_training] - networks[of_test]
+        for of_training, of_test in zip(*accuracies, strict=True)
+    }
+    networks = networks.assign(hit=networks["reached"].eq(True), blown_up=networks["status"] == "diverged", **gaps)
     by_run = networks.groupby("run", sort=False)
     table = by_run.agg(n=("replicate", "size"), diverged=("blown_up", "sum"), reached=("hit", "sum"))
-    for column in ("test_accuracy", "accuracy_gap", "log_time"):
-        table = table.join(mean_with_interval(by_run[column], column))
-    return networks.drop_duplicates("run")[_factors(networks)].merge(table.reset_index(), on="run")
+    for metric in ("test_accuracy", "accuracy_gap", "log_time"):
+        table = table.join(pd.DataFrame({run: tuned_columns(own, metric) for run, own in by_run}).T)
+    return networks.drop_duplicates("run")[_factors(networks)].merge(table.rename_axis("run").reset_index(), on="run")
 
 
 def _factors(networks: pd.DataFrame) -> list[str]:
     outcomes = {"role", "replicate", "networks", "networks_diverged", "reached", "hit", "blown_up"}
     outcomes |= {"test_accuracy", "accuracy_gap", "log_time"}
-    return [column for column in networks.columns if column not in outcomes]
+    return [column for column in networks.columns if column not in outcomes and " without " not in column]
 
 
 def hidden(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +194,7 @@ def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     log_ratio is the mean paired difference of the log times, centred minus raw, with its interval: below 0, centring
     is faster.
     """
-    networks = evaluated(runs)
+    networks = tuned(runs)
     centred = networks["centred"].astype(bool)
     twins = networks[centred].assign(raw=networks.loc[centred, "run"].map(lambda run: without(run, "centred")))
     pairs = twins.merge(
@@ -202,20 +215,55 @@ def centring_pairs(layers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
                 f"reached_{kind}": int(both[f"reached_{kind}"].eq(True).sum()),
             }
             row["diverged"] += int((both[f"status_{kind}"] == "diverged").sum())
-        gain = stratified_interval((both["log_time_centred"] - both["log_time_raw"]).to_numpy()[None])
+        gain = tuned_interval(
+            [difference(networks[networks["run"] == run], networks[networks["run"] == raw], "log_time")]
+        )
         rows.append(row | {"log_ratio": gain.estimate, "log_ratio_low": gain.low, "log_ratio_high": gain.high})
     return pd.DataFrame(rows)
+
+
+def lsuv_effects(runs: pd.DataFrame) -> pd.DataFrame:
+    """What data-dependent scaling (LSUV) changes in test accuracy: one row per activation, and one per run of it.
+
+    Columns activation, dataset ("" for the mean over cells of equal weight), depth, cells, n (paired seeds), difference
+    (LSUV minus gain; _low, _high), and of both, as _lsuv and _gain, networks and networks_diverged. An activation that
+    lacks a cell has no mean.
+    """
+    by_run = {str(run): own for run, own in tuned(runs).groupby("run", sort=False)}
+    pairs = [
+        (own, by_run[twin])
+        for run, own in by_run.items()
+        if own["initialisation"].iloc[0] == "lsuv" and (twin := without(run, "initialisation")) in by_run
+    ]
+    cells = {cell_of(own["run"].iloc[0]) for own, _ in pairs}
+    rows = [_lsuv_effect([pair]) | {"dataset": pair[0]["dataset"].iloc[0]} for pair in pairs]
+    for name in dict.fromkeys(own["activation"].iloc[0] for own, _ in pairs):
+        of = [pair for pair in pairs if pair[0]["activation"].iloc[0] == name]
+        rows += [_lsuv_effect(of) | {"dataset": ""}] if len(of) == len(cells) else []
+    return pd.DataFrame(rows)
+
+
+def _lsuv_effect(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, Any]:
+    found = tuned_interval([difference(own, twin, "test_accuracy") for own, twin in pairs])
+    first = pairs[0][0].iloc[0]
+    row = {"activation": first["activation"], "depth": first["depth"], "cells": len(pairs)}
+    row |= {"n": sum(len({*own["replicate"]} & {*twin["replicate"]}) for own, twin in pairs)}
+    row |= {"difference": found.estimate, "difference_low": found.low, "difference_high": found.high}
+    for kind, runs in zip(("lsuv", "gain"), zip(*pairs, strict=True), strict=True):
+        for column in ("networks", "networks_diverged"):
+            row[f"{column}_{kind}"] = int(sum(own[column].sum() for own in runs))
+    return row
 
 
 def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame, width: float | None = None) -> pd.DataFrame:
     """One row per depth and activation: the training step's time over ReLU's, and test accuracy.
 
     `ratio` (_low, _high) is of the timed width nearest to the one asked for, by default that of the networks.
-    `accuracy` is the mean over datasets of equal weight with its stratified interval, of the activations that ran on
+    `accuracy` is the mean over datasets of equal weight with its interval, see `tuned`, of the activations that ran on
     every dataset of that depth.
     `front`: none other is both at least as fast and at least as accurate, and better in one.
     """
-    networks = evaluated(runs)
+    networks = tuned(runs)
     timed = step_costs(cost, width or median_width(networks)).copy()
     if "relu" in timed.index:  # by definition: timed against itself it came out near 1
         timed.loc["relu", ["ratio_to_relu", "ratio_low", "ratio_high"]] = 1.0
@@ -225,12 +273,8 @@ def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame, width: float | 
         for name, own in group.groupby("activation"):
             if own["dataset"].nunique() < datasets or name not in timed.index:
                 continue
-            values = (
-                own.assign(cell=own["run"].map(cell_of))
-                .pivot(index="cell", columns=["replicate"], values="test_accuracy")
-                .to_numpy(dtype=float)
-            )
-            accuracy = stratified_interval(values).within(0, 1)
+            cells = [replicates(one, "test_accuracy") for _, one in own.groupby("run")]
+            accuracy = tuned_interval(cells).within(0, 1)
             row = {"depth": depth, "activation": name, "n": len(own), "datasets": datasets}
             row |= {"diverged": int((own["status"] == "diverged").sum()), "width": timed.loc[name, "width"]}
             row |= {"ratio": timed.loc[name, "ratio_to_relu"]}

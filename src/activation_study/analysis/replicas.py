@@ -4,17 +4,21 @@ Every function takes the Parquet tables as they are, in part or whole: a run tha
 is a gap, never an error. Rows begin with `run`, `dataset`, `activation`, `depth`, `condition` (the other
 non-default factors that vary in the table, as text, "" for the core) and a column for each such factor, and
 carry `n`, the replicas that the row is about, and `diverged`, how many of those diverged. A diverged replica
-counts, at chance and at a loss of ln K. Intervals (`_low`, `_high`) are 95% t intervals over seeds, NaN with
-one seed.
+counts, at chance and at a loss of ln K. Intervals (`_low`, `_high`) are 95% t intervals over evaluation seeds, NaN with
+one; those of `tuned` outcomes hold the choice of the learning rate as well.
 """
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from activation_study.analysis.choices import Choices, log_time
 from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
+from activation_study.analysis.tuned import contrast, tuned_interval
 from activation_study.core.runs import RunId, cell_of
+from activation_study.core.tuning import Replicates
 from activation_study.quantities.curves import LOSS_FLOOR
 from activation_study.tables.columns import TABLES
 
@@ -55,13 +59,13 @@ def of_experiment(table: pd.DataFrame, experiments: pd.DataFrame, name: str) -> 
 def ranking(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per run: its evaluation replicas, as `evaluated`, ranked within its condition.
 
-    Adds learning_rate (the selected one), edge, test_accuracy (mean, _low, _high, _sd, _iqm), validation_accuracy,
-    generalisation_gap (mean test − train loss), rank (by mean test accuracy, 1 best; ties share the better
-    rank), reached (count), reach_probability (_low, _high: Wilson), median_time (inf when fewer than half
+    Adds learning_rate (the selected one), edge, test_accuracy (mean, _low, _high: see `tuned`; _sd, _iqm),
+    validation_accuracy, generalisation_gap (mean test − train loss), rank (by mean test accuracy, 1 best; ties share
+    the better rank), reached (count), reach_probability (_low, _high: Wilson), median_time (inf when fewer than half
     reach), restricted_time (mean of min(T, H) in steps), area_under_loss (mean, _low, _high), target,
     horizon, chance, parameters and train_samples.
     """
-    evaluation = evaluated(runs)
+    evaluation = tuned(runs)
     rows = [{"run": run, **_score(group)} for run, group in evaluation.groupby("run", sort=False)]
     if not rows:
         return _with_identity(pd.DataFrame({"run": evaluation["run"]}), runs)
@@ -185,7 +189,6 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
     """One run's evaluation replicas, as one row of `ranking`."""
     first = replicas.iloc[0]
     accuracy = replicas["test_accuracy"].dropna().to_numpy()
-    area = replicas["area_under_loss"].dropna().to_numpy()
     reached = replicas["reached"].eq(True).to_numpy(dtype=bool)
     time = replicas["time_to_target"].where(reached, np.inf).to_numpy()
     reach = wilson(int(reached.sum()), len(reached))
@@ -194,7 +197,7 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
         "diverged": int((replicas["status"] == "diverged").sum()),
         "learning_rate": first["learning_rate"],
         "edge": bool(first["edge"]),
-        **_interval_columns("test_accuracy", accuracy),
+        **tuned_columns(replicas, "test_accuracy"),
         "test_accuracy_sd": accuracy.std(ddof=1) if len(accuracy) > 1 else np.nan,
         "test_accuracy_iqm": interquartile_mean(accuracy),
         "validation_accuracy": replicas["validation_accuracy"].mean(),
@@ -205,7 +208,7 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
         "reach_probability_high": reach.high,
         "median_time": float(np.median(time)),
         "restricted_time": restricted_mean_time(time, first["horizon"]),
-        **_interval_columns("area_under_loss", area),
+        **tuned_columns(replicas, "area_under_loss"),
         "target": first["target"],
         "horizon": first["horizon"],
         "chance": 1 / first["classes"],
@@ -214,10 +217,10 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _interval_columns(name: str, values: np.ndarray) -> dict[str, float]:
-    mean = values.mean() if len(values) else np.nan
-    half = t_half_width(values.std(ddof=1) if len(values) > 1 else np.nan, len(values))
-    return _around(name, mean, float(half))
+def tuned_columns(replicas: pd.DataFrame, metric: str) -> dict[str, float]:
+    """The mean over one run's rows of `tuned` as `metric`, with its interval as `metric`_low and _high."""
+    found = tuned_interval([replicates(replicas, metric)])
+    return _around(metric, found.estimate, found.high - found.estimate)
 
 
 def mean_with_interval(groups: pd.api.typing.SeriesGroupBy, column: str) -> pd.DataFrame:
@@ -249,30 +252,67 @@ def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
     network at the selected rate, so that `status` says whether that diverged. Adds `networks`, how many there are at
     all its rates, and `networks_diverged`. In tables from before there were weights each has one rate.
     """
-    rows = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
-    if {"time_to_target", "horizon"} <= set(rows):
-        rows = rows.assign(log_time=log_time(rows))
+    rows = _scored(runs)
+    keys = pd.MultiIndex.from_frame(rows[["run", "replicate"]])
     selected = rows["selected"].eq(True).to_numpy(dtype=bool)
+    weight = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
+    means = _weighted(rows, weight).loc[keys[selected]]
+    counts = pd.DataFrame({"networks": 1, "networks_diverged": rows["status"].eq("diverged").to_numpy()}, index=keys)
+    means = means.join(counts.groupby(level=[0, 1]).sum())
+    return rows[selected].assign(**{name: values.to_numpy() for name, values in means.items()})
+
+
+def tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """`evaluated`, and each outcome once more without each tuning seed, by the weights of those that are left.
+
+    These columns are named as `left_out_columns` says. They are missing where no run has MIN_TUNING tuning seeds.
+    """
+    found, rows = evaluated(runs), _scored(runs)
+    weights = Choices(runs).without_each()
+    if weights.empty:
+        return found
+    weights = weights.reindex(pd.MultiIndex.from_frame(rows[["run", "learning_rate"]]))
+    keys = pd.MultiIndex.from_frame(found[["run", "replicate"]])
+    parts = [_weighted(rows, weights[seed].to_numpy()).loc[keys].add_suffix(f" without {seed}") for seed in weights]
+    return pd.concat([found, pd.concat(parts, axis=1).set_axis(found.index)], axis=1)
+
+
+def left_out_columns(replicas: pd.DataFrame, metric: str) -> list[str]:
+    """The columns of `tuned` that have the metric without each tuning seed, in their order."""
+    return [name for name in replicas if name.startswith(f"{metric} without ")]
+
+
+def replicates(replicas: pd.DataFrame, metric: str) -> Replicates:
+    """One run's rows of `tuned` as the estimators take them."""
+    left_out = replicas[left_out_columns(replicas, metric)].dropna(axis=1, how="all")
+    return Replicates(replicas[metric].to_numpy(dtype=float), left_out.to_numpy(dtype=float).T)
+
+
+def difference(run: pd.DataFrame, other: pd.DataFrame, metric: str) -> Replicates:
+    """One run's rows of `tuned` minus those of its twin, of the evaluation seeds that both have."""
+    seeds = sorted({*run["replicate"]} & {*other["replicate"]})
+    return contrast([replicates(own.set_index("replicate").loc[seeds], metric) for own in (run, other)], (1, -1))
+
+
+def _scored(runs: pd.DataFrame) -> pd.DataFrame:
+    """The evaluation networks that have data, with `log_time` where there are times."""
+    rows = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
+    return rows.assign(log_time=log_time(rows)) if {"time_to_target", "horizon"} <= set(rows) else rows
+
+
+def _weighted(rows: pd.DataFrame, weight: NDArray) -> pd.DataFrame:
+    """Each run's and replicate's outcomes: means by these weights [rows] over its rates, of the networks with one."""
     keys = pd.MultiIndex.from_frame(rows[["run", "replicate"]])
     outcomes = rows[[name for name in (*OUTCOMES, "log_time") if name in rows]].astype(float).set_axis(keys)
-    weight = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
     weights = np.where(outcomes.notna(), weight[:, None], 0)
-    sums = (outcomes.fillna(0) * weights).assign(networks=1, networks_diverged=rows["status"].eq("diverged").to_numpy())
-    sums = sums.groupby(level=[0, 1]).sum().loc[keys[selected]]
-    totals = pd.DataFrame(weights, keys, outcomes.columns).groupby(level=[0, 1]).sum().loc[keys[selected]]
-    sums[outcomes.columns] /= totals
-    return rows[selected].assign(**{name: values.to_numpy() for name, values in sums.items()})
+    sums = (outcomes.fillna(0) * weights).groupby(level=[0, 1]).sum()
+    return sums / pd.DataFrame(weights, keys, outcomes.columns).groupby(level=[0, 1]).sum()
 
 
 def at_selected(rows: pd.DataFrame, replicas: pd.DataFrame) -> pd.DataFrame:
     """Of the evaluation networks' `rows` those at the selected rate, which that of `evaluated` replicas is."""
     rates = replicas.drop_duplicates("run").set_index("run")["learning_rate"]
     return rows[(rows["role"] == "evaluation") & (rows["learning_rate"] == rows["run"].map(rates))]
-
-
-def log_time(replicas: pd.DataFrame) -> pd.Series:
-    """Natural logarithm of min(steps to the target, horizon); the time is missing where the target was not reached."""
-    return np.log(np.fmin(replicas["time_to_target"].astype(float), replicas["horizon"]).clip(lower=1))
 
 
 def with_diverged(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -158,6 +158,12 @@ def tuned_test(cells: Sequence[Replicates], null: float, alternative: Alternativ
     return Test(float(stats.t.sf(t, df) if alternative == "greater" else stats.t.cdf(t, df)), "t", t, df)
 
 
+def two_sided(cells: Sequence[Replicates]) -> float:
+    """The p of both alternatives that the mean over cells is not 0; identical results, of no variance, are no
+    difference."""
+    return min(1.0, 2 * min(tuned_test(cells, 0, side).p for side in ("greater", "less")))
+
+
 def leave_one_out(cells: Sequence[Replicates]) -> list[LeftOut]:
     """The mean over cells without each seed of each cell in turn, in which all arms lose it."""
     roles: tuple[Role, ...] = ("tuning", "evaluation")

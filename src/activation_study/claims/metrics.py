@@ -49,8 +49,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from activation_study.analysis.choices import log_time
 from activation_study.analysis.inference import CHANCE_MARGIN, log_restricted_time
-from activation_study.analysis.replicas import log_time
 from activation_study.quantities.base import Measured, layer_metrics, measured
 from activation_study.quantities.curves import LOSS_FLOOR, time_to_target
 from activation_study.tables.of_study import Tables

@@ -21,17 +21,12 @@ from typing import get_args
 
 import pandas as pd
 
-from activation_study.analysis.inference import (
-    MIN_CELLS,
-    MIN_SEEDS,
-    Interval,
-    stratified_interval,
-)
+from activation_study.analysis.inference import MIN_CELLS, MIN_SEEDS, Interval
 from activation_study.analysis.policies import article_rows, median_width, step_costs
-from activation_study.analysis.ranks import score_table
-from activation_study.analysis.replicas import evaluated, of_experiment
+from activation_study.analysis.replicas import of_experiment, tuned
 from activation_study.analysis.situations import Budget
-from activation_study.analysis.standing import Standing, by_cell, complete, standings
+from activation_study.analysis.standing import Standing, by_cell, complete, standings, tuned_table, whole
+from activation_study.analysis.tuned import tuned_interval
 from activation_study.claims.rows import Row
 from activation_study.core.runs import cell_of
 
@@ -48,8 +43,8 @@ CONFIDENCE = ("high", "moderate", "low", "low")
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evaluation replicas by experiment, the costs of a step at the reader's width, the ledger's rows on the article's
-    claims by id, and the rows of the claims file.
+    """Replicas, as `tuned` gives them, by experiment, the costs of a step at the reader's width, the ledger's rows on
+    the article's claims by id, and the rows of the claims file.
 
     `network` is the family of networks that it is about, and `core` the experiment of these.
     """
@@ -75,7 +70,7 @@ class Evidence:
         `width` is the reader's, in units per layer; by default that of the study's networks. Of another `network` than
         multilayer perceptrons, the first experiment that has it counts; of these the `normalisation`, if one is asked.
         """
-        scored = evaluated(tables["runs"])
+        scored = tuned(tables["runs"])
         if network != MLP or normalisation:
             return cls._of_network(tables, rows, scored, width, network, normalisation)
         scored = scored.assign(cell=scored["run"].map(cell_of), samples_asked=scored["train_size"].astype(float))
@@ -186,7 +181,7 @@ def recommend(
     own = replicas[replicas["activation"] == pick]
     means = replicas[replicas["activation"].isin(scores.columns)].groupby(["dataset", "activation"])["test_accuracy"]
     means = means.mean().unstack("activation")
-    cells = len(scores.index.droplevel("replicate").unique())
+    cells = whole(scores).index.get_level_values("cell").nunique()
     seeds = int(own.groupby("cell").size().min())
     return Recommendation(
         depth=depth,
@@ -196,7 +191,7 @@ def recommend(
         tested_depth=nearest,
         tested_samples=(int(own["train_samples"].min()), int(own["train_samples"].max())),
         pick=pick,
-        accuracy=stratified_interval(by_cell(scores[pick])).within(0, 1),
+        accuracy=tuned_interval(by_cell(scores[pick])).within(0, 1),
         n=len(own),
         cells=cells,
         seeds=seeds,
@@ -281,7 +276,7 @@ def _compared(evidence: Evidence, depth: int, size: int | None, budget: Budget) 
     """The comparison under one trained condition; many situations come down to the same."""
     rows = evidence.replicas[CORE if size is None else SIZES]
     rows = rows[(rows["depth"] == depth) & ((size is None) | (rows["samples_asked"] == size))]
-    scores = complete(score_table(rows, "test_accuracy", ("cell",)))
+    scores = complete(tuned_table(rows, "test_accuracy", ("cell",)))
     untried = sorted(set(evidence.replicas[CORE]["activation"]) - set(scores))
     costs = evidence.costs
     dear = costs.index[(costs["ratio_to_relu"] >= DEARER) & (costs["ratio_low"] > 1)]

@@ -83,8 +83,15 @@ class StudyData:
 
     @cached_property
     def evaluation(self) -> pd.DataFrame:
-        """The evaluation replicas that have data, with `condition`."""
-        return summaries.evaluated(self.runs).merge(self.ranking[["run", "condition"]], on="run")
+        """The evaluation replicas that have data, as `tuned` gives them, with `condition`."""
+        return summaries.tuned(self.runs).merge(self.ranking[["run", "condition"]], on="run")
+
+    @property
+    def intervals(self) -> str:
+        """What the intervals of scores are."""
+        if summaries.left_out_columns(self.evaluation, "test_accuracy"):
+            return "95% intervals over seeds, which hold the choice of the learning rate"
+        return "95% intervals over evaluation seeds; tuning seeds are too few to add the choice of the learning rate"
 
     @cached_property
     def ranking(self) -> pd.DataFrame:

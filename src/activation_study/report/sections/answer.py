@@ -214,7 +214,7 @@ def _confidence(data: StudyData) -> str:
     networks, diverged = (int(data.evaluation[name].sum()) for name in ("networks", "networks_diverged"))
     said = (
         f"{networks:,} networks on {counted(data.seeds, 'fresh seed')} per run, of which {diverged:,} "
-        "diverged and count at chance; 95% t intervals over seeds"
+        f"diverged and count at chance; {data.intervals}"
     )
     if not data.gives_verdicts:
         return f"{said}, as a description; no tests"

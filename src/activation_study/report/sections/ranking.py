@@ -38,7 +38,7 @@ def section(data: StudyData) -> Section | None:
     if not len(data.ranking):
         return None
     lead = (
-        "Each network is scored once, on test data, at the learning rate that other seeds chose for its activation. A "
+        "Each network is scored once, on test data, at a learning rate that other seeds chose for its activation. A "
         "diverged network counts at chance. Ranks describe these runs; ties share the better rank. The best is picked "
         "by the same seeds that score it, which flatters its lead a little."
     )
@@ -52,7 +52,7 @@ def _figure(data: StudyData) -> Figure:
     columns = min(3, len(cells)) if len(cells) != 4 else 2
     firsts = [in_cell(data.ranking, cell).iloc[0] for cell in cells]
     message = (
-        "Axes differ. Blue diamond: first in its panel; bars: 95% intervals over seeds; arrow: beyond the axis"
+        f"Axes differ. Blue diamond: first in its panel; bars: {data.intervals}; arrow: beyond the axis"
         + ("; cross: networks diverged." if data.ranking["diverged"].any() else ".")
         + pictured(data)
         + drawn_of(data)
