@@ -32,6 +32,8 @@ VALIDITY = {
     "aa_alarms": 9,
     "aa_tests": 160,
     "power_at_1_5_smallest": 0.97,
+    "power_of_accuracy": 0.99,
+    "power_of_time": 0.97,
     "verdicts_same_share": 0.93,
     "verdicts_reversed": 0,
     "rows_undone_by_one_seed": 2,

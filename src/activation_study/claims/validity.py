@@ -24,15 +24,16 @@ FOUND = 0.95
 SAME = 0.90
 """The least share of the tested verdicts that it wants to see again with other seeds, and none reversed."""
 DRAWS = 200
-SMALLEST = {"test_accuracy": 0.01, "log_time": 0.0953}
-"""The smallest effects that most claims name: one point, a tenth more steps."""
+SMALLEST = {"accuracy": ("test_accuracy", 0.01), "time": ("log_time", 0.0953)}
+"""Metrics with the smallest effects that most claims name: one point, a tenth more steps."""
 
 
 def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = None) -> dict[str, Any]:
     """The study's checks on itself, as `tables/validity.json` holds them.
 
-    `aa_alarms` of `aa_tests` comparisons of a function with itself, and `power_at_1_5_smallest`, the least of the
-    metrics' (None without controls); `verdicts_same_share` of the tested rows that come out as in the second study, and
+    `aa_alarms` of `aa_tests` comparisons of a function with itself, and the power to find a planted effect in accuracy,
+    `power_of_accuracy`, in steps to the target, `power_of_time`, and the lower of both, `power_at_1_5_smallest` (None
+    without controls); `verdicts_same_share` of the tested rows that come out as in the second study, and
     `verdicts_reversed` between true and false (None without one); `rows_undone_by_one_seed`, which are open for that
     reason alone (None without verdicts); `diverged` of `networks` that were evaluated.
 
@@ -44,14 +45,17 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
     twins = control_twins(runs, tables["portraits"])
     alarms = false_alarms(twins)
     family = family_size(ledger, tables["ledger_cells"])
-    powers = [planted_power([pair for pair in twins if pair.metric == metric], delta, family)
-              for metric, delta in SMALLEST.items()]  # fmt: skip
-    known = [power for power in powers if not np.isnan(power)]
+    powers = {
+        f"power_of_{name}": planted_power([pair for pair in twins if pair.metric == metric], delta, family)
+        for name, (metric, delta) in SMALLEST.items()
+    }
+    known = [power for power in powers.values() if not np.isnan(power)]
     networks = runs[(runs["role"] == "evaluation") & ~runs["status"].isin(["no_data", "pruned"])]
     return {
         "aa_alarms": int(alarms["alarms"].sum()) if len(alarms) else None,
         "aa_tests": int(alarms["comparisons"].sum()) if len(alarms) else None,
         "power_at_1_5_smallest": min(known) if known else None,
+        **{name: None if np.isnan(power) else power for name, power in powers.items()},
         **repeated(ledger, second),
         "rows_undone_by_one_seed": int(ledger["reason"].str.startswith(ONE_SEED).sum()) if len(ledger) else None,
         "diverged": int((networks["status"] == "diverged").sum()),

@@ -47,16 +47,26 @@ def _alarms(validity: Mapping[str, Any]) -> Check:
     rate = wilson(alarms, tests)
     if rate.low <= ALPHA <= rate.high:
         return Check(True, f"{said}, no more than chance explains where {percent(ALPHA, 0)} should.")
-    return Check(False, f"{said}, where {ALPHA * tests:z.0f} are due.")
+    said = f"{said}, where {ALPHA * tests:z.0f} are due"
+    return Check(False, f"{said}." if rate.low > ALPHA else f"{said}: its intervals are wider than they need be.")
 
 
 def _power(validity: Mapping[str, Any]) -> Check:
     power = validity["power_at_1_5_smallest"]
     if power is None:
         return Check(None, "how often it would find an effect that is there")
+    accuracy, time = validity["power_of_accuracy"], validity["power_of_time"]
     said = f"An effect {PLANTED:g} times as large as the smallest that matters is found in {percent(power, 0)} of "
     said += "simulated studies"
-    return Check(True, f"{said}.") if power >= FOUND else Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
+    if power >= FOUND:
+        return Check(True, f"{said}.")
+    if accuracy is not None and time is not None:
+        said = f"Of simulated studies with an effect {PLANTED:g} times as large as the smallest that matters, "
+        said += (
+            f"{percent(accuracy, 0)} find it in accuracy and {percent(time, 0)} in steps to the target, at learning "
+        )
+        said += "rates that were chosen for accuracy"
+    return Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
 
 
 def _again(validity: Mapping[str, Any]) -> Check:

@@ -46,6 +46,8 @@ def test_what_the_file_holds():
         "aa_alarms": None,
         "aa_tests": None,
         "power_at_1_5_smallest": None,
+        "power_of_accuracy": None,
+        "power_of_time": None,
         "verdicts_same_share": None,
         "verdicts_reversed": None,
         "rows_undone_by_one_seed": 1,

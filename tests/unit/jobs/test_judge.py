@@ -26,8 +26,8 @@ CLAIMS = {
     ]
 }  # fmt: skip
 KEYS = {
-    "aa_alarms", "aa_tests", "power_at_1_5_smallest", "verdicts_same_share", "verdicts_reversed",
-    "rows_undone_by_one_seed", "diverged", "networks",
+    "aa_alarms", "aa_tests", "power_at_1_5_smallest", "power_of_accuracy", "power_of_time", "verdicts_same_share",
+    "verdicts_reversed", "rows_undone_by_one_seed", "diverged", "networks",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow

@@ -32,7 +32,15 @@ def test_a_study_that_keeps_all_says_so_with_its_figures():
     ("change", "first"),
     [
         ({"aa_alarms": 16}, "A function was compared with itself 160 times: 16 of .*, where 8 are due"),
-        ({"power_at_1_5_smallest": 0.81}, "An effect 1.5 times .* in 81% of .*; 95% was the aim"),
+        ({"aa_alarms": 2}, "A function .* 2 of .*, where 8 are due: its intervals are wider than they need be"),
+        (
+            {"power_at_1_5_smallest": 0.81, "power_of_time": None, "power_of_accuracy": 0.81},
+            "An effect 1.5 times .* in 81% of .*; 95% was the aim",
+        ),
+        (
+            {"power_at_1_5_smallest": 0.03, "power_of_time": 0.03, "power_of_accuracy": 0.81},
+            "Of simulated studies .* 81% find it in accuracy and 3% in steps .*; 95% was the aim",
+        ),
         ({"verdicts_same_share": 0.82}, "A second study.* 82% .*; 90% and none was the aim"),
         ({"verdicts_reversed": 1}, "A second study.* 93% .* opposite on one row; 90% and none was the aim"),
     ],

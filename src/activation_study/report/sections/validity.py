@@ -103,7 +103,7 @@ def _power(data: StudyData, twins: list[Twins]) -> Markup:
     if not family:
         return Markup("")
     said = []
-    for metric, smallest in SMALLEST.items():
+    for metric, smallest in SMALLEST.values():
         power = planted_power([pair for pair in twins if pair.metric == metric], smallest, family)
         if power == power:
             said.append(f"{percent(power, 0)} for {CALLED[metric]}")
