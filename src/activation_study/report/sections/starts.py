@@ -6,15 +6,17 @@ import pandas as pd
 
 from activation_study.analysis.experiments import lsuv_effects
 from activation_study.core.numbers import decimals
+from activation_study.guide.chooser import NEAR
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, mark, name_rows, panels, rows_high
-from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
+from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, text
 from activation_study.report.words import counted
 
 NAME, PART, PLACE = "Scaled starts", "Single questions", 5
+FOLDS = True
 
 
 def section(data: StudyData) -> Section | None:
@@ -37,8 +39,8 @@ def _figure(effects: pd.DataFrame) -> Figure:
     single = effects[effects["dataset"] != ""]
     message = (
         "Test accuracy with LSUV minus that with the gain, in points, paired by seed: the mean over datasets with its "
-        "95% interval, and a light dot for each dataset. Blue: the interval excludes zero; nothing is corrected for "
-        "there being many activations."
+        "95% interval, and below it a small ring for each dataset. Blue: the interval excludes zero; nothing is "
+        "corrected for there being many activations."
     )
     with panels(1, 1, rows_high(len(whole))) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
@@ -48,7 +50,7 @@ def _figure(effects: pd.DataFrame) -> Figure:
             told = mark(row["activation"], f"{estimate} ({' to '.join(ends)})")
             colour = SERIES[0] if low > 0 or high < 0 else OTHERS
             points = 100 * single.loc[single["activation"] == row["activation"], "difference"]
-            axis.plot(points, [y] * len(points), "o", color=OTHERS, alpha=0.5, markersize=4, markeredgewidth=0, **told)
+            axis.plot(points, [y - 0.3] * len(points), "o", color=OTHERS, markerfacecolor=PAPER, markersize=3, **told)
             axis.plot([low, high], [y, y], color=colour, **told)
             axis.plot(value, y, "o", color=colour, markersize=6, **told)
         name_rows(axis, whole["activation"].tolist())
@@ -57,7 +59,9 @@ def _figure(effects: pd.DataFrame) -> Figure:
 
 
 def _title(whole: pd.DataFrame) -> str:
-    """From the intervals that exclude zero."""
+    """From the differences that matter; where none does, from the intervals that exclude zero."""
+    if whole["difference"].abs().max() < NEAR:
+        return "Scaling by the data changes no activation’s accuracy by a point"
     better, worse = (whole["difference_low"] > 0).sum(), (whole["difference_high"] < 0).sum()
     best = label(str(whole.loc[whole["difference"].idxmax(), "activation"]))
     if better > worse:
