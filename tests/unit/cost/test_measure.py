@@ -191,7 +191,8 @@ def test_pairs_take_turns_in_random_order():
     seconds = measure.paired_seconds(pairs, repeats)
     np.testing.assert_allclose(seconds[:, :, 0], np.array([[1e-3], [2e-3], [3e-3]]).repeat(repeats, 1))
     np.testing.assert_allclose(seconds[:, :, 1], 3e-4)
-    measured_turns = turns[-6 * repeats :]
+    warm, measured_turns = turns[-12 * repeats :: 2], turns[1 - 12 * repeats :: 2]
+    assert warm == [(name, 1) for name, _ in measured_turns]
     assert all(number * 3e-4 >= measure.BLOCK_SECONDS for name, number in measured_turns if name[1] == "b")
     names = [name for name, _ in measured_turns]
     rounds = [names[i : i + 6] for i in range(0, len(names), 6)]
@@ -201,6 +202,20 @@ def test_pairs_take_turns_in_random_order():
     for i in range(3):
         first = sum(one[2 * i].endswith("a") for one in rounds)
         assert 8 <= first <= 32  # 40 fair coins: outside with probability 3e-5
+
+
+def test_a_call_that_finds_cold_caches_is_not_timed():
+    """Each side's first call after the other's takes three times as long; beside itself it must come out at 1."""
+    last = []
+
+    class Cold(timeit.Timer):
+        def timeit(self, number):
+            cold = last != [self]
+            last[:] = [self]
+            return 1e-3 * (number + 2 * cold)
+
+    seconds = measure.paired_seconds([(Cold(), Cold())], 12)
+    np.testing.assert_allclose(seconds, 1e-3)
 
 
 def coverage(n, rank):
