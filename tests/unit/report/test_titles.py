@@ -22,6 +22,7 @@ from activation_study.report.sections import (
     ranking,
     rates,
     regret,
+    starts,
     trade_off,
     two_inputs,
     unit_history,
@@ -59,6 +60,12 @@ def _firsts(*names: str) -> list[pd.Series]:
 
 def _sums(died: float, revived: float) -> pd.DataFrame:
     return pd.DataFrame({"died": [0.5, died], "revived": [0.5, revived]}, index=[5, 20])
+
+
+def _effects(*differences):
+    """An interval of half a point around each."""
+    found = pd.DataFrame({"activation": list("abc")[: len(differences)], "difference": differences})
+    return found.assign(difference_low=found["difference"] - 0.005, difference_high=found["difference"] + 0.005)
 
 
 def _robust(*best: str) -> pd.DataFrame:
@@ -126,11 +133,15 @@ SAID = [
     (unit_history._fate("a", _sums(0.5, 0.01)), "Units of a that die stay dead"),
     (unit_history._fate("a", _sums(0.0, 0.0)), "Units of a that die stay dead"),
     (unit_history._fate("a", _sums(0.5, 0.1)), "Of a’s units that die 20% revive, 20 layers"),
-    (unit_history._harm(pd.Series({"a": 0.8, "b": 0.0})), "A negative bias leaves a with up to 80% dead units"),
-    (unit_history._harm(pd.Series({"a": 0.001})), "A negative bias leaves no unit dead"),
+    (unit_history._fate("a", _sums(0.5, 0.6)), "More of a’s units revive than die, 20 layers"),
+    (unit_history._harm(pd.Series({"a": 0.8, "b": 0.0})), "A negative bias starts a with up to 80% dead units"),
+    (unit_history._harm(pd.Series({"a": 0.001})), "With a negative bias no unit begins dead"),
     (preactivations._widens(pd.Series({"a": 3.2, "b": 1.0})), "Training widens pre-activations most with a: 3.2 times"),
     (preactivations._widens(pd.Series({"a": 1.0})), "Training widens no activation’s pre-activations much"),
     (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation’s pre-activations much"),
+    (starts._title(_effects(0.004, -0.003)), "Scaling by the data changes no activation’s accuracy by a point"),
+    (starts._title(_effects(0.03, 0.02, -0.001)), "Scaling by the data helps 2 of three activations, a most"),
+    (starts._title(_effects(-0.03, 0.001)), "Scaling by the data costs 1 of two activations accuracy"),
     (noise._title(_robust("a", "b", "a")), "a stands noise best in 2 of 3 panels"),
     (noise._title(_robust("a", "b")), "No activation is the most robust to noise everywhere"),
     (data_size._title(_fewest("a", "a", "b")), "With 300 samples a leads on 2 of 3 datasets"),

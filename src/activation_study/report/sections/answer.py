@@ -255,6 +255,7 @@ def _differences(data: StudyData) -> Figure:
         axis.set_xlabel(f"difference from {label(best)}, percentage points of test accuracy")
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
+        figure.draw_without_rendering()  # the columns move with the axis' width: the layout needs two rounds
         title, message = _title(data, frame, level), _message(data, frame, best)
         return drawn(figure, "answer", title, message, download("overall", data.overall))
 

@@ -17,7 +17,7 @@ from activation_study.report.figures.theme import MUTED, OTHERS, SERIES
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, flag, interval, number, text
-from activation_study.report.words import fitting, plain_list
+from activation_study.report.words import counted, fitting, plain_list
 
 NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
 FOLDS = True
@@ -102,7 +102,8 @@ def _title(fronts: list[list[str]]) -> str:
     where = "at every depth" if len(fronts) > 1 else "here"
     return fitting(
         f"Unbeaten in time and accuracy {where}: {plain_list(always)}",
-        f"{len(always)} activations are unbeaten in time and accuracy {where}",
+        f"{counted(len(always), 'activation').capitalize()} {'is' if len(always) == 1 else 'are'} unbeaten in time and "
+        f"accuracy {where}",
     )
 
 

@@ -125,6 +125,8 @@ def _fate(name: str, sums: pd.DataFrame) -> str:
     back = deep["revived"] / deep["died"] if deep["died"] else 0.0
     if back < 0.05:
         return f"Units of {label(name)} that die stay dead"
+    if back > 1:
+        return f"More of {label(name)}’s units revive than die, {sums.index[-1]} layers"
     return f"Of {label(name)}’s units that die {percent(back, 0)} revive, {sums.index[-1]} layers"
 
 
@@ -194,9 +196,11 @@ def _doses(doses: pd.DataFrame) -> Figure:
 def _harm(peak: pd.Series) -> str:
     """Title from the largest share of dead units before training, by activation, most first."""
     if peak.iloc[0] < FEW:
-        return "A negative bias leaves no unit dead"
-    most = f"A negative bias leaves {label(str(peak.index[0]))} with up to {percent(peak.iloc[0], 0)} dead units"
-    return fitting(most, f"A negative bias leaves up to {percent(peak.iloc[0], 0)} dead units")
+        return "With a negative bias no unit begins dead"
+    share = f"up to {percent(peak.iloc[0], 0)} dead units"
+    return fitting(
+        f"A negative bias starts {label(str(peak.index[0]))} with {share}", f"A negative bias brings {share}"
+    )
 
 
 def _dose_table(doses: pd.DataFrame, runs: pd.DataFrame) -> Table:
