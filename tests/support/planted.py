@@ -33,6 +33,7 @@ def planted(
                 experiments.append({"experiment": experiment, "run": run})
                 common = {"run": run, "activation": activation, "dataset": dataset, "depth": depth, "width": 64}
                 common |= {"train_size": float(size) if size else np.nan, "classes": 10, "target": 0.8}
+                common |= {"learning_rate": 0.01, "select": "accuracy", "validation_loss": 0.5}
                 common |= {"train_samples": size or 2000, "selected": True, "weight": 1.0, "status": "finished"}
                 for role, count in (("tuning", 3), ("evaluation", seeds)):
                     for replicate in range(count):
