@@ -70,5 +70,6 @@ def _better(effects: pd.DataFrame) -> Markup:
             )
         )
     if len(lower):
-        parts.append(Markup("{} less").format(listed(lower["activation"])))
+        words = "{} less" if parts else "None is shown to score more than it over datasets, and {} to score less"
+        parts.append(Markup(words).format(listed(lower["activation"])))
     return Markup("; ").join(parts) + "."

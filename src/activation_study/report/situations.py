@@ -16,7 +16,7 @@ from activation_study.guide.wording import beside, meaning
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
-from activation_study.report.words import code, listed
+from activation_study.report.words import code, counted, listed
 
 REFERENCE = "relu"
 
@@ -76,6 +76,10 @@ def headline(found: list[Situation]) -> Markup:
     first = [one for one in found if one.network == found[0].network]
     whole = [one for one in first if not one.answer.untried] or first
     deep, shallow = whole[-1], whole[0]
+    if len(first) < len(found):
+        if matter := sum(one.matters for one in found if one is not deep):
+            return _at(deep, deep.network) + f" In {counted(matter, 'other row')} one is a point better too."
+        return _at(deep, deep.network) + " In the other rows none is shown to be a point better."
     said = _at(deep)
     if len(whole) == 1 or (deep.reference is None and deep.answer.pick != REFERENCE):
         return said
@@ -86,9 +90,9 @@ def headline(found: list[Situation]) -> Markup:
     return said + " In shallow ones none is shown to be a point better."
 
 
-def _at(one: Situation) -> Markup:
+def _at(one: Situation, network: str = "networks") -> Markup:
     answer = one.answer
-    there = f"in networks of {answer.depth} layers"
+    there = f"in {network} of {answer.depth} layers"
     if answer.pick == REFERENCE:
         return Markup("{} is enough: {} none is shown to be better.").format(code(REFERENCE), there)
     if one.matters:
@@ -143,7 +147,7 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
     ]
     caption = (
         f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. "
-        "Scores: test accuracy, mean over the datasets. Time: of a training step over ReLU’s"
+        "Scores: test accuracy, mean over the datasets." + " Time: of a training step over ReLU’s" * bool(widths)
     )
     return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))
 

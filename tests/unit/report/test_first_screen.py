@@ -43,14 +43,14 @@ def test_names_are_replaced_as_words_of_their_own_alone():
     assert str(code("relu")) == "<code>relu</code>"
 
 
-def _situation(depth, pick, gain, *, p=0.001, near=(), untried=()):
+def _situation(depth, pick, gain, *, p=0.001, near=(), untried=(), network="multilayer perceptrons"):
     relu = Standing("relu", Interval(-gain / 100, -gain / 100 - 0.001, -gain / 100 + 0.001, 9.0), p)
     others = [Standing(name, Interval(-0.001, -0.004, 0.002, 9.0), 0.5) for name in near]
     answer = SimpleNamespace(
         depth=depth, pick=pick, untried=untried, runner_ups=[*others, *([relu] if relu.tied else [])],
         accuracy=Interval(0.8, 0.7, 0.9, 9.0),
     )  # fmt: skip
-    return Situation("multilayer perceptrons", answer, None if pick == "relu" else relu)
+    return Situation(network, answer, None if pick == "relu" else relu)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,16 @@ def _situation(depth, pick, gain, *, p=0.001, near=(), untried=()):
         (
             [_situation(5, "elu", 2.0, p=0.2)],
             "elu scores highest, but in networks of 5 layers it is not shown to be a point better than relu.",
+        ),
+        (
+            [_situation(16, "elu", 3.9), _situation(16, "mish", 0.1, network="residual")],
+            "Use elu: in multilayer perceptrons of 16 layers it scores 3.9 points more than relu. In the other rows "
+            "none is shown to be a point better.",
+        ),
+        (
+            [_situation(16, "elu", 3.9), _situation(4, "b", 0.1, network="c"), _situation(16, "b", 2.1, network="c")],
+            "Use elu: in multilayer perceptrons of 16 layers it scores 3.9 points more than relu. In one other row one "
+            "is a point better too.",
         ),
         ([_situation(5, "relu", 0)], "relu is enough: in networks of 5 layers none is shown to be better."),
     ],

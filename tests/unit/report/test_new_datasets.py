@@ -63,6 +63,11 @@ def test_the_first_screen_says_what_a_new_dataset_will_cost(data: StudyData):
     [
         ((0.01, 0.2), (0.02, 0.01), "<code>elu</code> is expected to score more: <code>elu</code> by 2.0 points"),
         ((0.01, 0.01), (0.02, -0.01), "; <code>tanh</code> less."),
+        (
+            (0.2, 0.01),
+            (0.02, -0.01),
+            " None is shown to score more than it over datasets, and <code>tanh</code> to score less.",
+        ),
         ((0.2, 0.2), (0.02, 0.01), "No other activation is shown to score more or less"),
     ],
 )
