@@ -17,6 +17,7 @@ from activation_study.report.sections import (
     data_size,
     decay,
     gradients,
+    new_datasets,
     noise,
     preactivations,
     ranking,
@@ -60,6 +61,10 @@ def _firsts(*names: str) -> list[pd.Series]:
 
 def _sums(died: float, revived: float) -> pd.DataFrame:
     return pd.DataFrame({"died": [0.5, died], "revived": [0.5, revived]}, index=[5, 20])
+
+
+def _over(p, differences):
+    return pd.DataFrame({"activation": list("abcdefghi")[: len(p)], "p_holm": p, "difference": differences})
 
 
 def _effects(*differences):
@@ -139,6 +144,13 @@ SAID = [
     (preactivations._widens(pd.Series({"a": 3.2, "b": 1.0})), "Training widens pre-activations most with a: 3.2 times"),
     (preactivations._widens(pd.Series({"a": 1.0})), "Training widens no activation’s pre-activations much"),
     (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation’s pre-activations much"),
+    (new_datasets._title(_over([0.2, 0.01], [0.02, -0.1]), 18), "Over 18 datasets none is shown to beat relu"),
+    (new_datasets._title(_over([0.01, 0.2], [0.02, 0.1]), 18), "Over 18 datasets a beats relu"),
+    (new_datasets._title(_over([0.01, 0.01], [0.02, 0.1]), 18), "Over 18 datasets b and a beat relu"),
+    (
+        new_datasets._title(_over([0.01] * 9, [0.1] * 9), 18),
+        "Over 18 datasets nine activations beat relu, a most",
+    ),
     (starts._title(_effects(0.004, -0.003)), "Scaling by the data changes no activation’s accuracy by a point"),
     (starts._title(_effects(0.03, 0.02, -0.001)), "Scaling by the data helps 2 of three activations, a most"),
     (starts._title(_effects(-0.03, 0.001)), "Scaling by the data costs 1 of two activations accuracy"),

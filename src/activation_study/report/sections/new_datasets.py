@@ -16,7 +16,7 @@ from activation_study.report.outlook import outlook
 from activation_study.report.sections.regret import NAMES
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, significant, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import counted, fitting, plain_list
 
 NAME, PART, PLACE = "New datasets", "The answer", 35
 CONDITION = {ALL: "all networks"}
@@ -48,7 +48,6 @@ def _figure(data: StudyData) -> Figure:
     values = values.sub(values["relu"], axis=0)
     ends = 100 * rows[["new_low", "new_high"]]
     shown = reach(-ends["new_low"].clip(upper=0)), reach(ends["new_high"].clip(lower=0))
-    title = "Test accuracy relative to relu, over datasets"
     narrow = rows.loc[(rows["new_high"] - rows["new_low"]).idxmin()]
     message = (
         f"A grey dot is one of {len(values)} datasets. Thick bar: 95% interval of the mean over datasets; thin: 95% "
@@ -71,7 +70,24 @@ def _figure(data: StudyData) -> Figure:
         axis.set(xlim=(-shown[0] * 1.04, shown[1] * 1.04), ylim=(-0.6, len(rows) - 0.4))
         axis.set_xlabel("difference from relu, percentage points of test accuracy")
         axis.grid(axis="y", visible=False)
-        return drawn(figure, "new-datasets", title, message, download("accuracy_by_dataset", values.reset_index()))
+        return drawn(
+            figure,
+            "new-datasets",
+            _title(rows, len(values)),
+            message,
+            download("accuracy_by_dataset", values.reset_index()),
+        )
+
+
+def _title(rows: pd.DataFrame, datasets: int) -> str:
+    """From the differences that are shown over datasets."""
+    higher = rows[(rows["p_holm"] < ALPHA) & (rows["difference"] > 0)].sort_values("difference", ascending=False)
+    if higher.empty:
+        return f"Over {datasets} datasets none is shown to beat relu"
+    return fitting(
+        f"Over {datasets} datasets {plain_list(higher['activation'].tolist())} beat{'s' * (len(higher) == 1)} relu",
+        f"Over {datasets} datasets {counted(len(higher), 'activation')} beat relu, {higher['activation'].iloc[0]} most",
+    )
 
 
 def _sure(rows: pd.DataFrame) -> str:
