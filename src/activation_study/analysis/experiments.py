@@ -23,7 +23,7 @@ from activation_study.analysis.replicas import (
     mean_with_interval,
     replicates,
     tuned,
-    tuned_columns,
+    tuned_means,
     with_diverged,
 )
 from activation_study.analysis.tuned import tuned_interval
@@ -58,8 +58,8 @@ def scores(runs: pd.DataFrame) -> pd.DataFrame:
     by_run = networks.groupby("run", sort=False)
     table = by_run.agg(n=("replicate", "size"), diverged=("blown_up", "sum"), reached=("hit", "sum"))
     for metric in ("test_accuracy", "accuracy_gap", "log_time"):
-        table = table.join(pd.DataFrame({run: tuned_columns(own, metric) for run, own in by_run}).T)
-    return networks.drop_duplicates("run")[_factors(networks)].merge(table.rename_axis("run").reset_index(), on="run")
+        table = table.join(tuned_means(networks, metric))
+    return networks.drop_duplicates("run")[_factors(networks)].merge(table.reset_index(), on="run")
 
 
 def _factors(networks: pd.DataFrame) -> list[str]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from activation_study.analysis.choices import Choices, log_time
 from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
-from activation_study.analysis.tuned import contrast, tuned_interval
+from activation_study.analysis.tuned import contrast
 from activation_study.core.runs import RunId, cell_of
 from activation_study.core.tuning import Replicates
 from activation_study.quantities.curves import LOSS_FLOOR
@@ -69,7 +70,10 @@ def ranking(runs: pd.DataFrame) -> pd.DataFrame:
     rows = [{"run": run, **_score(group)} for run, group in evaluation.groupby("run", sort=False)]
     if not rows:
         return _with_identity(pd.DataFrame({"run": evaluation["run"]}), runs)
-    scores = _with_identity(pd.DataFrame(rows), runs)
+    table = pd.DataFrame(rows)
+    for metric in ("test_accuracy", "area_under_loss"):
+        table = table.join(tuned_means(evaluation, metric), on="run")
+    scores = _with_identity(table, runs)
     condition = scores["run"].map(cell_of)
     scores["rank"] = scores.groupby(condition)["test_accuracy"].rank(ascending=False, method="min")
     return scores.sort_values(["dataset", "depth", "condition", "rank"], ignore_index=True)
@@ -197,7 +201,6 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
         "diverged": int((replicas["status"] == "diverged").sum()),
         "learning_rate": first["learning_rate"],
         "edge": bool(first["edge"]),
-        **tuned_columns(replicas, "test_accuracy"),
         "test_accuracy_sd": accuracy.std(ddof=1) if len(accuracy) > 1 else np.nan,
         "test_accuracy_iqm": interquartile_mean(accuracy),
         "validation_accuracy": replicas["validation_accuracy"].mean(),
@@ -208,7 +211,6 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
         "reach_probability_high": reach.high,
         "median_time": float(np.median(time)),
         "restricted_time": restricted_mean_time(time, first["horizon"]),
-        **tuned_columns(replicas, "area_under_loss"),
         "target": first["target"],
         "horizon": first["horizon"],
         "chance": 1 / first["classes"],
@@ -217,10 +219,26 @@ def _score(replicas: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def tuned_columns(replicas: pd.DataFrame, metric: str) -> dict[str, float]:
-    """The mean over one run's rows of `tuned` as `metric`, with its interval as `metric`_low and _high."""
-    found = tuned_interval([replicates(replicas, metric)])
-    return _around(metric, found.estimate, found.high - found.estimate)
+def tuned_means(replicas: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The mean of each run's rows of `tuned` as `metric`, with its interval as `metric`_low and _high.
+
+    They are `tuned.tuned_interval` of each run, of all runs at once.
+    """
+    columns = [metric, *left_out_columns(replicas, metric)]
+    by_run = replicas[columns].astype(float).groupby(replicas["run"], sort=False)
+    means, seeds = by_run.mean(), by_run[metric].agg(["count", "var"])
+    left_out = means[columns[1:]].to_numpy()
+    tuning = (~np.isnan(left_out)).sum(axis=1)
+    spread = np.nansum((left_out.T - np.nansum(left_out, axis=1) / np.maximum(tuning, 1)) ** 2, axis=0)
+    parts = [
+        ((seeds["var"] / seeds["count"]).to_numpy(), seeds["count"].to_numpy() - 1.0),
+        (spread * (tuning - 1) / np.maximum(tuning, 1), np.maximum(tuning - 1.0, 1.0)),
+    ]
+    total = sum(variance for variance, _ in parts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = total**2 / sum(variance**2 / df for variance, df in parts)
+        half = np.where(total > 0, stats.t.ppf(0.975, freedom) * np.sqrt(total), total)
+    return pd.DataFrame(_around(metric, means[metric], half))
 
 
 def mean_with_interval(groups: pd.api.typing.SeriesGroupBy, column: str) -> pd.DataFrame:

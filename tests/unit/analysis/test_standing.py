@@ -13,6 +13,7 @@ from scipy import stats
 from activation_study.analysis import replicas
 from activation_study.analysis.experiments import cost_against_quality, lsuv_effects, scores
 from activation_study.analysis.standing import CELL, by_cell, complete, overall, standings, tuned_table
+from activation_study.analysis.tuned import tuned_interval
 from weighted import shares, weighted
 
 ACTIVATIONS = ("a", "b", "c")
@@ -160,3 +161,17 @@ def test_cells_keep_their_seeds_apart(runs):
     assert complete(table).columns.tolist() == ["c", "a"]
     order = [one.difference.estimate for one in standings(complete(table), "c")]
     assert all(first >= second for first, second in pairwise(order))
+
+
+def test_all_runs_at_once_are_each_run_by_itself(runs):
+    """Also where a seed has no value, and where runs have other numbers of seeds, or a choice that is not known."""
+    few = weighted(doubtful, ACTIVATIONS, tuning=3, evaluation=4, depths=(2,), seed=4)["runs"]
+    some = weighted(doubtful, ACTIVATIONS, tuning=4, evaluation=5, depths=(3,), seed=4)["runs"]
+    table = replicas.tuned(pd.concat([runs, few, some], ignore_index=True))
+    table.loc[table.index[[2, 50]], [name for name in table if name.startswith("area_under_loss")]] = np.nan
+    for metric in ("test_accuracy", "area_under_loss"):
+        found = replicas.tuned_means(table, metric)
+        assert len(found) == 18 + 9 + 9
+        for run, own in table.groupby("run"):
+            one = tuned_interval([replicas.replicates(own, metric)])
+            assert found.loc[run].tolist() == pytest.approx([one.estimate, one.low, one.high]), run
