@@ -17,7 +17,6 @@ from scipy import stats
 
 from activation_study.analysis.choices import Choices, log_time
 from activation_study.analysis.inference import interquartile_mean, restricted_mean_time, t_half_width, wilson
-from activation_study.analysis.tuned import contrast
 from activation_study.core.runs import RunId, cell_of
 from activation_study.core.tuning import Replicates
 from activation_study.quantities.curves import LOSS_FLOOR
@@ -308,8 +307,9 @@ def replicates(replicas: pd.DataFrame, metric: str) -> Replicates:
 
 def difference(run: pd.DataFrame, other: pd.DataFrame, metric: str) -> Replicates:
     """One run's rows of `tuned` minus those of its twin, of the evaluation seeds that both have."""
-    seeds = sorted({*run["replicate"]} & {*other["replicate"]})
-    return contrast([replicates(own.set_index("replicate").loc[seeds], metric) for own in (run, other)], (1, -1))
+    columns = [metric, *left_out_columns(run, metric)]
+    one, two = (own.set_index("replicate")[columns].astype(float) for own in (run, other))
+    return replicates(one.sub(two).loc[sorted({*one.index} & {*two.index})], metric)
 
 
 def _scored(runs: pd.DataFrame) -> pd.DataFrame:
