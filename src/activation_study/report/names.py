@@ -52,14 +52,21 @@ def relabelled(text: str) -> str:
 
 
 def labels(activations: pd.DataFrame) -> dict[str, str]:
-    """Name → label, each label once, from the table of activations (columns activation, kind, definition)."""
+    """Name → label, each label once, from the table of activations (columns activation, kind, definition).
+
+    Arguments have two significant digits, or more where that would give two activations one label.
+    """
     rows = activations[["activation", "kind", "definition"]].itertuples(index=False)
-    made = {name: _label(name, definition if kind == "class" else "") for name, kind, definition in rows}
+    definitions = {name: definition if kind == "class" else "" for name, kind, definition in rows}
+    made = {name: _label(name, definition, 2) for name, definition in definitions.items()}
+    for digits in (3, 4):
+        count = Counter(made.values())
+        made |= {name: _label(name, definitions[name], digits) for name, said in made.items() if count[said] > 1}
     count = Counter(made.values())
     return {name: said if count[said] == 1 else f"{said} ({name})" for name, said in made.items()}
 
 
-def _label(name: str, definition: str) -> str:
+def _label(name: str, definition: str, digits: int) -> str:
     """Of a class of torch.nn by its arguments, as `LeakyReLU(negative_slope=0.01)`; else of the words of its name."""
     found = CALL.fullmatch(definition)
     if not re.fullmatch(r"\w+", name):
@@ -67,15 +74,15 @@ def _label(name: str, definition: str) -> str:
     if not found:
         return " ".join(SPELT.get(word.lower(), word) for word in name.split("_"))
     arguments = dict(re.findall(r"(\w+)=([^,]+)", found[2]))
-    values = [_short(value) for value in arguments.values()]
+    values = [_short(value, digits) for value in arguments.values()]
     said = SPELT.get(found[1].lower(), found[1] if found[1].isupper() else found[1].lower())
     if arguments.keys() == {"lower", "upper"}:
         return f"{said} {values[0]} to {values[1]}"
     return " ".join([said, *values])
 
 
-def _short(value: str) -> str:
+def _short(value: str, digits: int) -> str:
     try:
-        return f"{float(value):z.2g}"
+        return f"{float(value):z.{digits}g}"
     except ValueError:
         return "per unit" if value == "width" else value

@@ -22,6 +22,8 @@ TABLE = pd.DataFrame(
         ("rrelu_paper", "module", "activation_study.activations:PaperRReLU()", "RReLU paper"),
         ("shifted_relu", "expression", "maximum(x, -1)", "shifted ReLU"),
         ("swish", "class", "Hardswish()", "hard swish"),
+        ("leaky_0_43", "class", "LeakyReLU(negative_slope=0.43)", "Leaky ReLU 0.43"),
+        ("tailored_20", "class", "LeakyReLU(negative_slope=0.4256)", "Leaky ReLU 0.426"),
         ("elu", "class", "ELU()", "ELU (elu)"),
         ("elu_again", "class", "ELU()", "ELU (elu_again)"),
     ],
