@@ -70,6 +70,6 @@ def _better(effects: pd.DataFrame) -> Markup:
             )
         )
     if len(lower):
-        words = "{} less" if parts else "None is shown to score more than it over datasets, and {} to score less"
-        parts.append(Markup(words).format(listed(lower["activation"])))
+        alone = Markup("None is shown to score more than it over datasets, and {} to score less")
+        parts.append((Markup("{} less") if parts else alone).format(listed(lower["activation"])))
     return Markup("; ").join(parts) + "."
