@@ -72,7 +72,8 @@ def _label(name: str, definition: str, digits: int) -> str:
     if not re.fullmatch(r"\w+", name):
         return name
     if not found:
-        return " ".join(SPELT.get(word.lower(), word) for word in name.split("_"))
+        words = (word if word == "identity" else SPELT.get(word.lower(), word) for word in name.split("_"))
+        return SPELT.get(name.lower(), " ".join(words))
     arguments = dict(re.findall(r"(\w+)=([^,]+)", found[2]))
     values = [_short(value, digits) for value in arguments.values()]
     said = SPELT.get(found[1].lower(), found[1] if found[1].isupper() else found[1].lower())

@@ -21,6 +21,7 @@ TABLE = pd.DataFrame(
         ("prelu_per_unit", "class", "PReLU(num_parameters=width)", "PReLU per unit"),
         ("rrelu_paper", "module", "activation_study.activations:PaperRReLU()", "RReLU paper"),
         ("shifted_relu", "expression", "maximum(x, -1)", "shifted ReLU"),
+        ("bent_identity", "expression", "(sqrt(x * x + 1) - 1) / 2 + x", "bent identity"),
         ("swish", "class", "Hardswish()", "hard swish"),
         ("leaky_0_43", "class", "LeakyReLU(negative_slope=0.43)", "Leaky ReLU 0.43"),
         ("tailored_20", "class", "LeakyReLU(negative_slope=0.4256)", "Leaky ReLU 0.426"),
