@@ -227,7 +227,7 @@ def lsuv_effects(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns activation, dataset ("" for the mean over cells of equal weight), depth, cells, n (paired seeds), difference
     (LSUV minus gain; _low, _high), and of both, as _lsuv and _gain, networks and networks_diverged. An activation that
-    lacks a cell has no mean.
+    lacks a cell has no mean, and a mean over several depths no depth.
     """
     by_run = {str(run): own for run, own in tuned(runs).groupby("run", sort=False)}
     pairs = [
@@ -245,8 +245,9 @@ def lsuv_effects(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _lsuv_effect(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, Any]:
     found = tuned_interval([difference(own, twin, "test_accuracy") for own, twin in pairs])
-    first = pairs[0][0].iloc[0]
-    row = {"activation": first["activation"], "depth": first["depth"], "cells": len(pairs)}
+    depths = {own["depth"].iloc[0] for own, _ in pairs}
+    row = {"activation": pairs[0][0]["activation"].iloc[0], "cells": len(pairs)}
+    row |= {"depth": depths.pop() if len(depths) == 1 else np.nan}
     row |= {"n": sum(len({*own["replicate"]} & {*twin["replicate"]}) for own, twin in pairs)}
     row |= {"difference": found.estimate, "difference_low": found.low, "difference_high": found.high}
     for kind, runs in zip(("lsuv", "gain"), zip(*pairs, strict=True), strict=True):

@@ -130,6 +130,7 @@ def test_scaled_starts_are_paired_with_the_gain_by_seed_and_by_choice(runs):
         shown = [row[f"difference{end}"] for end in ("", "_low", "_high")]
         assert shown == pytest.approx(interval(cells)[:3])
         assert row["n"] == 10 * len(cells)
+        assert np.isnan(row["depth"]) == (row["dataset"] == "")
         assert row["networks_diverged_lsuv"] == 0 < 10 <= row["networks_lsuv"]
 
 
