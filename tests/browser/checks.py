@@ -259,6 +259,25 @@ def crowded(page: Any) -> list[str]:
     )
 
 
+def small_words(page: Any, least: float) -> list[str]:
+    """Words in figures that are smaller than `least` pixels as shown."""
+    return page.evaluate(
+        """(least) => {
+          const faults = [];
+          for (const details of document.querySelectorAll("details")) details.open = true;
+          for (const svg of document.querySelectorAll("figure svg, .claim svg")) {
+            const scale = svg.getScreenCTM().a;
+            for (const node of svg.querySelectorAll("text")) {
+              const size = scale * parseFloat(getComputedStyle(node).fontSize);
+              if (size < least) faults.push(`${svg.closest("[id]").id}: ${node.textContent} ${size.toFixed(2)}`);
+            }
+          }
+          return faults;
+        }""",
+        least,
+    )
+
+
 def print_faults(page: Any) -> list[str]:
     """On paper: tables and figures that are cut or hidden."""
     page.emulate_media(media="print")

@@ -42,6 +42,18 @@ def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
     assert checks.crowded(visit(large))
 
 
+@pytest.mark.parametrize(("width", "least"), [(1280, 11), (360, 10)])
+def test_words_in_figures_can_be_read(visit: Visit, html: str, width: int, least: float):
+    page = visit(html, width=width)
+    assert page.locator("figure svg text").count() > 100
+    assert checks.small_words(page, least) == []
+
+
+def test_small_words_are_noticed(visit: Visit, html: str):
+    small = planted(html, "svg { display: block;", "svg text { font-size: 8px; } svg { display: block;")
+    assert checks.small_words(visit(small), 11)
+
+
 def test_it_prints_whole(visit: Visit, html: str):
     assert checks.print_faults(visit(html, hash=EVERYTHING)) == []
     assert checks.print_faults(visit(html, hash=EVERYTHING, java_script_enabled=False)) == []

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.gridspec import GridSpecBase
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from activation_study.report.blocks import Figure
@@ -145,10 +146,19 @@ def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]], colours: Map
             textcoords="offset points",
             va="center",
             color=colours[name],
-            fontsize=8,
             annotation_clip=False,
             **mark(name),
         )
+
+
+def name_lines(figure: MatplotlibFigure, styles: Mapping[str, Series]) -> None:
+    """The names of lines above the panels, where the lines themselves run too close to carry them."""
+    handles = [Line2D([], [], color=one.colour, linestyle=one.line) for one in styles.values()]
+    names = [short(name) for name in styles]
+    legend = figure.legend(handles, names, loc="outside upper left", ncols=len(names), handlelength=3)
+    for name, *parts in zip(styles, legend.get_lines(), legend.get_texts(), strict=True):
+        for part in parts:
+            part.set(**mark(name))
 
 
 def label_points(
@@ -170,10 +180,10 @@ def label_points(
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in marks]
     for name in sorted(at, key=lambda name: (-at[name][1], at[name][0])):
         said = short(name, 16)
-        width, height = 4.5 * len(said), 8.5
+        width, height = 5.1 * len(said), 9.6
         boxes = []
         for ring in (1, 2, 3):
-            beside, above = 5 * ring, 8.5 * ring
+            beside, above = 5 * ring, 9.6 * ring
             for dx in (beside, -beside - width, -width / 2):
                 for dy in (0, above, -above) if dx != -width / 2 else (above, -above):
                     x, y = at[name][0] + dx, at[name][1] + dy - height / 2
@@ -189,7 +199,6 @@ def label_points(
             xytext=(box[0] - at[name][0], box[1] - at[name][1] + height / 2),
             textcoords="offset points",
             va="center",
-            fontsize=7.5,
             color=(colours or {}).get(name, MUTED),
             arrowprops=line | {"relpos": (0.5, 0.5)} if best >= len(boxes) // 3 else None,
             annotation_clip=False,
@@ -234,7 +243,7 @@ def spread(positions: np.ndarray, gap: float) -> np.ndarray:
 
 def at_right(axis: Axes, x: float, y: float, said: str, colour: str = INK) -> None:
     """A number to the right of the axis: its right end at `x` axis widths, at `y` in data units."""
-    axis.text(x, y, said, transform=axis.get_yaxis_transform(), ha="right", va="center", color=colour, fontsize=8)
+    axis.text(x, y, said, transform=axis.get_yaxis_transform(), ha="right", va="center", color=colour)
 
 
 def colours_of(styles: Mapping[str, Series]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from activation_study.report.markup import element
 
 WIDTH, LABEL, NUMBER, ROW, TOP = 620, 190, 165, 20, 20
 """Pixels: the drawing, the names at its left, the numbers at its right, a row, the margin above."""
-APART = 48
-"""Pixels between the numbers on the axis, at least."""
+APART, LETTER = 48, 7
+"""Pixels between the middles of the numbers on the axis, at least; and of a figure's width, about."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ def forest(
     for number, line in enumerate(lines):
         dashes = {"stroke_dasharray": "4 3"} if number else {}
         parts.append(element("path", d=f"M{x(line)} {TOP}V{foot}", stroke=OTHERS if number else MUTED, **dashes))
+    taken = []
     for line in lines:
         # Zero and the effect that matters may be close: one is named at its left, the other at its right.
         side = "middle" if len(lines) == 1 or (line == 0 and len(lines) == 3) else "end" if line <= 0 else "start"
         parts.append(_text(x(line), height - 8, show(line), MUTED, side))
-    taken = [x(line) for line in lines]
+        taken.append(x(line) + LETTER * len(show(line)) * {"end": -0.5, "middle": 0, "start": 0.5}[side])
     for tick in MaxNLocator(4).tick_values(low, high):
         if low <= tick <= high and all(abs(x(tick) - other) >= APART for other in taken):
             parts.append(element("path", d=f"M{x(tick)} {foot}v4", stroke=MUTED))

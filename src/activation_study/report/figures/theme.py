@@ -24,10 +24,10 @@ SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000", "#b3266e", "#00
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
 MARKERS = ("o", "s", "^", "D", "v")
 USUAL = (
-    "relu", "leaky_relu", "elu", "sigmoid", "tanh", "mish", "selu", "gelu", "silu", "prelu", "rrelu", "very_leaky_relu",
-    "rrelu_paper", "rrelu_article", "softplus", "identity",
+    "relu", "leaky_relu", "elu", "sigmoid", "tanh", "mish", "selu", "gelu", "silu", "softplus", "prelu", "rrelu",
+    "very_leaky_relu", "rrelu_paper", "rrelu_article", "prelu_per_unit", "identity",
 )  # fmt: skip
-"""Activations that have a look of their own; what a study adds to them takes one by its name."""
+"""Those with a look of their own, seven in a row in seven colours; what a study adds takes one by its name."""
 COLD, HOT = (tuple(sns.color_palette(name, 8).as_hex()[1::2]) for name in ("Blues", "Oranges"))
 """Steps of heat maps, from weak to strong."""
 VARIABLES = {
@@ -58,8 +58,8 @@ STYLE = {
     "figure.labelsize": 8.5,
     "legend.fontsize": 8.5,
     "legend.frameon": False,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": OTHERS,

@@ -11,12 +11,11 @@ from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import (
     Look,
     at_right,
-    colours_of,
     drawn,
-    label_ends,
     lines,
     log_steps,
     mark,
+    name_lines,
     name_rows,
     panels,
     rows_high,
@@ -86,9 +85,7 @@ def _curves(data: StudyData) -> Figure:
             axis.set(title=short(cell_name(cell), 36), ylim=(0, 100))
             if position % columns == 0:
                 axis.set_ylabel("validation accuracy (%)")
-            last = rows.sort_values("step").groupby("activation").last()
-            ends = {name: (last.loc[name, "step"], last.loc[name, "percent"]) for name in styles if name in last.index}
-            label_ends(axis, {name: end for name, end in ends.items() if not np.isnan(end[1])}, colours_of(styles))
+        name_lines(figure, {name: style for name, style in styles.items() if name in set(frame["activation"])})
         return drawn(
             figure, "curves", _fastest(data), message, download("learning_curves", data.curves[kept], digits=5)
         )
@@ -140,7 +137,7 @@ def _times(data: StudyData) -> Figure:
                 colour = INK if reached.all() else MUTED
                 at_right(axis, 1.17 if columns == 2 else 1.22, y, f"{reached.sum()}/{len(group)}", colour)
             if len(absent := [name for name in names if name not in set(rows["activation"])]):
-                at: Look = {"transform": axis.get_yaxis_transform(), "ha": "center", "va": "center", "fontsize": 8}
+                at: Look = {"transform": axis.get_yaxis_transform(), "ha": "center", "va": "center"}
                 axis.text(0.5, places[absent[-1]], f"not run: {len(absent)} without a mark", color=MUTED, **at)
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
             name_rows(axis, names, labelled=position % columns == 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import data_sizes
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import colours_of, drawn, label_ends, lines, panels, plain_log, short
-from activation_study.report.figures.theme import MUTED, looks
+from activation_study.report.figures.drawing import drawn, mark, name_rows, panels, rows_high, short
+from activation_study.report.figures.theme import OTHERS, SERIES
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, text
@@ -31,48 +32,55 @@ def section(data: StudyData) -> Section | None:
 
 
 def _figure(sizes: pd.DataFrame) -> Figure:
+    """With the fewest samples, where activations differ: accuracy above, gap below, a column per dataset."""
     datasets = sorted(sizes["dataset"].unique())
-    names = sizes["activation"].value_counts().sort_index().index.tolist()
-    learning = [name for name in names if name.startswith(("relu", "elu", "prelu", "rrelu"))]
-    styles = looks(list(dict.fromkeys([*learning, *names]))[:5])
     fewest = sizes[sizes["train_samples"] == sizes.groupby("dataset")["train_samples"].transform("min")]
+    order = fewest.groupby("activation")["test_accuracy"].mean().sort_values(kind="stable").index.tolist()
     message = (
-        "Above: test accuracy, mean over seeds; below: training minus test accuracy; bars: 95% intervals; samples on "
-        "a log scale; "
-        "axes differ. " + " ".join(_extremes(fewest, dataset) for dataset in datasets)
+        "Above: test accuracy, mean over seeds with its 95% interval; below: training minus test accuracy; best on "
+        "average first; blue: first in its panel; axes differ. "
+        + " ".join([*(_extremes(fewest, dataset) for dataset in datasets), _shrinks(sizes)])
     )
-    frame = sizes.assign(percent=sizes["test_accuracy"] * 100, gap=sizes["accuracy_gap"] * 100)
-    with panels(2 * len(datasets), len(datasets), 2.2, share=False) as (figure, axes):
+    with panels(2 * len(datasets), len(datasets), rows_high(len(order)), share=False) as (figure, axes):
         for place, dataset in enumerate(datasets):
-            rows = frame[frame["dataset"] == dataset].sort_values("train_samples")
-            for axis, column in ((axes[place], "percent"), (axes[place + len(datasets)], "gap")):
-                lines(axis, rows, "train_samples", column, styles, "activation")
-                for name, style in styles.items():
-                    own = rows[rows["activation"] == name]
-                    axis.plot(own["train_samples"], own[column], style.marker, color=style.colour, markersize=3.5)
-                    ends = (
-                        100 * own[f"{'test_accuracy' if column == 'percent' else 'accuracy_gap'}_{end}"]
-                        for end in ("low", "high")
-                    )
-                    axis.vlines(own["train_samples"], *ends, color=style.colour, linewidth=0.8)
-                axis.set_xscale("log")
-                plain_log(axis.xaxis, (1, 3))
-                if place == len(datasets) - 1:
-                    last = rows.groupby("activation")[column].last()
-                    label_ends(
-                        axis, {name: (0, last[name]) for name in styles if name in last.index}, colours_of(styles)
-                    )
-            axes[place].set_title(short(dataset, 36))
-        axes[0].set_ylabel("test accuracy (%)")
-        axes[len(datasets)].set_ylabel("gap (points)")
-        figure.supxlabel("training samples", color=MUTED)
+            rows = fewest[fewest["dataset"] == dataset].set_index("activation").reindex(order)
+            _dots(axes[place], rows, "test_accuracy", rows["test_accuracy"].idxmax(), labelled=place == 0)
+            _dots(axes[place + len(datasets)], rows, "accuracy_gap", rows["accuracy_gap"].idxmin(), labelled=place == 0)
+            axes[place].set(title=f"{short(dataset, 20)}, {rows['train_samples'].max():z,.0f}", xlabel="accuracy (%)")
+            axes[place + len(datasets)].set_xlabel("gap (points)")
         return drawn(figure, "data-size", _title(fewest), message, download("data_size", sizes[_kept()]))
 
 
+def _dots(axis: Axes, rows: pd.DataFrame, column: str, best: object, *, labelled: bool) -> None:
+    for y, (name, row) in enumerate(rows.iterrows()):
+        value, low, high = (100 * row[f"{column}{end}"] for end in ("", "_low", "_high"))
+        if pd.notna(value):
+            colour = SERIES[0] if name == best else OTHERS
+            told = mark(str(name), f"{decimals(value)} ({decimals(low)} to {decimals(high)})")
+            axis.plot([low, high], [y, y], color=colour, **told)
+            axis.plot(value, y, "D" if name == best else "o", color=colour, markersize=5, **told)
+    name_rows(axis, rows.index.tolist(), labelled=labelled)
+
+
+def _shrinks(sizes: pd.DataFrame) -> str:
+    """How far the gap shrinks with more samples, whatever the activation."""
+    means = sizes.groupby(["dataset", "train_samples"])["accuracy_gap"].mean() * 100
+    few, most = (means.groupby("dataset").agg(end) for end in ("first", "last"))
+    least, greatest = few.round(1).min(), few.round(1).max()
+    return (
+        f"Mean gap with the fewest samples: {decimals(least)} to {decimals(greatest)} points over datasets; with the "
+        f"most: {decimals(most.min())} to {decimals(most.max())}."
+    )
+
+
 def _title(fewest: pd.DataFrame) -> str:
-    """From who scores most with the fewest samples, dataset by dataset."""
+    """From who scores most with the fewest samples, dataset by dataset; where no interval stands apart, that."""
+    scores = fewest.sort_values("test_accuracy", ascending=False, kind="stable").groupby("dataset")
+    apart = [rows["test_accuracy_low"].iloc[0] > rows["test_accuracy_high"].iloc[1:].max() for _, rows in scores]
     best = fewest.loc[fewest.groupby("dataset")["test_accuracy"].idxmax(), "activation"].value_counts()
     samples = f"{fewest['train_samples'].min():,}"
+    if not any(apart):
+        return f"With {samples} training samples no activation stands out"
     if best.iloc[0] == 1 and len(best) > 1:
         return f"With {samples} training samples each dataset has another best"
     return f"With {samples} samples {label(str(best.index[0]))} leads on {best.iloc[0]} of {best.sum()} datasets"

@@ -226,9 +226,9 @@ def _tile(axis: Axes, grid: pd.DataFrame, name: str, said: str, place: tuple[int
     heat(axis, grid.to_numpy(), EDGES, CLASSES, (left, bottom, 1, 1))
     axis.plot([left, left, left + 1], [bottom + 1, bottom, bottom], color=MUTED, linewidth=0.6)
     axis.text(left, bottom + 1.21, short(name, 18), fontsize=9, weight="bold")
-    axis.text(left, bottom + 1.04, said, fontsize=8, color=MUTED)
+    axis.text(left, bottom + 1.04, said, color=MUTED)
     layers, steps = grid.shape
-    ends: Look = {"va": "center", "ha": "right", "fontsize": 7.5, "color": MUTED}
+    ends: Look = {"va": "center", "ha": "right", "color": MUTED}
     for row in (0, layers - 1):
         axis.text(left - 0.02, bottom + (row + 0.5) / layers, f"{grid.index[row]}", **ends)
     if place[1] == 0:

@@ -84,7 +84,7 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
             for level in (-NORMAL_95, NORMAL_95) if name in fixed else ():
                 axis.axhline(level, color=SERIES[1], linewidth=0.9, linestyle=":")
             axis.set_title(short(name))
-            axis.text(0.03, 0.96, f"× {decimals(growth[name])}", transform=axis.transAxes, va="top", fontsize=8)
+            axis.text(0.03, 0.96, f"× {decimals(growth[name])}", transform=axis.transAxes, va="top")
         axes[0].set(ylim=_limits(by_layer), xlim=(1, depth))
         figure.supxlabel("layer", color=MUTED)
         figure.supylabel("pre-activation", color=MUTED)

@@ -71,7 +71,7 @@ def _figure(data: StudyData) -> Figure:
                 ("no data", [name for name in absent if name in asked]),
                 ("not run", [name for name in absent if name not in asked]),
             ):
-                at: Look = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED, "fontsize": 8}
+                at: Look = {"transform": axis.get_yaxis_transform(), "va": "center", "color": MUTED}
                 for name in those[-1:]:  # once per panel, in the highest row that it is about
                     axis.text(0.5, places[name], f"{said}: {len(those)} without a mark", ha="center", **at)
             name_rows(axis, names, labelled=position % columns == 0, pad=8)
@@ -99,7 +99,7 @@ def _dot(axis: Axes, row: pd.Series, y: int, left: float) -> None:
     if accuracy < left:
         axis.plot(left, y, "<", color=colour, markersize=5, clip_on=False, in_layout=False)
         diverged = f", {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
-        at: Look = {"textcoords": "offset points", "va": "center", "color": MUTED, "fontsize": 7.5}
+        at: Look = {"textcoords": "offset points", "va": "center", "color": MUTED}
         axis.annotate(percent(row["test_accuracy"]) + diverged, (left, y), (6, 0), **at)
         return
     if row["test_accuracy_low"] * 100 < left:

@@ -63,7 +63,7 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
             lost = -score.sub(score.max(axis=1), axis=0)
             heat(axis, lost.where(ran, -1.0, axis=0).to_numpy(), EDGES, CLASSES)
             for place in np.flatnonzero(~ran).tolist():
-                axis.text((len(rates) - 1) / 2, place, "not run", ha="center", va="center", color=MUTED, fontsize=7.5)
+                axis.text((len(rates) - 1) / 2, place, "not run", ha="center", va="center", color=MUTED)
             for shape, chosen in (("o", own["selected"].astype(bool)), ("x", own["diverged"] > 0)):
                 at = own.loc[chosen, ["activation", "learning_rate"]]
                 x, y = [rates.index(rate) for rate in at["learning_rate"]], [names.index(n) for n in at["activation"]]

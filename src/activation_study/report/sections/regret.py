@@ -137,7 +137,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
 def _beside(axis: Axes, column: int, y: float, said: str, colour: str) -> None:
     """A number in a column of a fixed width at the right of the axis, at `y` in data units."""
     at: Look = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
-    axis.annotate(said, (1, y), (62 * column + 50, 0), color=colour, fontsize=8, annotation_clip=False, **at)
+    axis.annotate(said, (1, y), (66 * column + 50, 0), color=colour, annotation_clip=False, **at)
 
 
 def _title(shown: pd.DataFrame) -> str:

@@ -111,7 +111,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
         for axis in axes[len(depths) :]:
             axis.set_ylim(-reach, reach)
         for said, y, colour in (("died", 0.95, SERIES[1]), ("revived", 0.05, SERIES[2])):
-            left: Look = {"transform": axes[len(depths)].transAxes, "va": "center", "fontsize": 8}
+            left: Look = {"transform": axes[len(depths)].transAxes, "va": "center"}
             axes[len(depths)].text(0.03, y, said, color=colour, **left)
         axes[0].set_ylabel("dead units (%)")
         axes[len(depths)].set_ylabel("of all units (%)")

@@ -35,6 +35,8 @@ WORTH_NAMING = 0.05
 """Share of units from which a figure's description names an activation."""
 SAME = 0.1
 """Share of units within which datasets are said to show the same."""
+UNEVEN = 0.2
+"""Share of units by which a layer stands out among an activation's others."""
 EDGES = (1e-9, 0.05, 0.25, 0.5)
 CLASSES = (("", "0%"), (COLD[0], "to 5%"), (COLD[1], "to 25%"), (COLD[2], "to 50%"), (COLD[3], "more"))
 
@@ -104,7 +106,7 @@ def _figure(data: StudyData, last: pd.DataFrame, dataset: str, cells: list[CellK
     message += (
         f" On {dataset}. Left: activations with {percent(WORTH_NAMING, 0)} or more dead units in some layer. Right: "
         "each row is an activation and each column a layer, the input at the left; the number is the mean over all "
-        "layers."
+        "layers. " + _uneven(in_cell(layers, cells[-1]))
     )
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
     held = download(f"units_by_layer_{slug(dataset).replace('-', '_')}", layers[kept])
@@ -117,6 +119,18 @@ def _figure(data: StudyData, last: pd.DataFrame, dataset: str, cells: list[CellK
             right.set(title=f"{cell[1]} layers: saturated responses", xlabel="layer")
         key(figure, CLASSES)
         return drawn(figure, f"units-{slug(dataset)}", _title(pooled["dead"], cells[-1][1]), message, held)
+
+
+def _uneven(layers: pd.DataFrame) -> str:
+    """The activations of which one layer stands far above their others, and why PReLU's do."""
+    shares = layers.pivot(index="activation", columns="layer", values="saturated")
+    above = (shares.max(axis=1) - shares.median(axis=1)).sort_values(ascending=False, kind="stable")
+    names = above.index[above >= UNEVEN].tolist()
+    if not names:
+        return ""
+    said = [f"{name} in layer {shares.loc[name].idxmax()} ({percent(shares.loc[name].max(), 0)})" for name in names]
+    why = " PReLU learns a slope per layer: where it comes near 0, negative responses count as saturated."
+    return f"Far above their other layers: {plain_list(said)}." + why * ("prelu" in names)
 
 
 def _title(dead: pd.Series, depth: int) -> str:
