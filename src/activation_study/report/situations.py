@@ -170,27 +170,38 @@ def _as_good(row: Row) -> Cell:
     return Cell(row["as_good"] or ABSENT)
 
 
-def cheapest(data: StudyData) -> Markup | None:
-    """What costs least and what costs most beside ReLU; None where nothing was timed."""
-    ratios = step_costs(data.tables["cost"], data.runs["width"].median())
-    ratios = ratios[ratios.index.isin(data.order)]
-    if REFERENCE not in ratios.index or len(ratios) < 2:
+def cheapest(points: pd.DataFrame) -> Markup | None:
+    """The quickest within a point of the most accurate, where every activation was trained, and the dearest of all.
+
+    Args:
+        points: as `cost_against_quality` gives them.
+
+    Returns:
+        None where ReLU, to which all times are compared, or all others are missing.
+    """
+    if not len(points) or REFERENCE not in set(points["activation"]):
         return None
-    quicker = ratios[ratios["ratio_high"] < 1]["ratio_to_relu"].sort_values()
-    said = (
-        Markup("{} takes {} of the time of {}.").format(
-            code(quicker.index[0]), percent(quicker.iloc[0], 0), code(REFERENCE)
+    many = points.groupby("depth")["activation"].nunique()
+    depth = many.index[many == many.max()].max()
+    rows = points[points["depth"] == depth].set_index("activation")
+    if len(rows) < 2:
+        return None
+    best, dearest = rows["accuracy"].idxmax(), rows["ratio"].idxmax()
+    quick = rows.loc[rows["accuracy"] >= rows.loc[best, "accuracy"] - NEAR, "ratio"].idxmin()
+    times = rows["ratio"].map(lambda ratio: decimals(ratio, 2))
+    step = Markup("Its step takes {} times as long as {}’s").format(times[quick], code(REFERENCE))
+    if quick == REFERENCE:
+        said = Markup("{}, to whose step the others are compared").format(code(quick))
+    elif quick == best:
+        said = Markup("{}, which scores most. {}").format(code(quick), step)
+    else:
+        behind = decimals(100 * (rows.loc[best, "accuracy"] - rows.loc[quick, "accuracy"]))
+        said = Markup("{}, {} behind {} on average. {}, {}’s {} times").format(
+            code(quick), behind, code(best), step, code(best), times[best]
         )
-        if len(quicker)
-        else Markup("none is shown to take less time than {}.").format(code(REFERENCE))
-    )
-    last = ratios["ratio_to_relu"].idxmax()
-    if last == REFERENCE:
-        return Markup("<strong>Cheapest training step:</strong> ") + said
-    dearest = Markup(" The dearest, {}, takes {} times as long as {}.").format(
-        code(last), decimals(ratios.loc[last, "ratio_to_relu"]), code(REFERENCE)
-    )
-    return Markup("<strong>Cheapest training step:</strong> ") + said + dearest
+    if dearest not in (quick, best):
+        said += Markup("; the dearest, {}’s, {} times").format(code(dearest), times[dearest])
+    return Markup("<strong>Cheapest within a point, {} layers:</strong> {}.").format(depth, said)
 
 
 def claims_bar(count: dict[str, int]) -> Markup:

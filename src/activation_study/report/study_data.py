@@ -13,7 +13,7 @@ import pandas as pd
 
 from activation_study.analysis import new_datasets
 from activation_study.analysis import replicas as summaries
-from activation_study.analysis.experiments import starting_decay
+from activation_study.analysis.experiments import cost_against_quality, starting_decay
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import policy_regret
 from activation_study.analysis.standing import CELL, overall
@@ -96,6 +96,11 @@ class StudyData:
     @cached_property
     def ranking(self) -> pd.DataFrame:
         return summaries.ranking(self.runs)
+
+    @cached_property
+    def trade_off(self) -> pd.DataFrame:
+        """Time of a training step over ReLU's against accuracy, see `cost_against_quality`; empty without either."""
+        return cost_against_quality(self.tables["cost"], self.runs) if len(self.ranking) else pd.DataFrame()
 
     @cached_property
     def curves(self) -> pd.DataFrame:

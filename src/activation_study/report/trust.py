@@ -26,29 +26,40 @@ def trust(validity: Mapping[str, Any]) -> Markup:
     Args:
         validity: as `claims.validity.validity` gives it.
     """
-    checks = [_alarms(validity), _power(validity), _again(validity), _one_seed(validity), _diverged(validity)]
+    checks = [_alarms(validity), _power(validity), _again(validity)]
     missed, kept, unknown = (
         [check.text for check in checks if check.passes is passes] for passes in (False, True, None)
     )
     parts = [Markup("<strong>How far to trust it.</strong>")]
     if missed:
-        parts.append(Markup("<strong>This study misses what it asks of itself.</strong> {}").format(" ".join(missed)))
+        parts.append(Markup("<strong>It misses what it asks of itself.</strong> {}").format(" ".join(missed)))
     parts += [Markup("{}").format(text) for text in kept]
     if unknown:
         parts.append(Markup("Not known: {}.").format("; ".join(unknown)))
     return Markup(" ").join(parts)
 
 
+def rests_on(validity: Mapping[str, Any]) -> str:
+    """What single seeds and networks that diverged do to it, for further down the page."""
+    diverged, networks = validity["diverged"], validity["networks"]
+    said = f"Of {networks:,} networks that were scored {diverged:,} diverged; they count as guessing."
+    undone = validity["rows_undone_by_one_seed"]
+    if undone is None:
+        return said
+    more = f": {counted(undone, 'row')} that would be {'is' if undone == 1 else 'are'} called open" if undone else ""
+    return f"No verdict is undone by leaving out one seed{more}. {said}"
+
+
 def _alarms(validity: Mapping[str, Any]) -> Check:
     alarms, tests = validity["aa_alarms"], validity["aa_tests"]
     if not tests:
         return Check(None, "how often it cries wolf, as no function was trained under two names")
-    said = f"A function was compared with itself {tests} times: {alarms} of these comparisons raised an alarm"
+    said = f"A function compared with itself raised an alarm in {alarms} of {tests} tests"
     rate = wilson(alarms, tests)
     if rate.low <= ALPHA <= rate.high:
         return Check(True, f"{said}, no more than chance explains where {percent(ALPHA, 0)} should.")
     said = f"{said}, where {ALPHA * tests:z.0f} are due"
-    return Check(False, f"{said}." if rate.low > ALPHA else f"{said}: its intervals are wider than they need be.")
+    return Check(False, f"{said}." if rate.low > ALPHA else f"{said}: intervals are wider than they need be.")
 
 
 def _power(validity: Mapping[str, Any]) -> Check:
@@ -56,38 +67,20 @@ def _power(validity: Mapping[str, Any]) -> Check:
     if power is None:
         return Check(None, "how often it would find an effect that is there")
     accuracy, time = validity["power_of_accuracy"], validity["power_of_time"]
-    said = f"An effect {PLANTED:g} times as large as the smallest that matters is found in {percent(power, 0)} of "
-    said += "simulated studies"
-    if power >= FOUND:
-        return Check(True, f"{said}.")
-    if accuracy is not None and time is not None:
-        said = f"Of simulated studies with an effect {PLANTED:g} times as large as the smallest that matters, "
-        said += (
-            f"{percent(accuracy, 0)} find it in accuracy and {percent(time, 0)} in steps to the target, at learning "
-        )
-        said += "rates that were chosen for accuracy"
-    return Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
+    said = f"Simulated studies find an effect {PLANTED:g} times the smallest that matters in "
+    if accuracy is None or time is None:
+        said += f"{percent(power, 0)} of cases"
+    else:
+        said += f"{percent(accuracy, 0)} of cases in accuracy, {percent(time, 0)} in steps to the target, whose "
+        said += "learning rates were chosen for accuracy"
+    return Check(True, f"{said}.") if power >= FOUND else Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
 
 
 def _again(validity: Mapping[str, Any]) -> Check:
     share, turned = validity["verdicts_same_share"], validity["verdicts_reversed"]
     if share is None:
         return Check(None, "how many verdicts other seeds would change, as there is no second study to compare with")
-    said = f"A second study, of other seeds, comes to the same verdict on {percent(share, 0)} of the tested rows, and "
-    said += f"to the opposite on {counted(turned, 'row') if turned else 'none'}"
+    said = f"With other seeds {percent(share, 0)} of the tested rows keep their verdict, and "
+    said += f"{counted(turned, 'row') if turned else 'none'} {'is' if turned in (0, 1) else 'are'} reversed"
     passes = share >= SAME and not turned
     return Check(passes, f"{said}." if passes else f"{said}; {percent(SAME, 0)} and none was the aim.")
-
-
-def _one_seed(validity: Mapping[str, Any]) -> Check:
-    undone = validity["rows_undone_by_one_seed"]
-    if undone is None:
-        return Check(None, "what its verdicts rest on, as there are none")
-    said = "No verdict is undone by leaving out one seed"
-    more = f": {counted(undone, 'row')} that would be {'is' if undone == 1 else 'are'} called open" if undone else ""
-    return Check(True, f"{said}{more}.")
-
-
-def _diverged(validity: Mapping[str, Any]) -> Check:
-    diverged, networks = validity["diverged"], validity["networks"]
-    return Check(True, f"Of {networks:,} networks that were scored {diverged:,} diverged; they count as guessing.")

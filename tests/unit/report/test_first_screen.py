@@ -9,7 +9,7 @@ import pytest
 from activation_study.analysis.inference import Interval
 from activation_study.analysis.standing import Standing
 from activation_study.report.names import label, labels, naming, relabelled
-from activation_study.report.situations import Situation, claims_bar, headline
+from activation_study.report.situations import Situation, cheapest, claims_bar, headline
 from activation_study.report.words import code
 
 TABLE = pd.DataFrame(
@@ -91,6 +91,42 @@ def test_the_headline_is_short_and_says_what_was_found(found, said):
     assert text == said
     assert len(text.split()) <= 30
     assert len(re.findall(r"\d[\d.]*", text)) <= 3
+
+
+def _points(depth: int, **shown: tuple[float, float]) -> list[tuple[int, str, float, float]]:
+    return [(depth, name, ratio, accuracy) for name, (ratio, accuracy) in shown.items()]
+
+
+ALL = _points(20, relu=(1.0, 0.75), silu=(1.03, 0.78), mish=(1.55, 0.785), rrelu=(2.0, 0.77))
+"""ReLU is more than a point behind, SiLU is not."""
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (
+            [*_points(5, relu=(1.0, 0.8), silu=(1.03, 0.8), mish=(1.55, 0.79), rrelu=(2.0, 0.8)), *ALL,
+             *_points(50, relu=(1.0, 0.1), elu=(1.6, 0.9))],  # not every activation was trained
+            "Cheapest within a point, 20 layers: silu, 0.5 behind mish on average. Its step takes 1.03 times as long "
+            "as relu’s, mish’s 1.55 times; the dearest, rrelu’s, 2.00 times.",
+        ),
+        (
+            [point for point in ALL if point[1] != "silu"],
+            "Cheapest within a point, 20 layers: mish, which scores most. Its step takes 1.55 times as long as relu’s; "
+            "the dearest, rrelu’s, 2.00 times.",
+        ),
+        (
+            _points(5, relu=(1.0, 0.795), mish=(1.55, 0.8)),
+            "Cheapest within a point, 5 layers: relu, to whose step the others are compared.",
+        ),
+        (_points(5, relu=(1.0, 0.795)), None),
+        (_points(5, elu=(1.0, 0.795), mish=(1.55, 0.8)), None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_the_cheapest_is_the_quickest_of_those_that_score_about_as_much(points, said):
+    found = cheapest(pd.DataFrame(points, columns=["depth", "activation", "ratio", "accuracy"]))
+    assert said == (None if found is None else re.sub("<.*?>", "", str(found)))
 
 
 def test_the_bar_of_claims_has_a_part_for_each_verdict_as_long_as_its_count():

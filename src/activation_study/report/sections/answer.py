@@ -20,7 +20,7 @@ from activation_study.report.sections.profiles import identifiers
 from activation_study.report.situations import cheapest, claims_bar, headline, situations, table
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import download
-from activation_study.report.trust import trust
+from activation_study.report.trust import rests_on, trust
 from activation_study.report.words import (
     NO_ARTICLE,
     NUMBERS,
@@ -59,12 +59,14 @@ def section(data: StudyData) -> Section:
         blocks.append(table(data, found, identifiers(data)))
     trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
     new = outlook(data) if len(data.sampled) else None
-    said = [cheapest(data), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
+    said = [cheapest(data.trade_off), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
     if len(data.overall) and data.overall["accuracy"].notna().any():
         blocks += [Paragraph(_answer(data)), _differences(data)] if found else [_differences(data)]
     blocks.append(Paragraph(_caveat(data), "note"))
-    blocks.append(Facts([("How sure it is", _confidence(data)), *_scope(data)] if len(data.overall) else _scope(data)))
+    facts = [("How sure it is", _confidence(data))] if len(data.overall) else []
+    facts += [("Single seeds, divergence", rests_on(data.validity))] if data.validity else []
+    blocks.append(Facts([*facts, *_scope(data)]))
     return Section("answer", "Which activation function should I use, and why?", blocks)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from activation_study.analysis.experiments import cost_against_quality
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Figure, Paragraph, Section
 from activation_study.report.figures.drawing import drawn, label_points, mark, panels, reach
@@ -24,7 +23,7 @@ FOLDS = True
 
 
 def section(data: StudyData) -> Section | None:
-    points = cost_against_quality(data.tables["cost"], data.runs) if len(data.ranking) else pd.DataFrame()
+    points = data.trade_off
     if points.empty:
         return None
     lead = (
