@@ -1,6 +1,7 @@
 """The reference run's numbers in their place: what is known of such networks, and what theory expects of the rest."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +83,19 @@ def test_what_is_published_is_whole(core):
 
 
 @pytest.mark.slow
+def test_the_share_of_verdicts_that_stay_is_that_of_both_ledgers():
+    first, second = (
+        pd.read_parquet(path).set_index("row")["verdict"]
+        for path in (TABLES / "ledger.parquet", TABLES.parent / "second_ledger.parquet")
+    )
+    first = first[first.isin(["true", "partly", "false", "open"])]
+    second = second[first.index]
+    said = json.loads((TABLES / "validity.json").read_text())
+    assert said["verdicts_same_share"] == (first == second).mean()
+    reversed_ = (first == "true") & (second == "false") | (first == "false") & (second == "true")
+    assert said["verdicts_reversed"] == reversed_.sum()
+
+
 def test_the_policy_rows_have_the_published_numbers():
     """They need no large table, so that the published runs give them anew."""
     of_article = claims_file.read(ROOT / "claims.yaml")
