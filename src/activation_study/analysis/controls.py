@@ -22,19 +22,25 @@ from activation_study.analysis.tuned import contrast, tuned_interval, two_sided
 from activation_study.core.runs import RunId
 from activation_study.core.tuning import Replicates
 
-METRICS = ("test_accuracy", "log_time")
+METRICS = {"test_accuracy": "accuracy", "log_time": "speed"}
+"""What twins are compared in, and what learning rates are chosen for (``select``) where a claim is judged by it."""
 CONTROL = re.compile(r"control_([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Two names of one function, in one `cell`: a metric's differences in each block."""
+    """Two names of one function, in one `cell`: a metric's differences in each block.
+
+    `as_judged`: the learning rates were chosen for this metric, as where a claim is judged by it. Chosen for accuracy,
+    they leave the time to the target to chance: it differs by a factor from one rate to the next.
+    """
 
     first: str
     second: str
     cell: str
     metric: str
     blocks: Sequence[Replicates]
+    as_judged: bool = True
 
 
 def same_functions(portraits: pd.DataFrame) -> set[tuple[str, str]]:
@@ -75,9 +81,10 @@ def control_twins(runs: pd.DataFrame, portraits: pd.DataFrame) -> list[Twins]:
                 mine, others = streams[first], streams[second]
                 own = [sorted(one.keys() - other.keys()) for one, other in ((mine, others), (others, mine))]
                 pairs = [(mine[a], others[b]) for a, b in zip(*own, strict=False)]
-                for metric in METRICS:
+                for metric, select in METRICS.items() if pairs else ():
                     blocks = [_block(metric, [(by_run[run], choices[run]) for run in pair]) for pair in pairs]
-                    found += [Twins(first, second, cell, metric, blocks)] if blocks else []
+                    chosen_for = by_run[pairs[0][0]]["select"].iloc[0]
+                    found.append(Twins(first, second, cell, metric, blocks, chosen_for == select))
     return found
 
 

@@ -94,11 +94,12 @@ def family_size(ledger: pd.DataFrame, cells: pd.DataFrame) -> int:
 def planted_power(twins: Sequence[Twins], smallest: float, family: int, cells: int = MIN_CELLS) -> float:
     """How often an effect of ``PLANTED`` × ``smallest``, added to the twins' noise, is found true by the rules.
 
-    A drawn study has as many `cells` as blocks of one pair, all different; every test is at the strictest level of
-    Holm's correction for `family` of them, and no seed may undo it. NaN without blocks or a family.
+    The twins are those `as_judged`. A drawn study has as many `cells` as blocks of one pair, all different; every test
+    is at the strictest level of Holm's correction for `family` of them, and no seed may undo it. NaN without blocks or
+    a family.
     """
     rng = np.random.default_rng(0)
-    pools = [pair.blocks for pair in twins if len(pair.blocks) >= cells]
+    pools = [pair.blocks for pair in twins if pair.as_judged and len(pair.blocks) >= cells]
     if not pools or not family:
         return float("nan")
     found = []

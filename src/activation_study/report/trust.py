@@ -71,8 +71,7 @@ def _power(validity: Mapping[str, Any]) -> Check:
     if accuracy is None or time is None:
         said += f"{percent(power, 0)} of cases"
     else:
-        said += f"{percent(accuracy, 0)} of cases in accuracy, {percent(time, 0)} in steps to the target, whose "
-        said += "learning rates were chosen for accuracy"
+        said += f"{percent(accuracy, 0)} of cases in accuracy and {percent(time, 0)} in steps to the target"
     return Check(True, f"{said}.") if power >= FOUND else Check(False, f"{said}; {percent(FOUND, 0)} was the aim.")
 
 

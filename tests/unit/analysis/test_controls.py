@@ -56,6 +56,12 @@ def test_blocks_are_pairs_of_runs_of_one_function_in_other_streams():
         assert block.evaluation == pytest.approx(contrast(arms, (1, -1)).evaluation)
 
 
+@pytest.mark.parametrize(("select", "judged"), [("accuracy", [True, False]), ("speed", [False, True])])
+def test_a_metric_is_as_judged_where_the_rates_were_chosen_for_it(select, judged):
+    runs = control_runs(2).assign(select=select)
+    assert [pair.as_judged for pair in controls.control_twins(runs, portraits())] == judged
+
+
 def test_streams_that_both_have_are_no_control():
     runs = control_runs(3)
     shared = runs.replace({"seed_stream": {"control_4": "control_1"}})

@@ -1,5 +1,7 @@
 """What the study says of itself, on tables whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +78,7 @@ def test_power_follows_the_size_of_the_planted_effect():
     assert none < 0.02
     assert np.isnan(planted_power(twins, 1.0, 0))
     assert np.isnan(planted_power([], 1.0, 20))
+    assert np.isnan(planted_power([replace(pair, as_judged=False) for pair in twins], 1.0, 20))
     # Noncentral t, one-sided at .05/20, three cells of ten: the rules' first condition alone, so no less than all.
     t = 0.75 * np.sqrt(30)
     assert weak < stats.nct.sf(stats.t.isf(0.05 / 20, 27), 27, t) + 0.08

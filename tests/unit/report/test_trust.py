@@ -19,7 +19,7 @@ def test_a_study_that_keeps_all_says_so_with_its_figures():
     assert "Not known" not in said
     for figures in (
         "9 of 160 tests",
-        "99% of cases in accuracy, 97% in steps",
+        "99% of cases in accuracy and 97% in steps",
         "93% of the tested rows",
     ):
         assert figures in said
@@ -40,7 +40,7 @@ def test_a_study_that_keeps_all_says_so_with_its_figures():
         ),
         (
             {"power_at_1_5_smallest": 0.03, "power_of_time": 0.03, "power_of_accuracy": 0.81},
-            "Simulated studies .* in 81% of cases in accuracy, 3% in steps .*; 95% was the aim",
+            "Simulated studies .* in 81% of cases in accuracy and 3% in steps .*; 95% was the aim",
         ),
         ({"verdicts_same_share": 0.82}, "With other seeds 82% .*; 90% and none was the aim"),
         ({"verdicts_reversed": 1}, "With other seeds 93% .* one row is reversed; 90% and none was the aim"),
