@@ -82,7 +82,6 @@ def test_what_is_published_is_whole(core):
     assert undecided["minimum_detectable"].notna().all()
 
 
-@pytest.mark.slow
 def test_the_share_of_verdicts_that_stay_is_that_of_both_ledgers():
     first, second = (
         pd.read_parquet(path).set_index("row")["verdict"]
@@ -96,6 +95,7 @@ def test_the_share_of_verdicts_that_stay_is_that_of_both_ledgers():
     assert said["verdicts_reversed"] == reversed_.sum()
 
 
+@pytest.mark.slow
 def test_the_policy_rows_have_the_published_numbers():
     """They need no large table, so that the published runs give them anew."""
     of_article = claims_file.read(ROOT / "claims.yaml")
