@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from config import anchors_networks
+from torch import nn
 
 from activation_study.activations.correlation import tailored_slope
 from activation_study.analysis.inference import MIN_DATASETS
@@ -51,3 +53,17 @@ def test_datasets_are_those_that_the_rule_names():
         if counts.sum() >= 1000 and len(counts) <= 26 and counts.max() <= 0.7 * counts.sum():
             chosen.append(name)
     assert chosen == sorted(study("tabular").config.datasets)
+
+
+def test_the_anchors_train_as_their_sources_do():
+    """UvA's widths, 50 epochs of 50,000 samples; one learning rate for all."""
+    anchors = study("anchors")
+    runs = {name: [run for run in anchors.runs.values() if run.factors.dataset == name] for name in anchors.datasets()}
+    assert {(run.factors.steps * run.factors.batch_size) // 50_000 for run in runs["fashion_mnist"]} == {49}
+    assert {(run.factors.depth, run.factors.width) for run in runs["mnist"]} == {(8, 128)}
+    assert {run.settings.learning_rates for run in anchors.runs.values()} == {(0.01,)}
+    network = anchors_networks.uva(nn.ReLU, 4, 64, (1, 28, 28), 10)
+    assert [(layer.in_features, layer.out_features) for layer in network if isinstance(layer, nn.Linear)] == [
+        (784, 512), (512, 256), (256, 256), (256, 128), (128, 10),
+    ]  # fmt: skip
+    assert sum(isinstance(layer, nn.ReLU) for layer in network) == 4

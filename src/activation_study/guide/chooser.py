@@ -297,7 +297,7 @@ def _untried(evidence: Evidence, compared: _Compared) -> list[str]:
     if not compared.untried:
         return []
     of = evidence.replicas[CORE]["activation"].nunique()
-    return [f"{len(compared.untried)} of {of} activations were not trained there: {', '.join(compared.untried)}"]
+    return [f"{len(compared.untried)} of {of} activations not trained there: {', '.join(compared.untried)}"]
 
 
 def _failed(

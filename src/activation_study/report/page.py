@@ -192,7 +192,7 @@ def _render(
     )
     environment.filters["named"] = _named
     environment.globals.update(kind=lambda block: type(block).__name__, numbers=_numbered(sections), study=name)
-    style, script = _joined(STYLES) + themed() + "\n", _joined(SCRIPTS)
+    style, script = _joined(STYLES) + themed() + "\n" + _heights(sections), _joined(SCRIPTS)
     return environment.get_template("page.html.j2").render(
         study=name,
         first=sections[0],
@@ -211,6 +211,13 @@ def _render(
 def _joined(names: Sequence[str]) -> str:
     folder = resources.files("activation_study.report")
     return "\n" + re.sub(r"(?m)^ +", "", "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names))
+
+
+def _heights(sections: Sequence[Section]) -> str:
+    """Each figure's height in a style sheet: a browser that has not yet laid one out leaves that much room."""
+    figures = [block for block in walk(sections) if isinstance(block, Figure)]
+    tall = {figure.id: re.search(r'<svg[^>]* height="([0-9.]+)"', figure.svg) for figure in figures}
+    return "".join(f"#{name} .scroll {{ --tall: {found[1]}px; }}\n" for name, found in tall.items() if found)
 
 
 def _summary(data: StudyData) -> dict[str, Any]:

@@ -304,7 +304,7 @@ def test_activations_that_were_not_tried_cost_confidence():
     part = tables | {"runs": runs[(runs["depth"] == 5) | ~runs["activation"].isin(["tanh", "leaky_relu"])]}
     answer = recommend(Evidence.of(part), 50, None, "high", False)
     assert (answer.pick, answer.confidence) == ("elu", "moderate")
-    assert answer.failed == ["2 of 4 activations were not trained there: leaky_relu, tanh"]
+    assert answer.failed == ["2 of 4 activations not trained there: leaky_relu, tanh"]
     assert compared_text(answer) == "the other 1 that were trained there"
     assert "no other of those trained there may be better" in budget_text(answer)
 

@@ -112,6 +112,23 @@ def test_a_forest_stands_where_its_numbers_are():
     assert "b <i>" in [text.text for text in root.iter(f"{SVG}text")]
 
 
+def test_a_forest_leaves_room_for_its_words():
+    """Of long numbers and names: no line or mark stands where words do, at 7 pixels a letter."""
+    marks = [
+        Mark("fashion_mnist, 20 layers (no information)", 1e-3, 1e-4, 2e-3),
+        Mark("all", 0.05, -0.05, 0.1, whole=True),
+    ]
+    drawn = forest(marks, "x", "title", "message", "{:+.6f}".format, "points", [0.0, 0.1])
+    root = ElementTree.fromstring(drawn)
+    words = [text for text in root.iter(f"{SVG}text") if " " in text.text and text.text != "points"]
+    left = max(7 * len(text.text) for text in words if text.get("text-anchor") == "start")
+    right = WIDTH - max(7 * len(text.text) for text in words if text.get("text-anchor") == "end")
+    ruled = [path.get("d") for path in root.iter(f"{SVG}path") if not path.get("d").startswith("M0 ")]
+    starts = [float(re.match(r"M([\d.]+)", path)[1]) for path in ruled]
+    assert len(starts) >= 4
+    assert all(left < x < right for x in starts)
+
+
 def test_the_first_screen_counts_the_claims(data):
     """By hand: C01 is mixed and C02 partly true; C04 is wrong, C09 costly; C05 and C08 hold; C03 stays open."""
     said = str(answer._claims(data.tables["ledger"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -12,9 +12,9 @@ from activation_study.report.figures.theme import GRID, INK, MUTED, OTHERS, SERI
 from activation_study.report.markup import element
 
 WIDTH, LABEL, NUMBER, ROW, TOP = 620, 190, 165, 20, 20
-"""Pixels: the drawing, the names at its left, the numbers at its right, a row, the margin above."""
-APART, LETTER = 48, 7
-"""Pixels between the middles of the numbers on the axis, at least; and of a figure's width, about."""
+"""Pixels: the drawing, the names at its left and the numbers at its right (at least), a row, the margin above."""
+APART, LETTER, GAP = 48, 7, 12
+"""Pixels between the middles of the axis' numbers, at least; of a letter, about; between words and marks, at least."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def forest(
     known = [value for m in marks for value in (m.estimate, m.low, m.high) if value == value]
     low, high = min([*known, *lines]), max([*known, *lines])
     margin = 0.06 * ((high - low) or 1.0)
-    left, right = LABEL, WIDTH - NUMBER
+    numbers = [_said(mark, show) for mark in marks]
+    left, right = max(LABEL, _room(m.name for m in marks)), WIDTH - max(NUMBER, _room(numbers))
     scale = (right - left) / (high - low + 2 * margin)
     height = TOP + ROW * len(marks) + 24
 
@@ -72,7 +73,7 @@ def forest(
         if low <= tick <= high and all(abs(x(tick) - other) >= APART for other in taken):
             parts.append(element("path", d=f"M{x(tick)} {foot}v4", stroke=MUTED))
             parts.append(_text(x(tick), height - 8, show(tick), MUTED, "middle"))
-    for number, mark in enumerate(marks):
+    for number, (mark, said) in enumerate(zip(marks, numbers, strict=True)):
         y = TOP + ROW * number + ROW / 2
         colour = INK if mark.whole else OTHERS if mark.faint else SERIES[0]
         if mark.whole:
@@ -86,7 +87,6 @@ def forest(
                 parts.append(element("path", d=f"M{at - 5} {y}l5 -5l5 5l-5 5z", fill=colour))
             else:
                 parts.append(element("circle", cx=at, cy=y, r=4, fill=colour))
-        said = show(mark.estimate) + (f" ({show(mark.low)} to {show(mark.high)})" if mark.low == mark.low else "")
         parts.append(_text(WIDTH, y + 4, said, MUTED if mark.faint else INK, "end", bold=mark.whole))
     return element(
         "svg",
@@ -100,6 +100,14 @@ def forest(
         aria_labelledby=f"{name}.title {name}.desc",
         font_size=12,
     )
+
+
+def _said(mark: Mark, show: Callable[[float], str]) -> str:
+    return show(mark.estimate) + (f" ({show(mark.low)} to {show(mark.high)})" if mark.low == mark.low else "")
+
+
+def _room(words: Iterable[str]) -> int:
+    return GAP + LETTER * max(map(len, words))
 
 
 def _text(x: float, y: float, said: str, colour: str, anchor: str = "start", *, bold: bool = False) -> Markup:
