@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import checks
@@ -52,6 +54,26 @@ def test_words_in_figures_can_be_read(visit: Visit, html: str, width: int, least
 def test_small_words_are_noticed(visit: Visit, html: str):
     small = planted(html, "svg { display: block;", "svg text { font-size: 8px; } svg { display: block;")
     assert checks.small_words(visit(small), 11)
+
+
+def not_laid_out(page: Any) -> list[str]:
+    return page.evaluate(
+        """() => [...document.querySelectorAll("figure svg")]
+          .filter((node) => node.checkVisibility() && !node.checkVisibility({ contentVisibilityAuto: true }))
+          .map((node) => node.closest("figure").id)"""
+    )
+
+
+def test_what_is_far_is_laid_out_when_it_comes_near(visit: Visit, html: str):
+    page = visit(html)
+    far = not_laid_out(page)
+    assert len(far) > 5
+    page = visit(html, hash=f"#{far[-1]}")
+    for _ in range(100):  # the page scrolls smoothly: not at once
+        if far[-1] not in not_laid_out(page) and 0 <= page.locator(f"#{far[-1]} svg").bounding_box()["y"] < 100:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"{far[-1]} was not come to")
 
 
 def test_it_prints_whole(visit: Visit, html: str):
