@@ -10,6 +10,9 @@ from activation_study.tables.columns import FORMER_VERDICTS
 
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 
+WITHIN = " of those within the budget"
+WIDE = "Maybe more than a point worse, as the interval is too wide"
+
 NO_FILE = "no row is cited, as the claims file that it judges is not here"
 
 
@@ -19,7 +22,7 @@ def lines(answer: Recommendation, evidence: Evidence) -> list[str]:
     near, open_ = beside(answer)
     said.append(f"As good within a point: {listed(near)}." if near else "As good within a point: no other.")
     if open_:
-        said.append(f"Not settled, as the interval is too wide: {listed(open_)}.")
+        said.append(f"{WIDE}: {listed(open_)}.")
     apart = [other for other in answer.others if other not in answer.runner_ups]
     if apart:
         said.append(
@@ -93,9 +96,11 @@ def budget_text(answer: Recommendation) -> str:
 
 def confidence_text(answer: Recommendation) -> str:
     """The confidence with what speaks for or against it."""
+    within = f",{WITHIN}" if answer.excluded else ""
     if not answer.failed:
-        return "high: tested as asked, within a point of the best on every dataset, and settled within a point."
-    return f"{answer.confidence}: {'; '.join(answer.failed)}."
+        said = "tested as asked, within a point of the best on every dataset, and none may be a point better"
+        return f"high{within}: {said}."
+    return f"{answer.confidence}{within}: {'; '.join(answer.failed)}."
 
 
 def compared_text(answer: Recommendation) -> str:

@@ -171,7 +171,7 @@ def _as_good(row: Row) -> Cell:
 
 
 def cheapest(points: pd.DataFrame) -> Markup | None:
-    """The quickest within a point of the most accurate, where every activation was trained, and the dearest of all.
+    """The quickest less than a point behind the most accurate, where every activation was trained, and the dearest.
 
     Args:
         points: as `cost_against_quality` gives them.
@@ -189,7 +189,9 @@ def cheapest(points: pd.DataFrame) -> Markup | None:
     best, dearest = rows["accuracy"].idxmax(), rows["ratio"].idxmax()
     quick = rows.loc[rows["accuracy"] >= rows.loc[best, "accuracy"] - NEAR, "ratio"].idxmin()
     times = rows["ratio"].map(lambda ratio: decimals(ratio, 2))
-    step = Markup("Its step takes {} times as long as {}’s").format(times[quick], code(REFERENCE))
+    step = Markup("At width {:,.0f} its step takes {} times as long as {}’s").format(
+        rows["width"].iloc[0], times[quick], code(REFERENCE)
+    )
     if quick == REFERENCE:
         said = Markup("{}, to whose step the others are compared").format(code(quick))
     elif quick == best:
@@ -201,7 +203,7 @@ def cheapest(points: pd.DataFrame) -> Markup | None:
         )
     if dearest not in (quick, best):
         said += Markup("; the dearest, {}’s, {} times").format(code(dearest), times[dearest])
-    return Markup("<strong>Cheapest within a point, {} layers:</strong> {}.").format(depth, said)
+    return Markup("<strong>Cheapest less than a point behind, {} layers:</strong> {}.").format(depth, said)
 
 
 def claims_bar(count: dict[str, int]) -> Markup:

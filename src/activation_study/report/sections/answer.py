@@ -10,6 +10,7 @@ from activation_study.analysis.policies import article_rows
 from activation_study.claims.outcomes import Outcome
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
+from activation_study.guide.chooser import MLP
 from activation_study.guide.wording import meaning
 from activation_study.report.blocks import Block, Facts, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, mark, name_rows, panels, reach
@@ -170,11 +171,14 @@ def _inference(data: StudyData, datasets: int) -> str:
 
 
 def _networks(data: StudyData) -> str:
-    return plain_list([meaning(name) for name in sorted(data.runs["network"].unique())])
+    said = plain_list([meaning(name) for name in sorted(data.runs["network"].unique())])
+    plain = set(data.runs["network"]) == {MLP} and set(data.runs["normalisation"]) == {"none"}
+    return f"{said} without shortcuts or normalisation" if plain else said
 
 
 def _steps(data: StudyData) -> str:
-    steps = data.runs["steps"]
+    common = {depth for _, depth, _ in data.common}
+    steps = data.runs.loc[data.runs["depth"].isin(common), "steps"]
     return f"{steps.min():,}" if steps.nunique() == 1 else f"{steps.min():,} to {steps.max():,}"
 
 
@@ -214,9 +218,10 @@ def _activations(data: StudyData) -> Markup:
 def _confidence(data: StudyData) -> str:
     """What the numbers rest on, and what the words mean."""
     networks, diverged = (int(data.evaluation[name].sum()) for name in ("networks", "networks_diverged"))
+    lost = f"{diverged:,} diverged and count at chance" if diverged else "none diverged"
     said = (
-        f"{networks:,} networks on {counted(data.seeds, 'fresh seed')} per run, of which {diverged:,} "
-        f"diverged and count at chance; {data.intervals}"
+        f"{networks:,} networks on {counted(data.seeds, 'fresh seed')} per run, at every learning rate that tuning may "
+        f"choose; {lost}; {data.intervals}"
     )
     if not data.gives_verdicts:
         return f"{said}, as a description; no tests"

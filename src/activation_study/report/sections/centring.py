@@ -50,7 +50,8 @@ def section(data: StudyData) -> Section | None:
             Paragraph(
                 "Activations differ in more than their mean. So some were trained twice: as they are, and with their "
                 "mean under N(0, 1) subtracted and given back by the next layer's initial biases. Both networks begin "
-                "as the same function with the same δ; only the weights' gradients see other inputs."
+                "as the same function, with the same gradients of the pre-activations; only the weights' gradients see "
+                "other inputs."
             ),
             _ratios(pairs),
             _table(pairs),
@@ -60,9 +61,10 @@ def section(data: StudyData) -> Section | None:
 
 def _lead() -> str:
     return (
-        "A layer is off centre by the median over its units of |mean activation|, in units of the layer's standard "
-        "deviation; here before training, the mean over hidden layers and seeds. Speed is the number of steps to the "
-        "target; a network that never reaches it counts with the whole budget."
+        "Units are off centre by the median over a layer's units of |mean activation|, in units of the layer's "
+        "standard deviation; a layer by |mean over all its units| in the same; here before training, the mean over "
+        "hidden layers and seeds. Speed is the number of steps to the target; a network that never reaches it counts "
+        "with the whole budget."
     )
 
 
@@ -173,14 +175,17 @@ def _ratios(pairs: pd.DataFrame) -> Figure:
             plain_log(axis.xaxis, (1, 2, 5) if ends[1] / ends[0] > 4 else (1, 1.5, 2, 3, 5, 7))
         figure.supxlabel("steps to the target, centred over as it is", color=MUTED)
         held = download("centring_pairs", pairs.drop(columns="run"))
-        return drawn(figure, "centring", _speeds_up(faster, slower, len(pairs)), message, held)
+        return drawn(figure, "centring", _speeds_up(pairs), message, held)
 
 
-def _speeds_up(faster: int, slower: int, of: int) -> str:
-    """Title from how many pairs' intervals lie below and above 1."""
-    if faster >= slower:
-        return f"Centring alone speeds up learning in {faster} of {of} pairs"
-    return f"Centring alone slows learning down in {slower} of {of} pairs"
+def _speeds_up(pairs: pd.DataFrame) -> str:
+    """Title from how many pairs' intervals lie below and above 1, and on which dataset alone."""
+    faster, slower = pairs["log_ratio_high"] < 0, pairs["log_ratio_low"] > 0
+    found = faster if faster.sum() >= slower.sum() else slower
+    where = pairs.loc[found, "dataset"].unique()
+    alone = f", all on {where[0]}" if len(where) == 1 < pairs["dataset"].nunique() else ""
+    verb = "speeds learning up" if found is faster else "slows learning down"
+    return f"Centring {verb} in {found.sum()} of {len(pairs)} pairs{alone}"
 
 
 def _table(pairs: pd.DataFrame) -> Table:

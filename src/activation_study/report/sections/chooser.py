@@ -7,6 +7,8 @@ from markupsafe import Markup
 
 from activation_study.guide.chooser import DEARER, NEAR, Evidence, Recommendation, table
 from activation_study.guide.wording import (
+    WIDE,
+    WITHIN,
     beside,
     budget_text,
     compared_text,
@@ -16,6 +18,7 @@ from activation_study.guide.wording import (
     samples_text,
 )
 from activation_study.report.blocks import Facts, Paragraph, Section
+from activation_study.report.names import relabelled
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, text
 from activation_study.report.words import code
@@ -62,12 +65,12 @@ def _short(answer: Recommendation) -> Markup:
     evidence = evidence_text(answer)
     said = Markup("<strong>{}</strong>. {}").format(code(answer.pick), evidence[0].upper() + evidence[1:])
     if near:
-        said += f" As good within a point: {listed(near)}."
+        said += relabelled(f" As good within a point: {listed(near)}.")
     if open_:
-        said += f" Not settled, as the interval is too wide: {listed(open_)}."
+        said += relabelled(f" {WIDE}: {listed(open_)}.")
     if not near and not open_:
         said += f" Distinguishably better than {compared_text(answer)}."
-    return said + f" Confidence {confidence_text(answer)}"
+    return said + relabelled(f" Confidence {confidence_text(answer)}")
 
 
 def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
@@ -81,6 +84,7 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
         "confidence": confidence_text(answer),
         "near": listed(near),
         "undecided": listed(open_),
+        "left_out": ", ".join(answer.excluded),
         "what_to_tune": budget_text(answer),
         "evidence": evidence_text(answer),
         "ledger": ", ".join(f"{row} {evidence.ledger.loc[row, 'verdict']}" for row in answer.rows) or "no row",
@@ -96,7 +100,8 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
 
 def _others(row: Row) -> Cell:
     near = f"as good within a point: {row['near']}" if row["near"] else "none is as good within a point"
-    return Cell(near + (f"; not settled, as the interval is too wide: {row['undecided']}" if row["undecided"] else ""))
+    near += WITHIN * bool(row["left_out"])
+    return Cell(near + f"; {WIDE.lower()}: {row['undecided']}" * bool(row["undecided"]))
 
 
 def _table(frame: pd.DataFrame) -> Table:

@@ -79,7 +79,10 @@ def _pairs(scores: pd.DataFrame, p: pd.DataFrame) -> Table:
         significant("p (Wilcoxon, Holm)", "p", 2),
         number("Blocks", "blocks"),
     ]
-    caption = "Every pair of activations, by mean rank of the test accuracy"
+    caption = (
+        "Every pair of activations, by mean rank of the test accuracy; the test weighs differences by their size, and "
+        "may favour the other"
+    )
     return Table("table-pairs", caption, columns, frame, download("pairs", frame))
 
 

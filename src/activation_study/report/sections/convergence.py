@@ -36,7 +36,7 @@ from activation_study.report.tables import (
     part,
     text,
 )
-from activation_study.report.words import pictured, plain_list
+from activation_study.report.words import fitting, pictured, plain_list
 
 NAME, PART, PLACE = "Convergence", "How good, how fast", 30
 FOLDS = True
@@ -111,12 +111,15 @@ def _times(data: StudyData) -> Figure:
     names = speed.index.tolist()
     places = {name: place for place, name in enumerate(names)}
     columns = 2 if len(cells) in (1, 2, 4) else 3
-    missed = set(data.ranking.loc[data.ranking["reached"] < data.ranking["n"], "activation"])
+    everywhere = data.ranking[pd.MultiIndex.from_frame(data.ranking[CELL]).isin(data.common)]
+    missed = set(everywhere.loc[everywhere["reached"] < everywhere["n"], "activation"])
     sure = [name for name in names[::-1] if name not in missed]
+    depths = plain_list([f"{depth}" for depth in sorted(everywhere["depth"].unique())])
+    where = f" at {depths} layers" if len(everywhere) < len(data.ranking) else ""
     message = (
         "Fastest first; axes differ. One dot per network; a hollow triangle at the right end is a network that had not "
         "reached the target when training stopped; the count is how many did. Log scale. "
-        f"Always reached it where trained: {plain_list(sure) or 'none'}."
+        f"Reached it with every network{where}: {plain_list(sure) or 'none'}."
     )
     replicas = data.evaluation
     shown = [*CELL, "activation", "replicate", "status", "reached", "time_to_target", "target", "horizon"]
@@ -142,14 +145,17 @@ def _times(data: StudyData) -> Figure:
             log_steps(axis, horizon, "training step" if position >= len(cells) - columns else "", floor)
             name_rows(axis, names, labelled=position % columns == 0)
             axis.set_title(short(cell_name(cell), 36))
-        return drawn(figure, "times", _always(sure, len(names)), message, download("times_to_target", replicas[shown]))
+        return drawn(
+            figure, "times", _always(sure, len(names), where), message, download("times_to_target", replicas[shown])
+        )
 
 
-def _always(sure: list[str], of: int) -> str:
-    """Title from the activations of which every network reached every target."""
+def _always(sure: list[str], of: int, where: str) -> str:
+    """Title from the activations of which every network reached every target, where all were trained."""
     if not sure:
-        return "No activation reaches the target with every network"
-    return f"{len(sure)} of {of} activations reach the target with every network"
+        return f"No activation reaches the target with every network{where}"
+    reach = f"{len(sure)} of {of} activations reach the target with every network"
+    return fitting(reach + where, reach)
 
 
 def _time_table(data: StudyData) -> Table:

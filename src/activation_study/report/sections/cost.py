@@ -22,6 +22,15 @@ TIMED = {
     "step": "Training step",
     "inference": "Inference, one batch",
 }
+SAID = TIMED | {
+    "op_share": "Activation’s share of a step",
+    "product": "Matrix product",
+    "saved_memory": "Memory kept for the backward pass",
+    "step_memory": "Memory of a step",
+    "zero_fraction": "Zeros among activations",
+    "skippable_macs": "Multiplications by zero",
+    "sparse_product": "Matrix product that skips zeros",
+}
 
 
 def section(data: StudyData) -> Section | None:
@@ -80,13 +89,15 @@ def _figure(cost: pd.DataFrame, shown: list[str], ident: str, title: str, said: 
 
 
 def _title(cost: pd.DataFrame) -> str:
-    """From the dearest training step: its median over widths."""
+    """From the dearest training step by its median over widths, with the least and the greatest of them."""
     steps = cost[(cost["quantity"] == "step") & (cost["activation"] != "relu")]
     ratios = steps.groupby("activation")["ratio_to_relu"].median()
     if ratios.empty or ratios.max() < 1.05:
         return "No activation makes a training step much longer than ReLU"
-    most = label(str(ratios.idxmax()))
-    return f"{most}’s training step takes {decimals(ratios.max())} times ReLU’s"
+    own = steps.loc[steps["activation"] == ratios.idxmax(), "ratio_to_relu"]
+    least, most = decimals(own.min()), decimals(own.max())
+    times = least if least == most else f"{least} to {most}"
+    return f"{label(str(ratios.idxmax()))}’s training step takes {times} times ReLU’s"
 
 
 def _message(cost: pd.DataFrame) -> str:
@@ -96,7 +107,8 @@ def _message(cost: pd.DataFrame) -> str:
     ratios = steps.groupby("activation")["ratio_to_relu"].median().sort_values(ascending=False, kind="stable")
     slowest = [f"{name} ({decimals(ratio, 2)})" for name, ratio in ratios.iloc[:3].items()]
     fastest = f"{ratios.index[-1]} ({decimals(ratios.iloc[-1], 2)})"
-    return f"Slowest in a whole training step: {plain_list(slowest)}; fastest: {fastest}.{_noise(cost)}"
+    found = f"{plain_list(slowest)}; fastest: {fastest}"
+    return f"Slowest in a whole training step, median over widths: {found}.{_noise(cost)}"
 
 
 def _noise(cost: pd.DataFrame) -> str:
@@ -109,10 +121,11 @@ def _noise(cost: pd.DataFrame) -> str:
 
 
 def _table(cost: pd.DataFrame) -> Table:
-    frame = cost.assign(**{f"ratio_to_relu_{end}": cost[f"ratio_{end}"] for end in ("low", "high")})
+    said = cost["quantity"].map(lambda name: SAID.get(name, name))
+    frame = cost.assign(said=said, **{f"ratio_to_relu_{end}": cost[f"ratio_{end}"] for end in ("low", "high")})
     columns = [
         text("Activation", "activation", heads_row=True),
-        text("Quantity", "quantity"),
+        text("Quantity", "said"),
         number("Width", "width"),
         significant("Median", "median"),
         text("Unit", "unit"),

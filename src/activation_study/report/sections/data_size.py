@@ -25,10 +25,16 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "The same networks with fewer training samples, and with all of them where an activation's run with all "
-        "differs in nothing else. The gap is training minus test accuracy: what a network has learnt of its samples "
-        "alone."
+        f"differs in nothing else{_steps(data.tables['runs'])}. The gap is training minus test accuracy: what a "
+        "network has learnt of its samples alone."
     )
     return Section("data-size", "The number of training samples", [Paragraph(lead), _figure(sizes), _table(sizes)])
+
+
+def _steps(runs: pd.DataFrame) -> str:
+    """How long they train, which may be another time than elsewhere on the page."""
+    steps = runs.loc[runs["train_size"].notna(), "steps"].unique()
+    return f"; all train for {steps[0]:,} steps" if len(steps) == 1 else ""
 
 
 def _figure(sizes: pd.DataFrame) -> Figure:

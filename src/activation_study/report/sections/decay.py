@@ -160,17 +160,20 @@ def _layers(layers: pd.DataFrame) -> Figure:
     first = layers[layers["layer"] == 1]
     most = first.loc[first["measured"].idxmin()]
     held = first.loc[first.groupby("activation")["measured"].apply(lambda decades: decades.abs().idxmin())]
+    held = held[held["measured"].abs() < 1]  # within a factor of ten
+    lost = [name for name in names if name not in set(held["activation"])]
     message = (
         "Size of the gradient against the last hidden layer's, on its way from the output (left) to the input; "
         "the right axis says how many times smaller. Marks: measured, with a bar from quartile to quartile of the "
         "networks; lines: theory. "
         "Shaded: where half of the single networks lie by the law for finite width, which holds for leaky ReLUs at "
-        "their gain. Best kept: "
-        + "; ".join(
-            f"{plain_list(group['activation'].tolist())} by {INITIALISATIONS[key]}"
+        "their gain."
+        + "".join(
+            f" {INITIALISATIONS[key][0].upper()}{INITIALISATIONS[key][1:]} keeps best that of "
+            f"{plain_list(group['activation'].tolist())}."
             for key, group in held.groupby("initialisation", sort=False)
         )
-        + ". An activation without an edge of chaos is given its unit gain."
+        + f" Nothing keeps that of {plain_list(lost)} within a factor of ten." * bool(lost)
     )
     seen = layers[["measured", "predicted", *QUARTILES]]
     with panels(len(names), min(len(names), 4), 2.6) as (figure, axes):

@@ -29,7 +29,7 @@ from activation_study.report.markup import slug, slugs
 from activation_study.report.names import label
 from activation_study.report.study_data import CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
-from activation_study.report.words import counted, plain_list
+from activation_study.report.words import plain_list
 
 NAME, PART, PLACE = "Gradient flow", "Why", 10
 FOLDS = True
@@ -110,10 +110,10 @@ def _same(changes: pd.DataFrame, first: str, other: str) -> bool:
 
 def _same_elsewhere(changes: pd.DataFrame, first: str, others: list[str]) -> str:
     worst = max(float(_apart(changes, first, name)["apart"].max()) for name in others)
+    part = f", nor by more than a quarter of it and {NEAR:z.1f} decades" if worst > NEAR else ""
     return (
         f"Before training the gradients do the same on {plain_list(others)}: no change from the last layer to the "
-        f"first differs by more than {decimals(worst)} decades from that on {first}, and none by more than a quarter "
-        f"of it and {NEAR:z.1f} decades."
+        f"first differs by more than {decimals(worst)} decades from that on {first}{part}."
     )
 
 
@@ -140,7 +140,7 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
     rows = data.gradients[pd.MultiIndex.from_frame(data.gradients[CELL]).isin(cells)]
     message = (
         f"On {dataset}: size of the gradient against the last hidden layer's, on its way from the output (left) to the "
-        f"input. Shaded: the other {counted(len(most) - len(named), 'activation')}. "
+        f"input. Shaded: the others. "
         + "; ".join(
             f"{name}: {decimals(one['start'], 1, signed=True)} decades before training, "
             f"{decimals(one['end'], 1, signed=True)} after it"

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from activation_study.analysis.policies import article_rows, by_dataset
 from activation_study.guide.sentences import Sentence, by_step, sentences
 from activation_study.report.blocks import Block, Items, Paragraph, Section
+from activation_study.report.names import relabelled
 from activation_study.report.sections.ledger import identifiers
 from activation_study.report.study_data import StudyData
 from activation_study.report.words import NO_ARTICLE, code
@@ -84,4 +85,5 @@ def _evidence(said: Sequence[Sentence], ids: Mapping[str, str]) -> Markup:
 def _one(sentence: Sentence, ids: Mapping[str, str]) -> Markup:
     """A sentence with links to the rows that it rests on."""
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(ids[row], row) for row in sentence.rows)
-    return Markup("{} ({})").format(sentence.text, links) if links else Markup("{}").format(sentence.text)
+    said = relabelled(sentence.text)
+    return Markup("{} ({})").format(said, links) if links else Markup("{}").format(said)

@@ -69,7 +69,7 @@ def _files(rows: pd.DataFrame) -> Markup:
     files = rows.drop_duplicates("family")
     judged = rows[rows["type"].isin(STATISTICAL)].groupby("family").size()
     named = Markup("; ").join(
-        Markup("{} ({} tests, SHA-256 {})").format(
+        Markup("{} ({} tested rows, SHA-256 {})").format(
             code(f"{r['family']}.yaml"), int(judged.get(r["family"], 0)), code(r["claims_sha256"])
         )
         for _, r in files.iterrows()
@@ -243,7 +243,7 @@ def _facts(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
         facts.append(("In seed deviations", f"{figures(row['standardised'], 2)}; above zero in {ahead}% of pairs"))
     if row["verdict"] == Outcome.OPEN and not pd.isna(row["minimum_detectable"]):
         found = f"{scale.long(row['minimum_detectable'])} with a power of 80%"
-        facts.append(("Smallest that could be found", f"{found}; {_settles(row)}"))
+        facts.append(("Smallest that could be found", f"{found}{_settles(row)}"))
     source = f"experiment {row['experiment']}" if row["experiment"] else "table cost"
     facts.append(("From", f"{source}, {row['metric']} ({row['type']})"))
     return facts + decided
@@ -274,8 +274,10 @@ def _robustness(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
 def _settles(row: pd.Series) -> str:
     what = "seeds" if row["experiment"] else "timed pairs a width"
     if pd.isna(row["seeds_to_settle"]):
-        return f"no number of {what} settles it"
-    return f"{int(row['seeds_to_settle']):,} {what} would settle it"
+        return f"; no number of {what} settles it"
+    if row["seeds_to_settle"] <= row["seeds"]:  # another rule than power leaves it open
+        return ""
+    return f"; {int(row['seeds_to_settle']):,} {what} would settle it"
 
 
 def _ps(row: pd.Series) -> str:

@@ -25,8 +25,9 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "Trained networks were given validation inputs with Gaussian noise on top, in units of the standardised "
-        "inputs. An activation that makes networks robust loses less as the noise grows; since all lose much, each "
-        "is shown against the median of all activations at the same noise."
+        "inputs. What counts here is the accuracy that is left as the noise grows; since all lose much, each "
+        "activation is shown against the median of all at the same noise. What scores little loses little: the table "
+        "has both."
     )
     return Section("noise", "Noise on the inputs", [Paragraph(lead), _figure(data, noise), _table(noise)])
 
@@ -67,8 +68,8 @@ def _title(strongest: pd.DataFrame) -> str:
     """From who stands highest at the strongest noise, cell by cell."""
     best = strongest.loc[strongest.groupby(CELL)["above_median"].idxmax(), "activation"].value_counts()
     if best.iloc[0] == 1 and len(best) > 1:
-        return "No activation is the most robust to noise everywhere"
-    return f"{label(str(best.index[0]))} stands noise best in {best.iloc[0]} of {best.sum()} panels"
+        return "No activation keeps most accuracy under noise everywhere"
+    return f"{label(str(best.index[0]))} keeps most accuracy under noise in {best.iloc[0]} of {best.sum()} panels"
 
 
 def _extremes(strongest: pd.DataFrame, cell: tuple[str, int]) -> str:

@@ -119,13 +119,13 @@ def _over_time(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     last = rows[rows["step"] == rows.groupby("activation")["step"].transform("max")]
     widest = last.loc[(last["q95"] - last["q05"]).idxmax()]
     title = fitting(
-        f"Layer {depth} spreads furthest with {label(widest['activation'])} as it learns",
+        f"Of these, layer {depth} spreads furthest with {label(widest['activation'])}",
         f"How the pre-activations of layer {depth} spread",
     )
     message = (
         f"The 5% to 95% range and the median of the pre-activations of layer {depth}; steps from left to right on a "
-        f"log scale, step 0 first. Widest at the end: {widest['activation']}, from {decimals(widest['q05'])} to "
-        f"{decimals(widest['q95'])}. The axis ends at ±{FAR}."
+        f"log scale, step 0 first. Widest of these at the end: {widest['activation']}, from "
+        f"{decimals(widest['q05'])} to {decimals(widest['q95'])}. The axis ends at ±{FAR}."
     )
     with panels(len(names), len(names), 1.6) as (figure, axes):
         for axis, name in zip(axes, names, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from activation_study.analysis.inference import CHANCE_MARGIN
 from activation_study.analysis.standing import CELL
 from activation_study.core.numbers import figures
 from activation_study.report.blocks import Figure, Paragraph, Section, one_open
@@ -12,10 +13,9 @@ from activation_study.report.figures.drawing import drawn, name_rows, panels, ro
 from activation_study.report.figures.heat import heat, key
 from activation_study.report.figures.theme import HOT, INK, MUTED
 from activation_study.report.markup import slugs
-from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, cell_columns, download, number, significant, text
-from activation_study.report.words import counted, fitting, pictured
+from activation_study.report.words import counted, fitting, pictured, plain_list
 
 NAME, PART, PLACE = "Learning rates", "How good, how fast", 40
 FOLDS = True
@@ -46,10 +46,11 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
     depths = sorted(rows["depth"].unique())[:5]
     rates = sorted(rows["learning_rate"].unique())
     names = [name for name in data.order[::-1] if name in set(rows["activation"])]
-    widths = _good_rates(rows).groupby("activation")["good"].mean().reindex(names[::-1])
+    widths = _widths(rows, data.runs).reindex(names[::-1]).dropna()
     message = (
         "Points of validation accuracy lost to the activation’s best rate, mean over tuning seeds. Ring: the selected "
-        "rate; cross: networks diverged. " + _sensitivity(widths)
+        "rate; cross: networks diverged. "
+        + _sensitivity(widths, int(rows.groupby("run")["validation_accuracy"].count().max()))
     )
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
@@ -80,21 +81,38 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
 
 def _title(widths: pd.Series, where: str) -> str:
     """From the mean number of good rates by activation."""
-    if widths.max() == widths.min():
+    fewest = widths.index[widths == widths.min()]
+    if widths.empty or widths.max() - widths.min() < 1:  # not a single rate apart
         return f"On {where} no activation is more particular about its learning rate"
     return fitting(
-        f"Most particular about its learning rate on {where}: {label(str(widths.idxmin()))}",
+        f"Most particular about the learning rate on {where}: {plain_list(fewest)}",
         "Activations differ in how many learning rates do",
     )
 
 
-def _sensitivity(widths: pd.Series) -> str:
-    """`widths`: mean number of rates within GOOD of the best, per activation."""
+def _widths(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Mean number of rates within GOOD of the best by activation, of those that learn, over the depths that all have.
+
+    At chance every rate is as good as the best.
+    """
+    found = _good_rates(rates)
+    everywhere = found.groupby("depth")["activation"].transform("nunique") == found["activation"].nunique()
+    found = found[everywhere | ~everywhere.any()]
+    learns = found["best"] > found["run"].map(1 / runs.groupby("run")["classes"].first()) + CHANCE_MARGIN
+    return found.groupby("activation")["good"].mean()[learns.groupby(found["activation"]).all()]
+
+
+def _sensitivity(widths: pd.Series, trained: int) -> str:
+    """`widths`: as `_widths` gives them; trained: so many rates of a run were trained to the end, at most."""
+    if widths.empty:
+        return "No activation learns at every depth."
+    said = f"Of at most {trained} rates that were trained to the end, those within two points of the best"
     if widths.max() == widths.min():
-        return f"With every activation alike, {figures(widths.max())} of the rates come within two points of the best."
+        return f"{said} are {figures(widths.max())} with every activation."
+    least, most = (widths.index[widths == end] for end in (widths.min(), widths.max()))
     return (
-        f"Least sensitive: {widths.idxmax()}, with {figures(widths.max())} rates on average within two points of its "
-        f"best; most sensitive: {widths.idxmin()}, with {figures(widths.min())}."
+        f"{said}, on average: {figures(widths.min())} with {plain_list(least)}, {figures(widths.max())} with "
+        f"{plain_list(most)}."
     )
 
 

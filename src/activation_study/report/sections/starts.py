@@ -61,7 +61,7 @@ def _figure(effects: pd.DataFrame) -> Figure:
 def _title(whole: pd.DataFrame) -> str:
     """From the differences that matter; where none does, from the intervals that exclude zero."""
     if whole["difference"].abs().max() < NEAR:
-        return "Scaling by the data changes no activation’s accuracy by a point"
+        return "Scaling by the data is not shown to matter for accuracy"
     better, worse = (whole["difference_low"] > 0).sum(), (whole["difference_high"] < 0).sum()
     best = label(str(whole.loc[whole["difference"].idxmax(), "activation"]))
     if better > worse:

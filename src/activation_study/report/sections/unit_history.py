@@ -38,7 +38,7 @@ def section(data: StudyData) -> Section | None:
         blocks.append(_fate_table(fates))
     doses = bias_doses(layers, runs)
     if len(doses):
-        blocks += [_doses(doses), _dose_table(doses, runs)]
+        blocks += [_doses(doses, runs[runs["run"].isin(doses["run"])]), _dose_table(doses, runs)]
     return Section("unit-history", "Units that die and units that revive", blocks) if blocks else None
 
 
@@ -153,7 +153,16 @@ def _fate_table(fates: pd.DataFrame) -> Table:
     return Table("table-unit-history", caption, columns, fates, download("unit_fates", fates.drop(columns="run")))
 
 
-def _doses(doses: pd.DataFrame) -> Figure:
+def _trained(runs: pd.DataFrame) -> str:
+    """How these runs were trained, where all of them were alike."""
+    used = runs[["optimiser", "steps"]].drop_duplicates()
+    if len(used) > 1:
+        return ""
+    clipped = "" if runs["clip"].notna().any() else " without clipping"
+    return f"Trained with {used['optimiser'].item()}{clipped} for {used['steps'].item():,} steps. "
+
+
+def _doses(doses: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     by_layer = doses.groupby(["activation", "initial_bias", "layer"], as_index=False).agg(
         born_dead=("born_dead", "mean"), dead=("dead", "mean"), n=("n", "sum"), diverged=("diverged", "sum")
     )
@@ -165,7 +174,7 @@ def _doses(doses: pd.DataFrame) -> Figure:
     spared = [name for name in names if peak[name] < FEW]
     message = (
         "Share of the layer's units that are dead before training (dashed) and at its end (solid), means over seeds "
-        "and datasets; the bias is in standard deviations of the pre-activations. "
+        f"and datasets; the bias is in standard deviations of the pre-activations. {_trained(runs)}"
         + f"With {names[0]}, before and after training: "
         + "; ".join(
             f"{percent(row['born_dead'])} and {percent(row['dead'])} at {decimals(level, 2)}"
@@ -197,9 +206,9 @@ def _harm(peak: pd.Series) -> str:
     """Title from the largest share of dead units before training, by activation, most first."""
     if peak.iloc[0] < FEW:
         return "With a negative bias no unit begins dead"
-    share = f"up to {percent(peak.iloc[0], 0)} dead units"
+    share = f"{percent(peak.iloc[0], 0)} of a layer dead"
     return fitting(
-        f"A negative bias starts {label(str(peak.index[0]))} with {share}", f"A negative bias brings {share}"
+        f"A negative bias starts {label(str(peak.index[0]))} with {share}", f"A negative bias leaves {share}"
     )
 
 

@@ -9,10 +9,12 @@ from activation_study.analysis.controls import Twins, control_twins, false_alarm
 from activation_study.analysis.inference import ALPHA, MIN_CELLS, wilson
 from activation_study.claims.validity import PLANTED, SMALLEST, family_size, planted_power
 from activation_study.core.numbers import decimals, percent
+from activation_study.core.runs import RunId
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import at_right, drawn, panels
 from activation_study.report.figures.theme import INK, MUTED, SERIES
-from activation_study.report.study_data import StudyData
+from activation_study.report.names import label
+from activation_study.report.study_data import StudyData, cell_name
 from activation_study.report.tables import Table, download, interval, number, significant, text
 from activation_study.report.words import counted
 
@@ -46,7 +48,11 @@ def _outside(alarms: pd.DataFrame) -> Markup:
 
 
 def _name(row: pd.Series) -> str:
-    return f"{row['first']} and {row['second']}, {row['cell']}, {CALLED[row['metric']]}"
+    dataset, condition = row["cell"].split("/", 1)
+    factors = RunId(dataset, row["first"], condition).factors
+    depth, speed = int(factors["depth"]), ", rates for speed" * (factors.get("select") == "speed")
+    names = f"{label(row['first'])} and {label(row['second'])}"
+    return f"{names}, {cell_name((dataset, depth, ''))}{speed}, {CALLED[row['metric']]}"
 
 
 def _figure(alarms: pd.DataFrame) -> Figure:
@@ -111,7 +117,8 @@ def _power(data: StudyData, twins: list[Twins]) -> Markup:
         return Markup("")
     return Markup(
         "<strong>Power.</strong> An effect of {} times the smallest that matters, planted into this noise and tested "
-        "in {} at the strictest level of Holm's correction for {} tests, is found true with a probability of {}, by "
+        "in {} at the strictest level of Holm's correction for {} tests (of every row, and of its single depths and "
+        "datasets), is found true with a probability of {}, by "
         "all of the rules. Twins share no seeds; the claims' comparisons do, and mostly scatter less. Each open row "
         "says what it could have found."
     ).format(f"{PLANTED:g}", counted(MIN_CELLS, "cell"), family, " and ".join(said))
