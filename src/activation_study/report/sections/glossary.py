@@ -23,7 +23,7 @@ WORDS = (
     ("Regret", "What following a rule loses: the accuracy of the best choice minus that of the rule’s choice."),
     ("Seed", "The number that fixes a network’s first weights, the order of its data and, often, their split."),
     ("Tuning", "The choice of the learning rate, on validation samples and seeds that no score on this page uses."),
-    ("Unit gain", "Weights scaled so that a layer’s sums keep a mean square of 1; each activation needs its own factor."),
+    ("Unit gain", "Weights scaled so that a layer’s sums keep a mean square of 1; each activation needs its own."),
 )  # fmt: skip
 
 
