@@ -306,7 +306,7 @@ def _failed(
     """The conditions of confidence that do not hold, in words."""
     failed = []
     if notes or cells < MIN_CELLS or seeds < MIN_SEEDS:
-        few = [f"only {cells} cells with {seeds} seeds"] if not notes else []
+        few = [f"only {cells} cell{'s' * (cells != 1)} with {seeds} seeds"] if not notes else []
         failed.append("; ".join([*notes, *few]))
     behind = means.max(axis=1) - means[pick]
     if (behind > NEAR).any():

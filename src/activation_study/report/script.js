@@ -211,7 +211,7 @@
   if (chooser) addChoices();
 
   for (const table of tables) {
-    if (table === chooser) continue; // one row shows: nothing to sort or search
+    if (table === chooser || table.id === "table-situations") continue; // one row, or in reading order: nothing to sort
     if (table.querySelectorAll("tbody tr").length < 4) continue; // read at a glance
     table.querySelectorAll("thead th").forEach((head, column) => {
       const button = document.createElement("button");

@@ -147,7 +147,9 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
     ]
     caption = (
         f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. "
-        "Scores: test accuracy, mean over the datasets." + " Time: of a training step over ReLU’s" * bool(widths)
+        "Scores: test accuracy, mean over the datasets."
+        + f" Time: of a training step over ReLU’s{', in multilayer perceptrons' * several}"
+        * bool(widths)
     )
     return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))
 

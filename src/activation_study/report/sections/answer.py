@@ -143,6 +143,9 @@ def _no_verdicts(data: StudyData) -> Markup:
 
 def _reach(data: StudyData) -> Markup:
     networks, datasets = _networks(data), data.ranking["dataset"].drop_duplicates()
+    if data.tables["runs"]["network"].nunique() > data.runs["network"].nunique():
+        said = "All below is of {} on {}; of other networks it has the table above, and what claims say of them."
+        return Markup(said).format(networks, listed(datasets))
     if len(data.sampled):
         return Markup("Its networks are {}: it says nothing of others.").format(networks)
     return Markup("Its networks are {}, its datasets {}: it says nothing of others.").format(networks, listed(datasets))
