@@ -9,6 +9,7 @@ import torch
 
 from activation_study.activations.activation import from_entry
 from activation_study.activations.theory import constants
+from activation_study.analysis.inference import MIN_CELLS
 from activation_study.claims import file as claims_file
 from activation_study.core.factors import TUNED_ON
 from activation_study.data import prepare
@@ -18,19 +19,7 @@ from activation_study.study.study import Study
 from activation_study.training.run import RunTraining
 
 FAMILIES = [ROOT / "config.yaml", ROOT / "config" / "families.yaml"]
-MEASURED = {
-    ("residual_mlp", "any", 20, 64): 12.5,
-    ("convolutional", "mnist1d", 4, 32): 7.8,
-    ("convolutional", "mnist1d", 12, 16): 22 / 2,
-    ("convolutional", "digits", 4, 32): 11,
-    ("convolutional", "digits", 12, 16): 35 / 2,
-    ("convolutional", "fashion_mnist", 4, 8): 34 / 2,
-    ("residual_convolutional", "mnist1d", 20, 16): 35,
-    ("residual_convolutional", "digits", 20, 16): 57,
-    ("transformer", "mnist1d", 2, 32): 12,
-    ("gated_transformer", "mnist1d", 2, 32): 14,
-}
-"""Milliseconds for a training step of one network, of `config/families.yaml`; halved where the width is."""
+NETWORKS = {"residual_mlp", "convolutional", "residual_convolutional", "transformer", "gated_transformer"}
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +32,8 @@ def test_the_families_are_laid_over_the_default_study(families):
     default = Study.from_file(FAMILIES[0])
     assert default.runs.items() <= families.runs.items(), "no run of the default study changes"
     added = [families.runs[name] for name in families.runs.keys() - default.runs.keys()]
-    assert {run.factors.network for run in added} == {key[0] for key in MEASURED}
-    hours = 0.0
-    for run in added:
-        f = run.factors
-        key = f.network, "any" if f.network == "residual_mlp" else f.dataset, f.depth, f.width
-        hours += run.replica_steps * MEASURED[key] / 3.6e6
-        assert run.settings.tuning_seeds > TUNED_ON
-    assert hours == pytest.approx(5.5, abs=0.5), "as the config says"
+    assert {run.factors.network for run in added} == NETWORKS
+    assert all(run.settings.tuning_seeds > TUNED_ON for run in added)
 
 
 @pytest.mark.slow
@@ -66,9 +49,21 @@ def test_their_claims_are_a_family_of_their_own(families):
     assert not other.article
 
 
+@pytest.mark.slow
+def test_every_claim_has_enough_cells_to_be_judged(families):
+    _, other = claims_file.of_study(families.config)
+    for row in other.rows:
+        cells = []
+        for _, levels in row.crossed():
+            asked = row.where | levels
+            runs = [families.runs[name].factors for of, name in families.membership if of == row.experiment]
+            cells.append({(f.dataset, f.depth) for f in runs if asked.items() <= dict(f).items()})
+        assert len(set.intersection(*cells)) >= MIN_CELLS, row.id
+
+
 def test_full_has_each_family():
     full = Study.from_file(ROOT / "config" / "full.yaml")
-    assert {key[0] for key in MEASURED} | {"mlp"} == {run.factors.network for run in full.runs.values()}
+    assert NETWORKS | {"mlp"} == {run.factors.network for run in full.runs.values()}
 
 
 @pytest.mark.slow
