@@ -55,9 +55,11 @@ def test_every_claim_has_enough_cells_to_be_judged(families):
     for row in other.rows:
         cells = []
         for _, levels in row.crossed():
-            asked = row.where | levels
+            asked = row.where | {name: [value] for name, value in levels.items()}
             runs = [families.runs[name].factors for of, name in families.membership if of == row.experiment]
-            cells.append({(f.dataset, f.depth) for f in runs if asked.items() <= dict(f).items()})
+            cells.append(
+                {(f.dataset, f.depth) for f in runs if all(getattr(f, one) in of for one, of in asked.items())}
+            )
         assert len(set.intersection(*cells)) >= MIN_CELLS, row.id
 
 
