@@ -35,7 +35,7 @@ def test_the_chooser_has_every_situation_and_its_evidence(data: StudyData):
     table = next(block for block in walk([chooser.section(data)]) if isinstance(block, Table))
     assert len(table.frame) == 2 * 1 * 2 * 2
     assert not table.frame.duplicated(["layers", "samples", "budget", "overfitting"]).any()
-    assert table.frame["confidence"].str.match("(high|moderate|low): ").all()
+    assert table.frame["confidence"].str.match("(high|moderate|low)(, of those within the budget)?: ").all()
     assert table.frame["evidence"].str.contains("15 networks of .* layers .* 3 cells of at least 5 seeds").all()
 
 

@@ -151,6 +151,7 @@ SAID = [
     (comparisons._title(RATIO[["c"]]), "No activation reaches every task’s target"),
     (convergence._always(["a"], 3, ""), "1 of 3 activations reach the target with every network"),
     (convergence._always([], 3, " at 5 layers"), "No activation reaches the target with every network at 5 layers"),
+    (convergence._always(["a"], 3, " at 5 and 20 layers"), "1 of 3 activations reach the target with every network"),
     (units._title(pd.Series({"a": 0.24, "b": 0.1}), 20), "24% of a’s units are dead after training, 20 layers"),
     (units._title(pd.Series({"a": 0.04, "b": np.nan}), 20), "Hardly any unit is dead after training"),
     (unit_history._fate("a", _sums(0.5, 0.01)), "Units of a that die stay dead"),

@@ -152,10 +152,9 @@ def _times(data: StudyData) -> Figure:
 
 def _always(sure: list[str], of: int, where: str) -> str:
     """Title from the activations of which every network reached every target, where all were trained."""
-    if not sure:
-        return f"No activation reaches the target with every network{where}"
-    reach = f"{len(sure)} of {of} activations reach the target with every network"
-    return fitting(reach + where, reach)
+    who = f"{len(sure)} of {of} activations reach" if sure else "No activation reaches"
+    said = f"{who} the target with every network"
+    return fitting(said + where, said)
 
 
 def _time_table(data: StudyData) -> Table:
