@@ -103,7 +103,7 @@ performance: bench
 
 # An hour; it writes no results but into a temporary folder.
 scale: env
-	PYTHONPATH=tests/support $(BIN)/python benchmarks/scale.py
+	PYTHONPATH="$$PWD/tests/support" $(BIN)/python benchmarks/scale.py
 
 # Snakemake's own answers to a file that is not there, and to a folder that cannot be written, are tracebacks.
 config:

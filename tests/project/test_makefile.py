@@ -140,3 +140,10 @@ def test_a_config_that_is_a_snakefile_too_runs_nothing(tmp_path, study):
     assert done.returncode
     assert "error: study: " in done.stderr or "error: config: " in done.stderr, done.stderr
     assert not list(tmp_path.rglob("pwned*"))
+
+
+def test_the_benchmark_of_scale_finds_its_helpers_from_any_folder(checkout):
+    """It works in temporary folders."""
+    (checkout / ".venv/bin/python").write_text('#!/bin/sh\nprintf %s "$PYTHONPATH" > path\n')
+    assert _make(checkout, "scale").returncode == 0
+    assert (checkout / "path").read_text() == f"{checkout}/tests/support"
