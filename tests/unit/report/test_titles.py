@@ -17,6 +17,7 @@ from activation_study.report.sections import (
     data_size,
     decay,
     gradients,
+    ledger,
     new_datasets,
     noise,
     preactivations,
@@ -256,3 +257,26 @@ def test_a_gradient_of_zero_leaves_the_nearest_layers():
     flow.loc[(flow["step"] == 0) & (flow["layer"] == 1), "gradient"] = np.nan
     found = gradients._changes(flow).iloc[0]
     assert (found["start"], found["end"]) == (1.0, 2.0)
+
+
+def test_rates_that_do_are_counted_where_all_ran_and_of_those_that_learn():
+    """By hand: b is at chance, where every rate is its best; only a ran at 50 layers."""
+    rates_ = pd.DataFrame(
+        [
+            ("a5", "a", 5, 0.1, 0.90), ("a5", "a", 5, 0.3, 0.89), ("a5", "a", 5, 1.0, np.nan),
+            ("b5", "b", 5, 0.1, 0.10), ("b5", "b", 5, 0.3, 0.10), ("b5", "b", 5, 1.0, 0.10),
+            ("c5", "c", 5, 0.1, 0.90), ("c5", "c", 5, 0.3, 0.60), ("c5", "c", 5, 1.0, np.nan),
+            ("a50", "a", 50, 0.1, 0.50), ("a50", "a", 50, 0.3, 0.20), ("a50", "a", 50, 1.0, np.nan),
+        ],
+        columns=["run", "activation", "depth", "learning_rate", "validation_accuracy"],
+    ).assign(dataset="x", condition="", selected=False, edge=False, diverged=0, pruned=0)  # fmt: skip
+    widths = rates._widths(rates_, rates_[["run"]].assign(classes=10))
+    assert widths.to_dict() == {"a": 2.0, "c": 1.0}
+    assert "1 with c, 2 with a" in rates._sensitivity(widths, 2)
+
+
+def test_seeds_settle_what_wants_power_alone():
+    row = pd.Series({"experiment": "core", "seeds": 10, "seeds_to_settle": 40})
+    assert ledger._settles(row) == "; 40 seeds would settle it"
+    assert ledger._settles(pd.Series({**row, "seeds_to_settle": 2})) == ""
+    assert ledger._settles(pd.Series({**row, "seeds_to_settle": np.nan})) == "; no number of seeds settles it"
