@@ -9,6 +9,7 @@
 #   make coverage                    the same, with the branches of the code that they leave out: two or three minutes
 #   make faults                      kills, full disks, damaged files: half an hour; FAULTS='--seed 7' does it again
 #   make test-slurm                 the study on a real SLURM, which is started for it; SLURM=--faults for what goes wrong there
+#   make test-store                  the study with its results in S3, which is started for it, and with pods that are processes
 #   make fuzz                        configs, claims and files of data made wrong at random: an hour; FUZZ='--minutes 5'
 #   make scale                       what the workflow makes of 10,000 runs and 100 activations, without training
 #   make performance                 measures the trainer in every respect, for docs/performance.md
@@ -37,7 +38,7 @@ SNAKEMAKE := $(BIN)/python -m activation_study check -- "$$CONFIG" && $(BIN)/pyt
 # Snakemake's own jobs find the environment's Python.
 export PATH := $(CURDIR)/$(BIN):$(value PATH)
 
-.PHONY: env config demo study report verify test test-slurm quick coverage lint faults fuzz bench gpu performance scale lock browser
+.PHONY: env config demo study report verify test test-slurm test-store quick coverage lint faults fuzz bench gpu performance scale lock browser
 
 study: config env
 	@$(SNAKEMAKE)
@@ -64,6 +65,12 @@ test: coverage browser
 # With Debian's packages slurm-wlm and munge; the daemons listen on loopback alone, and end with the test.
 test-slurm: env
 	set -f; $(BIN)/python tests/cluster/run.py $$SLURM
+
+# What it needs is installed for it alone: boto3 would give everybody an older dateutil.
+test-store: env
+	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target "$$store" -r tests/cluster/store.lock && \
+	PYTHONPATH="$$store" $(BIN)/python tests/cluster/store.py
 
 quick: env
 	$(PYTEST) -q -m "not slow and not browser"
@@ -158,3 +165,7 @@ lock: env
 	    --no-config --default-index https://pypi.org/simple --no-emit-index-url \
 	    --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock
 	$(BIN)/python .ci/environment.py
+	grep -oE '^[a-z0-9-]+==[^ ]+' requirements.lock | grep -v ^python-dateutil > .venv/held.txt
+	$(BIN)/uv pip compile tests/cluster/store.in --universal --fork-strategy fewest --generate-hashes --constraint .venv/held.txt \
+	    $$(sed 's/==.*//; s/^/--no-emit-package /' .venv/held.txt) --no-config --default-index https://pypi.org/simple \
+	    --no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet --output-file tests/cluster/store.lock

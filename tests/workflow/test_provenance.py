@@ -44,6 +44,17 @@ def test_results_of_another_config_without_snakemakes_memory_are_made_again(proj
     assert project.planned() == {}
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_config_whose_runs_are_not_there_takes_no_tables_of_another_one(project, kept):
+    """With Snakemake's memory and without: there is nothing stale but what would be made last."""
+    if not kept:
+        shutil.rmtree(project / ".snakemake")
+    core = smoke()["experiments"]["core"] | {"steps": 30}
+    assert project.planned(smoke(experiments={"core": core})) == {"train": 2} | SUMMARIES
+    more = shared(activations={"tanh": {"class": "Tanh"}})
+    assert project.planned(more) == {"activation": 1, "cost": 1, "train": 1} | SUMMARIES
+
+
 def test_results_copied_from_another_study_are_made_again_though_snakemake_remembers_this_one(project, tmp_path):
     """The other study's files lie where this one's did, with this one's .snakemake."""
     kept = shutil.copytree(project / "results", tmp_path / "kept")

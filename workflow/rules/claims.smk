@@ -7,9 +7,9 @@ rule ledger:
         measurements=rules.tables.output.measurements,
         cost=rules.tables.output.cost,
         portraits=rules.tables.output.portraits,
-        claims=STUDY.config.claims,
+        claims=beside(STUDY.config.claims),
         # Its receipt says whether it is another one now: two studies that name each other would take turns for ever.
-        compared=ancient(STUDY.compared),
+        compared=ancient(beside(STUDY.compared)),
         again=again,
     output:
         ledger=f"{STUDY.results}/tables/ledger.parquet",

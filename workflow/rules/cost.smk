@@ -2,7 +2,7 @@ rule cost:
     input:
         constants=rules.activation.output[0],
         again=again,
-        own=STUDY.activation_sources,
+        own=beside(STUDY.activation_sources),
     output:
         f"{STUDY.results}/cost/{{activation}}.parquet",
     log:

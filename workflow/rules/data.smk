@@ -29,7 +29,7 @@ rule dataset:
 rule activation:
     input:
         again=again,
-        own=STUDY.activation_sources,
+        own=beside(STUDY.activation_sources),
     output:
         f"{STUDY.results}/activations/{{activation}}.json",
     log:

@@ -2,9 +2,9 @@ rule report:
     input:
         rules.tables.output,
         ledger=rules.ledger.output,
-        claims=STUDY.config.claims,
+        claims=beside(STUDY.config.claims),
         again=again,
-        assets=STUDY.report_assets(),
+        assets=beside(STUDY.report_assets()),
     output:
         html=report(STUDY.page, caption="../report/page.rst", category="Report"),
         # Snakemake empties it first: figures of an activation that is no longer asked for do not stay.
@@ -27,3 +27,10 @@ rule report:
         report=STUDY.report_params,
     script:
         "../../scripts/make_report.py"
+
+
+if STORE:
+
+    # Snakemake's S3 does not see a folder that a job elsewhere has put there.
+    localrules:
+        report,

@@ -3,7 +3,7 @@ rule train:
         arrays=STUDY.job_arrays,
         manifests=STUDY.job_manifests,
         constants=STUDY.job_constants,
-        own=STUDY.job_sources,
+        own=beside(STUDY.job_sources),
         again=again,
     # Kept until the job has looked into them: what is not out of date in them stays.
     output:

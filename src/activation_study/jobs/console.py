@@ -15,6 +15,7 @@ from typing import Any
 from activation_study.core.text import plain
 from activation_study.jobs import cluster
 from activation_study.jobs.progress import Pace, duration
+from activation_study.jobs.store import Store
 from activation_study.study.runs import Run
 from activation_study.study.study import Study
 
@@ -36,13 +37,20 @@ NOISE = (
     "Config file ",
     "Elapsed time:",
     "Exiting because a job execution failed",
+    "Finished retrieval",
+    "Finished upload",
     "No SLURM account given",
     "No account was given",
+    "Removing local copy of storage file",
     "Restored previous version of ",
+    "Retrieving from storage",
     "SLURM run ID",
     "Select jobs to execute",
+    "Skipped removing non-empty directory",
+    "Storing in storage",
     "Storing output in storage",
     "Unable to guess SLURM account",
+    "Uploading source archive",
     "Using shell:",
 )
 SUBMITTED = re.compile(r"Job \d+ has been submitted with ")
@@ -239,7 +247,7 @@ def name(rule: str, wildcards: Mapping[str, str]) -> str:
 def report_line(study: Study, workflow: Any) -> list[str]:
     """Where the report lies, if this call was asked for it."""
     asked = any(job.rule.name == "report" for job in workflow.dag.jobs)
-    return [f"Report: {study.page}"] if asked else []
+    return [f"Report: {Store(workflow).query(study.page)}"] if asked else []
 
 
 def refused_lines(reasons: list[str]) -> list[str]:
@@ -248,13 +256,14 @@ def refused_lines(reasons: list[str]) -> list[str]:
     return [f"error: {plain(reason, 500)}" for reason in reasons[:MOST_ERRORS]] + more * (len(reasons) > MOST_ERRORS)
 
 
-def last_lines(study: Study, failed: Iterable[Any], since: float) -> list[str]:
+def last_lines(study: Study, failed: Iterable[Any], since: float, logs: str) -> list[str]:
     """What ended jobs, each with its remedy, and what to do next: the last lines of a call that did not end well.
 
     Args:
         study: the study.
         failed: Snakemake's jobs that failed, or groups of them.
         since: when the call began, as ``time.time()`` gives it; an older log is of another call.
+        logs: where they lie, for people.
     """
     single = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
     if not single:
@@ -274,7 +283,7 @@ def last_lines(study: Study, failed: Iterable[Any], since: float) -> list[str]:
     more = f", {len(lines) - MOST_ERRORS} more errors" if len(lines) > MOST_ERRORS else ""
     return [
         *lines[:MOST_ERRORS],
-        f"{jobs}{more}, logs in {study.results}/logs; what is done is kept, and the same command goes on from there",
+        f"{jobs}{more}, logs in {logs}; what is done is kept, and the same command goes on from there",
     ]
 
 

@@ -144,6 +144,8 @@ def difference_of(receipt: Receipt, expected: Receipt) -> str | None:
         return None
     if not receipt:
         return "nothing in it says what made it"
+    if expected["params"].keys() == {"config"} and receipt.get("params") != expected["params"]:
+        return "made with another config"
     if receipt.get("params") != expected["params"]:
         changes = list(_changes(receipt.get("params"), expected["params"], ()))
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
@@ -151,11 +153,14 @@ def difference_of(receipt: Receipt, expected: Receipt) -> str | None:
     return f"made with other {next(key for key in expected if receipt.get(key) != expected[key])}"
 
 
-def stale(study: Study) -> dict[str, str]:
+def stale(study: Study, at: Callable[[str], str] = str) -> dict[str, str]:
     """The result files that are there and were made by something else than now would make them.
 
-    What is made anew in any case (constants or data that are themselves stale or missing) is not compared any further:
-    Snakemake makes what follows from it.
+    What follows from stale files is not compared any further: Snakemake makes it from what is made anew.
+
+    Args:
+        study: the validated config.
+        at: where each file can be read, if not in its own place.
 
     Returns:
         file → what made it, in the order in which results follow from each other.
@@ -165,46 +170,52 @@ def stale(study: Study) -> dict[str, str]:
     manifests: dict[str, Mapping[str, Any] | None] = {}
 
     def fresh(path: str, expected: Receipt) -> bool:
-        if not os.path.exists(path):  # noqa: PTH110  # ten thousand times
+        if not os.path.exists(at(path)):  # noqa: PTH110  # ten thousand times
             return False
-        if (why := difference(path, expected)) is not None:
+        if (why := difference(at(path), expected)) is not None:
             wrong[path] = why
         return why is None
 
     for name in study.activations():
         path = study.activation_file(name)
         if fresh(path, of_activation(study.activation_params(SimpleNamespace(activation=name)))):
-            described[name] = _read(described_activation, path, wrong)
+            described[name] = _read(described_activation, path, wrong, at)
     for name in study.datasets():
         path = study.dataset_file(name)
         fingerprint = entries.fingerprint(study.config.datasets[name].model_dump())
         if fresh(path, of_dataset(study.dataset_params(SimpleNamespace(dataset=name)), fingerprint)):
-            manifests[name] = _read(described_dataset, path, wrong)
+            manifests[name] = _read(described_dataset, path, wrong, at)
     known = [{name: one for name, one in found.items() if one is not None} for found in (described, manifests)]
     now = made(study, *known)
-    there = [path for path, expected in now.items() if fresh(path, expected)]
-    whole = [*map(len, known)] == [len(study.activations()), len(study.datasets())]
-    if whole and len(there) == len(study.costed()) + len(study.jobs):
-        tables = of_tables(study, now)
-        fresh(study.table_file("runs"), tables)
-        fresh(study.table_file("ledger"), of_ledger(study, tables))
-        fresh(study.validity_file, of_validity(study, tables))
-        fresh(study.page, of_report(study, tables))
+    for path, expected in now.items():
+        fresh(path, expected)
+    if wrong:
+        return wrong
+    last = [study.table_file("runs"), study.table_file("ledger"), study.validity_file, study.page]
+    if [*map(len, known)] != [len(study.activations()), len(study.datasets())]:
+        # What is missing Snakemake makes only where what follows from it is missing or made anew as well.
+        return {path: "what it is made of is not there" for path in last if os.path.exists(at(path))}  # noqa: PTH110
+    tables = of_tables(study, now)
+    then = [tables, of_ledger(study, tables), of_validity(study, tables), of_report(study, tables)]
+    for path, expected in zip(last, then, strict=True):
+        fresh(path, expected)
     return wrong
 
 
-def _read(reader: Callable[[str], dict[str, Any]], path: str, wrong: dict[str, str]) -> dict[str, Any] | None:
+def _read(
+    reader: Callable[[str], dict[str, Any]], path: str, wrong: dict[str, str], at: Callable[[str], str]
+) -> dict[str, Any] | None:
     """None, and a note among what is wrong, where the file is not what it should be."""
     try:
-        return reader(path)
+        return reader(at(path))
     except (OSError, StudyError):
         wrong[path] = "it is damaged"
         return None
 
 
-def to_make_again(study: Study) -> dict[str, str]:
+def to_make_again(study: Study, at: Callable[[str], str] = str) -> dict[str, str]:
     """``stale``, and what was refused or could not be had: it is tried at every call."""
-    return stale(study) | {path: status for path, (status, _) in _without(study).items()}
+    return stale(study, at) | {path: status for path, (status, _) in _without(study, at).items()}
 
 
 def summary(again: Mapping[str, str]) -> str:
@@ -217,19 +228,19 @@ def summary(again: Mapping[str, str]) -> str:
     return f"{plain(first)} ({plain(why)}){others} are of another config or other code: they are made again"
 
 
-def refused(study: Study) -> list[str]:
+def refused(study: Study, at: Callable[[str], str] = str) -> list[str]:
     """Why activations and datasets were refused, a line each."""
-    return [message for status, message in _without(study).values() if status == "refused"]
+    return [message for status, message in _without(study, at).values() if status == "refused"]
 
 
-def _without(study: Study) -> dict[str, tuple[str, str]]:
+def _without(study: Study, at: Callable[[str], str]) -> dict[str, tuple[str, str]]:
     """File → status and reason of every activation and dataset that has no results."""
     places = {study.activation_file(name): described_activation for name in study.activations()}
     places |= {study.dataset_file(name): described_dataset for name in study.datasets()}
     found = {}
     for path, reader in places.items():
         with suppress(OSError, StudyError):  # not there yet, or damaged, which the job that reads it says
-            description = reader(path)
+            description = reader(at(path))
             if description["status"] != "available":
                 found[path] = (description["status"], description["message"])
     return found

@@ -71,7 +71,7 @@ def test_what_slurm_writes_is_said(text, meaning, tmp_path, monkeypatch):
     found = cluster.ended_by([None, cluster.log_of(STUDY, "train", WILDCARDS)])
     assert meaning in found
     job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards_dict=WILDCARDS, log=[], is_group=lambda: False)
-    assert console.last_lines(STUDY, [job], 0.0)[0] == f"error: {JOB.id}: {found}"
+    assert console.last_lines(STUDY, [job], 0.0, "logs")[0] == f"error: {JOB.id}: {found}"
 
 
 def test_a_log_that_says_nothing_of_it(tmp_path):

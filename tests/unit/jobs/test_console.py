@@ -35,7 +35,11 @@ def _train(number=2, log=""):
 def _workflow(*jobs, **settings):
     settings = {"quiet": set(), "verbose": False, "debug_dag": False} | settings
     dag = SimpleNamespace(needrun_jobs=lambda: iter(jobs), jobs=jobs)
-    return SimpleNamespace(dryrun=False, dag=dag, output_settings=SimpleNamespace(**settings))
+    store = {
+        "storage_registry": SimpleNamespace(default_storage_provider=None),
+        "storage_settings": SimpleNamespace(default_storage_prefix=None),
+    }
+    return SimpleNamespace(dryrun=False, dag=dag, output_settings=SimpleNamespace(**settings), **store)
 
 
 def _say(printer, message="", event=None, level=logging.INFO, **extra):
@@ -209,15 +213,15 @@ def test_the_last_lines(count, tmp_path):
             log.write_text(f"[ 1.0 s] error: fault {number}; do this\n", encoding="utf-8")
             jobs.append(_train(2 * number + twice, str(log)))
     group = SimpleNamespace(is_group=lambda: True, jobs=jobs[:2])
-    *lines, last = console.last_lines(STUDY, [group, *jobs[2:]], time.time())
+    *lines, last = console.last_lines(STUDY, [group, *jobs[2:]], time.time(), "s3://b/logs")
     assert lines == [f"error: fault {number}; do this" for number in range(min(count, console.MOST_ERRORS))]
     assert len(lines) + 1 <= 6
     more = f", {count - console.MOST_ERRORS} more errors" if count > console.MOST_ERRORS else ""
-    assert last.startswith(f"{2 * count} jobs failed{more}, logs in {STUDY.results}/logs; ")
+    assert last.startswith(f"{2 * count} jobs failed{more}, logs in s3://b/logs; ")
 
 
 def test_a_call_that_was_stopped_says_so():
-    (line,) = console.last_lines(STUDY, [], time.time())
+    (line,) = console.last_lines(STUDY, [], time.time(), "logs")
     assert line.startswith("error: stopped before the end; ")
 
 

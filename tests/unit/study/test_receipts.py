@@ -21,6 +21,8 @@ from activation_study.study.jobs import RUN_TABLES
 from activation_study.study.study import Study
 from activation_study.tables import columns, parquet
 
+ELU_TOO = small.CONFIG["experiments"]["core"] | {"activation": ["relu", "tanh", "elu"]}
+
 
 class Named(dict):
     __getattr__ = dict.__getitem__
@@ -236,6 +238,28 @@ def test_a_page_on_other_tables_is_stale(results):
         assert set(receipts.stale(study)) == {study.page}
     Path(study.page).write_text("<title>An older page</title>", encoding="utf-8")
     assert receipts.stale(study) == {study.page: "nothing in it says what made it"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"experiments": {"core": small.CONFIG["experiments"]["core"] | {"steps": 9}}}, "made with another config"),
+        (
+            {"activations": {"elu": {"class": "ELU"}}, "experiments": {"core": ELU_TOO}},
+            "what it is made of is not there",
+        ),
+    ],
+)
+def test_tables_are_stale_where_what_another_config_needs_is_not_there(results, changes, why):
+    """Snakemake makes nothing that is missing as long as there are tables, if it does not remember what made them."""
+    assert receipts.stale(_study(**changes)) == {_study().table_file("runs"): why}
+
+
+@pytest.mark.slow
+def test_runs_that_were_thrown_away_are_not_missed(results):
+    shutil.rmtree(f"{_study().results}/runs")
+    assert receipts.stale(_study()) == {}
 
 
 @pytest.mark.slow
