@@ -117,6 +117,42 @@ def test_what_is_said_of_other_networks_is_what_was_found():
     assert re.search(r"<!-- families -->\n(.*?)\n<!-- /families -->", page, re.DOTALL)[1] == families_said()
 
 
+def elu_said() -> str:
+    """The table of the ELU paper's networks: a line for each of some steps."""
+    found = pd.read_csv(TABLES.parent / "anchors_elu.csv").set_index("step")
+    names = ("elu", "leaky_0_1", "relu")
+    lines = []
+    for step in (0, 42, 131, 412, 1301, 6000):
+        at = found.loc[step].set_index("activation")
+        cells = [f"{at.loc[name, 'mean_activation']:.2f}" for name in names]
+        for loss in ("train_loss", "validation_loss"):
+            cells += [f"{at.loc[name, loss]:.2g}" if at[loss].notna().all() else "" for name in names]
+        lines.append(f"| {step:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_anchors_at_their_sources_rates_are_what_was_found():
+    page = (ROOT / "docs" / "anchors.md").read_text(encoding="utf-8")
+    assert re.search(r"<!-- anchors of ELU -->\n.*\n.*\n((?:.*\n)*?)<!-- /", page)[1] == elu_said() + "\n"
+    found = pd.read_csv(TABLES.parent / "anchors_elu.csv").pivot(index="step", columns="activation")
+    probed = found["mean_activation"].dropna()
+    assert len(probed) >= 10
+    assert (probed["elu"].abs() < probed[["relu", "leaky_0_1"]].min(axis="columns")).all()
+    lower = found["train_loss"]["elu"] < found["train_loss"]["relu"]
+    assert 8 < lower.index[lower].max() * 64 / 3000 < 9
+    assert lower.loc[2:375].all()  # eight epochs
+    assert not lower.loc[412:].any()
+    uva = pd.read_csv(TABLES.parent / "anchors.csv").query("network == 'uva'")
+    scores = 100 * uva.groupby("activation")["test_accuracy"].mean()
+    names = {"relu": "ReLU", "leaky_0_1": "leaky with slope .1", "elu": "ELU", "tanh": "tanh", "silu": "Swish"}
+    said = ", ".join(f"{title} {scores[name]:.1f}" for name, title in (names | {"sigmoid": "sigmoid"}).items())
+    assert f"| {said} (three seeds)" in page
+    rest = scores.drop("sigmoid")
+    spread = uva.groupby("activation")["test_accuracy"].agg(lambda one: 100 * (one.max() - one.min()))
+    assert f"within {rest.max() - rest.min():.1f} points of each other here" in " ".join(page.split())
+    assert f"differ by up to {spread.drop('sigmoid').max():.1f}" in " ".join(page.split())
+
+
 @pytest.mark.slow
 def test_the_policy_rows_have_the_published_numbers():
     """They need no large table, so that the published runs give them anew."""
