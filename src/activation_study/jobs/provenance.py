@@ -32,7 +32,7 @@ def provenance(study: Study) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _named(*_model()),
         "cores": os.cpu_count(),
     }
 
@@ -88,11 +88,19 @@ def _processor() -> str:
     instructions that PyTorch uses."""
     import torch
 
+    return _named(*_model(), torch.backends.cpu.get_cpu_capability())
+
+
+def _model() -> list[str]:
+    """The CPU's name, and its family and model where they are known."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         text = ""
     found = {key: re.findall(rf"^{key}\s*: (.*)$", text, re.MULTILINE) for key in ("model name", "cpu family", "model")}
     name = found["model name"][0] if found["model name"] else platform.processor() or "unknown"
-    model = [f"family {found['cpu family'][0]} model {found['model'][0]}"] if found["cpu family"] else []
-    return f"{name} ({', '.join([*model, torch.backends.cpu.get_cpu_capability()])})"
+    return [name, f"family {found['cpu family'][0]} model {found['model'][0]}"] if found["cpu family"] else [name]
+
+
+def _named(name: str, *more: str) -> str:
+    return f"{name} ({', '.join(more)})" if more else name

@@ -78,7 +78,8 @@ def build(
     data = replace(StudyData.read(study, Path(tables), provenance, claims), state=state)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     with naming(labels(data.tables["activations"])):
-        made = linked(_made(data, processes))
+        made, csv = _made(data, processes)
+        made = linked(made)
         sections = list(made.values())
         _hold_to_slugs(sections)
         html = _render(
@@ -92,13 +93,13 @@ def build(
         )
     out = Path(out)
     _hold_to_size(html, data)
-    _write_beside(data, sections, out.parent / study)
+    _write_beside(sections, csv, out.parent / study)
     _write(html, out)
     return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
 
 
-_forked: list[StudyData] = []
-"""What a forked process makes sections from; empty in the process that forks."""
+_forked: list[Any] = []
+"""What a forked process makes its parts from, and the parts; empty in the process that forks."""
 
 
 def _named(text: str) -> str:
@@ -106,27 +107,37 @@ def _named(text: str) -> str:
     return text if isinstance(text, Markup) else relabelled(text)
 
 
-def _made(data: StudyData, processes: int) -> dict[ModuleType, Section]:
-    """The sections in which there is something to say, in reading order."""
+def _made(data: StudyData, processes: int) -> tuple[dict[ModuleType, Section], dict[str, str]]:
+    """The sections in which there is something to say, in reading order, and the study's own tables as CSV, by name."""
     first = _section_of(FIRST, data)  # before the fork: it makes most of the summaries that the others share
+    # The first sections are short, and so the last to be begun.
+    parts: list[str | ModuleType] = [*data.as_csv, *reversed(SECTIONS)]
     if processes > 1 and sys.platform == "linux":  # elsewhere a fork is unsafe, and a fresh process costs what it saves
         fork = multiprocessing.get_context("fork")
         try:
-            with ProcessPoolExecutor(processes, fork, initializer=_forked.append, initargs=(data,)) as pool:
-                others = list(pool.map(_section, range(len(SECTIONS))))
+            with ProcessPoolExecutor(processes, fork, initializer=_forked.extend, initargs=((data, parts),)) as pool:
+                found = list(pool.map(_part, range(len(parts))))
         except BrokenProcessPool:
             raise StudyError(
                 "report: a process that made sections was killed, as happens when memory runs out; give the same "
                 "command again, with --cores 1 if it happens again"
             ) from None
     else:
-        others = [_section_of(module, data) for module in SECTIONS]
-    made = zip((FIRST, *SECTIONS), (first, *others), strict=True)
-    return {module: section for module, section in made if section is not None}
+        found = [_part_of(part, data) for part in parts]
+    made = dict(zip(parts, found, strict=True))
+    sections = {module: made[module] for module in SECTIONS}
+    csv = {name: text for name, text in made.items() if isinstance(name, str)}
+    return {module: one for module, one in ({FIRST: first} | sections).items() if one is not None}, csv
 
 
-def _section(index: int) -> Section | None:
-    return _section_of(SECTIONS[index], _forked[0])
+def _part(index: int) -> Any:
+    data, parts = _forked
+    return _part_of(parts[index], data)
+
+
+def _part_of(part: ModuleType | str, data: StudyData) -> Any:
+    """A section, or None; the text of a table."""
+    return csv_text(data.tables[part]) if isinstance(part, str) else _section_of(part, data)
 
 
 def _section_of(module: ModuleType, data: StudyData) -> Section | None:
@@ -257,7 +268,7 @@ def _hold_to_size(html: str, data: StudyData) -> None:
         )
 
 
-def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) -> None:
+def _write_beside(sections: Sequence[Section], csv: Mapping[str, str], folder: Path) -> None:
     """Figures as SVG; the data behind figures and tables, and the study's own tables, as CSV. Nothing older stays."""
     contents: dict[Path, str] = {}
     for block in walk(sections):
@@ -265,8 +276,8 @@ def _write_beside(data: StudyData, sections: Sequence[Section], folder: Path) ->
             contents[folder / "figures" / f"{block.id}.svg"] = block.svg
         if isinstance(block, Figure | Table | Ledger):
             contents[folder / "tables" / f"{block.data.name}.csv"] = block.data.csv
-    for name in data.as_csv:
-        contents[folder / "tables" / f"{name}.csv"] = csv_text(data.tables[name])
+    for name, text in csv.items():
+        contents[folder / "tables" / f"{name}.csv"] = text
     for path, text in contents.items():
         _write(text, path)
     for old in {*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")} - set(contents):

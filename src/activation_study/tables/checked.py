@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ _KINDS = {
 }
 LARGEST = 1e100
 """Of a number that no bound is known for: float32 ends at 3.4e38, and squares and products still fit float64."""
+MOST_CODES = 2**62
+"""Of rows, as 64 bits hold them."""
 _FORBIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's kinds of characters that steer a terminal or turn the order of a text: they have no place in one."""
 _JOINERS = "\u00ad\u200c\u200d"
@@ -140,11 +143,21 @@ def _check_keys(name: str, table: pa.Table) -> None:
     keys = KEYS[name]
     if not set(keys) <= set(table.column_names) or not len(table):
         return
-    rows = table.select(list(keys)).group_by(list(keys)).aggregate([([], "count_all")])
-    if len(rows) < len(table):
-        first = rows.filter(pc.greater(rows["count_all"], 1)).slice(0, 1).to_pylist()[0]
+    codes = np.zeros(len(table), np.int64)
+    for key in keys:  # Arrow's own groups take ten times the memory and the time
+        distinct = table[key].combine_chunks().dictionary_encode()
+        number = len(distinct.dictionary) + 1  # one more is missing
+        own = distinct.indices.fill_null(number - 1).to_numpy()
+        if (int(codes.max()) + 1) * number > MOST_CODES:
+            codes = pd.factorize(codes)[0]
+        codes = codes * number + own
+    in_order = np.sort(codes)
+    if (in_order[1:] == in_order[:-1]).any():
+        _, place, count = np.unique(codes, return_inverse=True, return_counts=True)
+        row = int(np.argmax(count[place] > 1))
+        first = table.select(list(keys)).slice(row, 1).to_pylist()[0]
         named = ", ".join(f"{key} {plain(first[key], 100)}" for key in keys)
-        raise StudyError(f"{named}: stands there {first['count_all']} times, and must once")
+        raise StudyError(f"{named}: stands there {count[place[row]]} times, and must once")
 
 
 def _check_runs(table: pa.Table) -> None:

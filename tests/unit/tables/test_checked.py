@@ -237,6 +237,25 @@ def test_a_row_that_stands_there_twice_is_refused(folder: Path, table: str):
     assert f"{table}.parquet: {KEYS[table][0]} " in _refusal(folder)
 
 
+@pytest.mark.parametrize("most", [checked.MOST_CODES, 20], ids=["in one", "packed"])
+@pytest.mark.parametrize("repeated", [None, 0, 3])
+def test_rows_are_told_apart_by_all_their_keys(most: int, repeated: int | None, monkeypatch):
+    """Also where a key is missing, and where 64 bits would not number all that there could be."""
+    monkeypatch.setattr(checked, "MOST_CODES", most)
+    rows = [(run, role, rate) for run in "abc" for role in ("tuning", None) for rate in (0.1, None, 0.3)]
+    rows += [rows[repeated]] if repeated is not None else []
+    names = ("run", "role", "learning_rate")
+    table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    monkeypatch.setitem(checked.KEYS, "curves", names)
+    if repeated is None:
+        checked._check_keys("curves", table)
+    else:
+        with pytest.raises(
+            StudyError, match=rf"run {rows[repeated][0]}, role {rows[repeated][1]}, .*: stands there 2 times"
+        ):
+            checked._check_keys("curves", table)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["curves", "layers", "timings", "experiments"])
 def test_a_run_of_another_study_is_refused(folder: Path, table: str):
