@@ -78,6 +78,28 @@ def test_every_factor_is_named():
     assert set(re.findall(r"\w+_?\w*", listed)) - {"and"} == set(Factors.model_fields) - {"activation", "dataset"}
 
 
+def test_the_answer_is_the_published_one():
+    """As on the first screen of the page, and as the page that compares it with other networks has it."""
+    text = " ".join(PAGES["README.md"].split())
+    rows = pd.read_csv(TABLES.parent / "families_situations.csv").query("network == 'multilayer perceptrons'")
+    for row in rows.itertuples():
+        said = f"{100 * row.accuracy:.1f}%, ReLU {100 * row.reference:.1f}%)"
+        assert re.search(rf"with {row.layers}( layers)? .{{,40}}\({re.escape(said)}", text), row
+    assert len(rows) == 3
+    runs = parquet.read("runs", TABLES / "runs.parquet").to_pandas().query("activation == 'sigmoid' and depth >= 20")
+    plain = runs[runs["run"].str.count(",").eq(0) & (runs["role"] == "evaluation")]  # no factor but the depth
+    assert (plain.groupby("run")["test_accuracy"].mean() < 0.2).all()
+    first, second = (
+        pd.read_parquet(file).set_index("row")["verdict"]
+        for file in (TABLES / "ledger.parquet", TABLES.parent / "second_ledger.parquet")
+    )
+    tested = first[first.isin(["true", "partly", "false", "open"])]
+    others = (tested != second[tested.index]).sum()
+    assert f"{others} of its {len(tested)} tested verdicts are others, none the opposite" in text
+    jobs = pd.read_parquet(TABLES / "jobs.parquet")
+    assert f"took {jobs['seconds'].sum() / 60:.0f} core-minutes" in text
+
+
 def test_the_scores_are_the_published_ones():
     runs = parquet.read("runs", TABLES / "runs.parquet").to_pandas()
     experiments = pd.read_parquet(TABLES / "experiments.parquet")

@@ -142,15 +142,30 @@ def test_the_anchors_at_their_sources_rates_are_what_was_found():
     assert 8 < lower.index[lower].max() * 64 / 3000 < 9
     assert lower.loc[2:375].all()  # eight epochs
     assert not lower.loc[412:].any()
-    uva = pd.read_csv(TABLES.parent / "anchors.csv").query("network == 'uva'")
+    unseen = found["validation_loss"].loc[2:]
+    assert (unseen["elu"] < unseen[["relu", "leaky_0_1"]].min(axis="columns")).all()
+    scored = pd.read_csv(TABLES.parent / "anchors.csv")
+    mnist = 100 * scored.query("network == 'mlp'").pivot(index="seed", columns="activation", values="test_accuracy")
+    text = " ".join(page.split())
+    assert "{elu:.1f}%, the leaky one's {leaky_0_1:.1f}% and ReLU's {relu:.1f}%".format(**mnist.mean()) in text
+    spread = mnist.max() - mnist.min()
+    assert f"spread over {spread.min():.1f} to {spread.max():.1f} points" in text
+    dead = 100 * pd.read_csv(TABLES.parent / "anchors_dead.csv", index_col="step")
+    first, last = dead.iloc[0], dead.iloc[-1]
+    assert f"from {first['3']:.0f}% to {last['3']:.0f}%, with up to {dead['3'].max():.0f}% in between" in text
+    assert f"in the fourth they fall from {first['4']:.0f}% to {last['4']:.0f}%" in text
+    assert dead["1"].max() == 0
+    assert 0.4 < last["2"] < 0.6
+    uva = scored.query("network == 'uva'")
     scores = 100 * uva.groupby("activation")["test_accuracy"].mean()
     names = {"relu": "ReLU", "leaky_0_1": "leaky with slope .1", "elu": "ELU", "tanh": "tanh", "silu": "Swish"}
     said = ", ".join(f"{title} {scores[name]:.1f}" for name, title in (names | {"sigmoid": "sigmoid"}).items())
     assert f"| {said} (three seeds)" in page
     rest = scores.drop("sigmoid")
     spread = uva.groupby("activation")["test_accuracy"].agg(lambda one: 100 * (one.max() - one.min()))
-    assert f"within {rest.max() - rest.min():.1f} points of each other here" in " ".join(page.split())
-    assert f"differ by up to {spread.drop('sigmoid').max():.1f}" in " ".join(page.split())
+    assert f"within {rest.max() - rest.min():.1f} points of each other here" in text
+    assert rest.idxmin() == "silu"
+    assert f"differ by up to {spread.drop('sigmoid').max():.1f}" in text
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@
       start: choice(given.starts), depth: range(2, 100, 20), width: range(0, WIDTHS.length - 1, WIDTHS.indexOf(64)), correlation: range(0, 0.95, 0, 0.05),
     };
     controls.activation.value = usual;
-    const said = { activation: "Activation", formula: "Formula in x", start: "Weights begin as", depth: "Hidden layers", width: "Units in each", correlation: "Inputs’ correlation" };
+    const said = { activation: "Activation", formula: "Formula in x", start: "Weights begin as", depth: "Hidden layers", width: "Units in each", correlation: "Inputs' correlation" };
     const status = make("p", { className: "found" }), refused = make("p", { className: "gap", id: "figure-play.refused", hidden: true });
     status.setAttribute("role", "status");
     refused.setAttribute("role", "alert");

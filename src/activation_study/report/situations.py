@@ -148,7 +148,7 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
     caption = (
         f"Which activation to use, by {'network and ' * several}hidden layers. As good: within a point. "
         "Scores: test accuracy, mean over the datasets."
-        + f" Time: of a training step over ReLU’s{', in multilayer perceptrons' * several}"
+        + f" Time: of a training step over ReLU's{', in multilayer perceptrons' * several}"
         * bool(widths)
     )
     return Table("table-situations", caption, columns, frame, download("situations", frame.drop(columns="profile")))
@@ -191,7 +191,7 @@ def cheapest(points: pd.DataFrame) -> Markup | None:
     best, dearest = rows["accuracy"].idxmax(), rows["ratio"].idxmax()
     quick = rows.loc[rows["accuracy"] >= rows.loc[best, "accuracy"] - NEAR, "ratio"].idxmin()
     times = rows["ratio"].map(lambda ratio: decimals(ratio, 2))
-    step = Markup("At width {:,.0f} its step takes {} times as long as {}’s").format(
+    step = Markup("At width {:,.0f} its step takes {} times as long as {}'s").format(
         rows["width"].iloc[0], times[quick], code(REFERENCE)
     )
     if quick == REFERENCE:
@@ -200,11 +200,11 @@ def cheapest(points: pd.DataFrame) -> Markup | None:
         said = Markup("{}, which scores most. {}").format(code(quick), step)
     else:
         behind = decimals(100 * (rows.loc[best, "accuracy"] - rows.loc[quick, "accuracy"]))
-        said = Markup("{}, {} behind {} on average. {}, {}’s {} times").format(
+        said = Markup("{}, {} behind {} on average. {}, {}'s {} times").format(
             code(quick), behind, code(best), step, code(best), times[best]
         )
     if dearest not in (quick, best):
-        said += Markup("; the dearest, {}’s, {} times").format(code(dearest), times[dearest])
+        said += Markup("; the dearest, {}'s, {} times").format(code(dearest), times[dearest])
     return Markup("<strong>Cheapest less than a point behind, {} layers:</strong> {}.").format(depth, said)
 
 

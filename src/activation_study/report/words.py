@@ -12,7 +12,7 @@ from activation_study.report.names import is_activation, label
 from activation_study.report.study_data import StudyData
 
 NO_ARTICLE = Markup(
-    "No claims file of this study says <code>article: true</code>, so no verdict is on the article’s claims."
+    "No claims file of this study says <code>article: true</code>, so no verdict is on the article's claims."
 )
 LONGEST_LIST, NAMED = 30, 8
 """Names up to which a sentence says all of them, and how many it says of more."""

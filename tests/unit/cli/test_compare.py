@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """`one`, and `two`: its copy with the verdict of one row turned and the sigmoid’s accuracies raised to 99%."""
+    """`one`, and `two`: its copy with the verdict of one row turned and the sigmoid's accuracies raised to 99%."""
     root = tmp_path_factory.mktemp("studies")
     one = write_tables(root / "results/one/tables", SMALL)
     two = shutil.copytree(one, root / "results/two/tables")

@@ -108,12 +108,12 @@ ALL = _points(20, relu=(1.0, 0.75), silu=(1.03, 0.78), mish=(1.55, 0.785), rrelu
             [*_points(5, relu=(1.0, 0.8), silu=(1.03, 0.8), mish=(1.55, 0.79), rrelu=(2.0, 0.8)), *ALL,
              *_points(50, relu=(1.0, 0.1), elu=(1.6, 0.9))],  # not every activation was trained
             "Cheapest less than a point behind, 20 layers: silu, 0.5 behind mish on average. At width 64 its step "
-            "takes 1.03 times as long as relu’s, mish’s 1.55 times; the dearest, rrelu’s, 2.00 times.",
+            "takes 1.03 times as long as relu's, mish's 1.55 times; the dearest, rrelu's, 2.00 times.",
         ),
         (
             [point for point in ALL if point[1] != "silu"],
             "Cheapest less than a point behind, 20 layers: mish, which scores most. At width 64 its step takes "
-            "1.55 times as long as relu’s; the dearest, rrelu’s, 2.00 times.",
+            "1.55 times as long as relu's; the dearest, rrelu's, 2.00 times.",
         ),
         (
             _points(5, relu=(1.0, 0.795), mish=(1.55, 0.8)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from activation_study.report import page
 from activation_study.report.sections import (
     answer,
     centring,
@@ -123,10 +125,10 @@ SAID = [
         "Most particular about the learning rate on x: a and c",
     ),
     (rates._title(pd.Series(dtype=float), "x"), EVEN),
-    (cost._title(_steps(relu=9.0, a=1.2, b=1.57)), "b’s training step takes 1.6 times ReLU’s"),
+    (cost._title(_steps(relu=9.0, a=1.2, b=1.57)), "b's training step takes 1.6 times ReLU's"),
     (
         cost._title(pd.concat([_steps(relu=1.0, a=1.2, b=1.4), _steps(a=1.3, b=2.0)])),
-        "b’s training step takes 1.4 to 2.0 times ReLU’s",
+        "b's training step takes 1.4 to 2.0 times ReLU's",
     ),
     (cost._title(_steps(relu=9.0, a=1.04)), "No activation makes a training step much longer than ReLU"),
     (trade_off._title([["a", "b"], ["b", "c"]]), "Unbeaten in time and accuracy at every depth: b"),
@@ -143,27 +145,27 @@ SAID = [
     (centring._speeds_up(_centred(x=-1, y=-1, z=1)), "Centring speeds learning up in 2 of 3 pairs"),
     (centring._speeds_up(_centred(x=1, y=1, z=0)), "Centring slows learning down in 2 of 3 pairs"),
     (centring._speeds_up(_centred(x=-1, y=0)), "Centring speeds learning up in 1 of 2 pairs, all on x"),
-    (regret._title(_least("step 2")), "The article’s best step loses 1.2 points on its worst dataset"),
+    (regret._title(_least("step 2")), "The article's best step loses 1.2 points on its worst dataset"),
     (regret._title(_least("guide")), "The best rule loses 1.2 points on its worst dataset"),
     (ranking._title(_firsts("a", "a")), "a scores most in every panel"),
     (ranking._title(_firsts("a", "b")), "In every panel another activation scores most"),
     (ranking._title(_firsts("a", "b", "a")), "None scores most everywhere; a does in 2 of 3"),
     (comparisons._title(RATIO), "b is never slower than 1.5 times the fastest"),
-    (comparisons._title(RATIO[["c"]]), "No activation reaches every task’s target"),
+    (comparisons._title(RATIO[["c"]]), "No activation reaches every task's target"),
     (convergence._always(["a"], 3, ""), "1 of 3 activations reach the target with every network"),
     (convergence._always([], 3, " at 5 layers"), "No activation reaches the target with every network at 5 layers"),
     (convergence._always(["a"], 3, " at 5 and 20 layers"), "1 of 3 activations reach the target with every network"),
-    (units._title(pd.Series({"a": 0.24, "b": 0.1}), 20), "24% of a’s units are dead after training, 20 layers"),
+    (units._title(pd.Series({"a": 0.24, "b": 0.1}), 20), "24% of a's units are dead after training, 20 layers"),
     (units._title(pd.Series({"a": 0.04, "b": np.nan}), 20), "Hardly any unit is dead after training"),
     (unit_history._fate("a", _sums(0.5, 0.01)), "Units of a that die stay dead"),
     (unit_history._fate("a", _sums(0.0, 0.0)), "Units of a that die stay dead"),
-    (unit_history._fate("a", _sums(0.5, 0.1)), "Of a’s units that die 20% revive, 20 layers"),
-    (unit_history._fate("a", _sums(0.5, 0.6)), "More of a’s units revive than die, 20 layers"),
+    (unit_history._fate("a", _sums(0.5, 0.1)), "Of a's units that die 20% revive, 20 layers"),
+    (unit_history._fate("a", _sums(0.5, 0.6)), "More of a's units revive than die, 20 layers"),
     (unit_history._harm(pd.Series({"a": 0.8, "b": 0.0})), "A negative bias starts a with 80% of a layer dead"),
     (unit_history._harm(pd.Series({"a": 0.001})), "With a negative bias no unit begins dead"),
     (preactivations._widens(pd.Series({"a": 3.2, "b": 1.0})), "Training widens pre-activations most with a: 3.2 times"),
-    (preactivations._widens(pd.Series({"a": 1.0})), "Training widens no activation’s pre-activations much"),
-    (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation’s pre-activations much"),
+    (preactivations._widens(pd.Series({"a": 1.0})), "Training widens no activation's pre-activations much"),
+    (preactivations._widens(pd.Series({"a": np.nan})), "Training widens no activation's pre-activations much"),
     (new_datasets._title(_over([0.2, 0.01], [0.02, -0.1]), 18), "Over 18 datasets none is shown to beat relu"),
     (new_datasets._title(_over([0.01, 0.2], [0.02, 0.1]), 18), "Over 18 datasets a beats relu"),
     (new_datasets._title(_over([0.01, 0.01], [0.02, 0.1]), 18), "Over 18 datasets b and a beat relu"),
@@ -280,3 +282,12 @@ def test_seeds_settle_what_wants_power_alone():
     assert ledger._settles(row) == "; 40 seeds would settle it"
     assert ledger._settles(pd.Series({**row, "seeds_to_settle": 2})) == ""
     assert ledger._settles(pd.Series({**row, "seeds_to_settle": np.nan})) == "; no number of seeds settles it"
+
+
+def test_one_kind_of_apostrophe_stands_on_the_page():
+    folder = Path(page.__file__).parent
+    sources = [file for kind in ("*.py", "*.js", "*.j2") for file in folder.rglob(kind)]
+    assert len(sources) > 30
+    assert [
+        file.name for file in sources if "\N{RIGHT SINGLE QUOTATION MARK}" in file.read_text(encoding="utf-8")
+    ] == []

@@ -123,13 +123,13 @@ def _claims(ledger: pd.DataFrame) -> Markup | None:
         return None
     rows = article_rows(ledger)
     if rows.empty:
-        return Markup("<strong>And the article’s reasons?</strong> {}").format(NO_ARTICLE)
+        return Markup("<strong>And the article's reasons?</strong> {}").format(NO_ARTICLE)
     sides = rows["verdict"].map(lambda word: Outcome(word).side)
     found = sides.groupby(rows["claim"]).agg(lambda of: frozenset(of.dropna()))
     words = {"true": {"for"}, "partly": None, "false": {"against"}, "open": {"open"}, "not judged": set[str]()}
     count = {word: int((found == frozenset(sides)).sum()) for word, sides in words.items() if sides is not None}
     count = {word: count.get(word, len(found) - sum(count.values())) for word in words}
-    return Markup('<strong>The article’s <a href="#ledger">{} claims</a>:</strong> {}').format(
+    return Markup('<strong>The article\'s <a href="#ledger">{} claims</a>:</strong> {}').format(
         len(found), claims_bar({word: many for word, many in count.items() if many})
     )
 

@@ -93,7 +93,7 @@ def _slow_downs(times: pd.DataFrame) -> Figure:
     solved = np.isfinite(ratio).mean()
     message = (
         f"A dot per task, a dataset at a depth ({len(ratio)} of them): the median over seeds of the steps to the "
-        "target, over those of the task’s fastest activation; log scale. Triangle: slower than the axis, or the "
+        "target, over those of the task's fastest activation; log scale. Triangle: slower than the axis, or the "
         "target was not reached. Sorted by the area under the performance profile. Reached the target on every "
         f"task: {plain_list(solved.index[solved == 1].tolist()[::-1]) or 'none'}."
     )
@@ -120,5 +120,5 @@ def _title(ratio: pd.DataFrame) -> str:
     """From the activation whose worst slow-down is least; inf where it did not reach a target."""
     worst = ratio.max().sort_values(kind="stable")
     if not np.isfinite(worst.iloc[0]):
-        return "No activation reaches every task’s target"
+        return "No activation reaches every task's target"
     return f"{label(str(worst.index[0]))} is never slower than {decimals(worst.iloc[0])} times the fastest"

@@ -23,7 +23,7 @@ TIMED = {
     "inference": "Inference, one batch",
 }
 SAID = TIMED | {
-    "op_share": "Activation’s share of a step",
+    "op_share": "Activation's share of a step",
     "product": "Matrix product",
     "saved_memory": "Memory kept for the backward pass",
     "step_memory": "Memory of a step",
@@ -97,7 +97,7 @@ def _title(cost: pd.DataFrame) -> str:
     own = steps.loc[steps["activation"] == ratios.idxmax(), "ratio_to_relu"]
     least, most = decimals(own.min()), decimals(own.max())
     times = least if least == most else f"{least} to {most}"
-    return f"{label(str(ratios.idxmax()))}’s training step takes {times} times ReLU’s"
+    return f"{label(str(ratios.idxmax()))}'s training step takes {times} times ReLU's"
 
 
 def _message(cost: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from activation_study.report.sections.ledger import identifiers
 from activation_study.report.study_data import StudyData
 from activation_study.report.words import NO_ARTICLE, code
 
-NAME, PART, PLACE = "The article’s guide", "The answer", 10
+NAME, PART, PLACE = "The article's guide", "The answer", 10
 ARTICLE = "https://blog.paperspace.com/vanishing-gradients-activation-function/"
 STEPS = {
     "relu_first": (
@@ -63,7 +63,7 @@ def section(data: StudyData) -> Section | None:
         )
         blocks.append(Paragraph(missing, "gap"))
     elif len(families) > 1:
-        counts = Markup("Of this study’s claims files, {} is the one whose verdicts are cited here.")
+        counts = Markup("Of this study's claims files, {} is the one whose verdicts are cited here.")
         blocks.append(Paragraph(counts.format(code(f"{rows['family'].iloc[0]}.yaml")), "note"))
     steps = [
         Markup("<strong>{}</strong> {}{}").format(step, why, _evidence(said[name], ids))
@@ -71,8 +71,8 @@ def section(data: StudyData) -> Section | None:
     ]
     blocks.append(Items(steps, numbered=True))
     if said["beyond"]:
-        blocks += [Paragraph("What the article’s steps leave out:"), Items([_one(one, ids) for one in said["beyond"]])]
-    return Section("guide", "The article’s guide, and what the evidence supports", blocks)
+        blocks += [Paragraph("What the article's steps leave out:"), Items([_one(one, ids) for one in said["beyond"]])]
+    return Section("guide", "The article's guide, and what the evidence supports", blocks)
 
 
 def _evidence(said: Sequence[Sentence], ids: Mapping[str, str]) -> Markup:

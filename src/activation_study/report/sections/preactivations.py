@@ -70,7 +70,7 @@ def _by_layer(data: StudyData, deep: pd.DataFrame, depth: int) -> Figure:
     fixed = _at_a_fixed_point(data, names)
     if fixed:
         message += (
-            f" Dotted, with {plain_list(fixed)}: ±{NORMAL_95:.2f}, where the range stays by SELU’s fixed point of mean "
+            f" Dotted, with {plain_list(fixed)}: ±{NORMAL_95:.2f}, where the range stays by SELU's fixed point of mean "
             "0 and variance 1, towards which every layer draws it."
         )
     with panels(len(names), columns_for(len(names)), 1.45) as (figure, axes):
@@ -97,7 +97,7 @@ def _widens(growth: pd.Series) -> str:
     """Title from how much wider training makes the pre-activations, by activation."""
     known = growth.dropna()
     if known.empty or known.max() < 1.1:
-        return "Training widens no activation’s pre-activations much"
+        return "Training widens no activation's pre-activations much"
     return f"Training widens pre-activations most with {label(str(known.idxmax()))}: {decimals(known.max())} times"
 
 

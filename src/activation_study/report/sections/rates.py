@@ -48,7 +48,7 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
     names = [name for name in data.order[::-1] if name in set(rows["activation"])]
     widths = _widths(rows, data.runs).reindex(names[::-1]).dropna()
     message = (
-        "Points of validation accuracy lost to the activation’s best rate, mean over tuning seeds. Ring: the selected "
+        "Points of validation accuracy lost to the activation's best rate, mean over tuning seeds. Ring: the selected "
         "rate; cross: networks diverged. "
         + _sensitivity(widths, int(rows.groupby("run")["validation_accuracy"].count().max()))
     )

@@ -54,19 +54,19 @@ def section(data: StudyData) -> Section | None:
         ]
     )
     lead = (
-        "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds’ "
+        "A policy says which activations to tune; of those it takes the one that is best on the tuning seeds' "
         "validation samples. Its regret is the test accuracy of the best of all activations on tuning seeds, minus "
         "that of its pick. “Elsewhere”: on the other datasets. That best is a reference, not an oracle: a lucky pick "
         "has a negative regret. What a policy "
         f"learns, it learns from the other datasets. {len(datasets)} datasets allow no interval, so each is shown."
         if len(datasets) > 1
-        else "A policy’s regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
+        else "A policy's regret: test accuracy of the best activation on tuning seeds, minus that of its pick."
     )
     lead += " Beside each regret stands its range when any one seed is left out."
     table = _with_ranges(table, data.regret)
     budget = (
         "The cost counts networks tuned, in units of tuning ReLU: each activation by the time of its training step "
-        f"over ReLU’s. A policy’s low budget pays {LOW_BUDGET:g} units, ReLU and one other (the chooser’s is stricter: "
+        f"over ReLU's. A policy's low budget pays {LOW_BUDGET:g} units, ReLU and one other (the chooser's is stricter: "
         "one activation); a high one pays whatever the policy asks." + _second_step(data.regret)
     )
     blocks: list[Block] = [Paragraph(lead), Paragraph(budget), _figure(table, datasets), _table(table, datasets)]
@@ -75,7 +75,7 @@ def section(data: StudyData) -> Section | None:
         blocks += [Paragraph(_conditions_text(conditions)), _conditions(conditions)]
     else:
         missing = (
-            "The third step’s conditions, over-fitting and much data, cannot be judged: no cell has PReLU and RReLU."
+            "The third step's conditions, over-fitting and much data, cannot be judged: no cell has PReLU and RReLU."
         )
         blocks.append(Paragraph(missing, "gap"))
     return Section("regret", "What following a guide costs", blocks)
@@ -112,7 +112,7 @@ def _figure(table: pd.DataFrame, datasets: list[str]) -> Figure:
     message = (
         "Points of test accuracy lost to the best of all activations on tuning seeds, mean over depths; left is "
         "better. Dot: on the dataset where most is lost; bar: its range when any one seed is left out; blue: the "
-        "article’s steps. Numbers: every dataset. Below 0 the pick did better than that best."
+        "article's steps. Numbers: every dataset. Below 0 the pick did better than that best."
     )
     with panels(1, 1, 0.7 + 0.24 * len(shown)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
@@ -144,7 +144,7 @@ def _title(shown: pd.DataFrame) -> str:
     """From the policy that loses least at worst; columns said, policy, worst."""
     least = shown.loc[shown["worst"].idxmin()]
     lost = decimals(100 * least["worst"])
-    whose = "The article’s best step" if least["policy"].startswith("step ") else "The best rule"
+    whose = "The article's best step" if least["policy"].startswith("step ") else "The best rule"
     return f"{whose} loses {lost} points on its worst dataset"
 
 
@@ -162,7 +162,7 @@ def _table(table: pd.DataFrame, datasets: list[str]) -> Table:
         number("Cells", "cells"),
     ]
     caption = (
-        "Regret of every policy: points of test accuracy lost, mean over a dataset’s depths; “always” tunes one "
+        "Regret of every policy: points of test accuracy lost, mean over a dataset's depths; “always” tunes one "
         "activation. One with fewer cells was not trained everywhere and is not comparable. Diverged: networks of the "
         "pick and of the best that did not train, and count as guessing"
     )
@@ -183,8 +183,8 @@ def _conditions_text(rows: pd.DataFrame) -> str:
         _gain(rows, "overfitting", "with_rrelu", "RReLU", "over-fitting", "no over-fitting"),
     ]
     return (
-        f"The third step’s conditions: much data means more than {MUCH_DATA:,} training samples, over-fitting that "
-        f"ReLU’s accuracy is more than {100 * OVERFITTING:.0f} points higher on training than on validation samples. "
+        f"The third step's conditions: much data means more than {MUCH_DATA:,} training samples, over-fitting that "
+        f"ReLU's accuracy is more than {100 * OVERFITTING:.0f} points higher on training than on validation samples. "
         + " ".join(said)
     )
 
@@ -207,7 +207,7 @@ def _conditions(rows: pd.DataFrame) -> Table:
         number("Layers", "depth"),
         number("Training samples", "samples"),
         flag("Much data", "much_data"),
-        number("ReLU’s gap (points)", "gap", 1, 100, signed=True),
+        number("ReLU's gap (points)", "gap", 1, 100, signed=True),
         flag("Over-fitting", "overfitting"),
         number("ReLU, Leaky ReLU, ELU (points)", "without", 1, 100, signed=True),
         number("with PReLU (points)", "with_prelu", 1, 100, signed=True),

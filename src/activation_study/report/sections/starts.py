@@ -68,7 +68,7 @@ def _title(whole: pd.DataFrame) -> str:
         return f"Scaling by the data helps {better} of {counted(len(whole), 'activation')}, {best} most"
     if worse:
         return f"Scaling by the data costs {worse} of {counted(len(whole), 'activation')} accuracy"
-    return "Scaling by the data changes no activation’s accuracy for sure"
+    return "Scaling by the data changes no activation's accuracy for sure"
 
 
 def _table(effects: pd.DataFrame) -> Table:

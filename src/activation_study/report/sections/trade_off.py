@@ -28,7 +28,7 @@ def section(data: StudyData) -> Section | None:
         return None
     lead = (
         "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
-        "mean over datasets of equal weight. ReLU’s own ratio is 1. An activation is on the Pareto front when no "
+        "mean over datasets of equal weight. ReLU's own ratio is 1. An activation is on the Pareto front when no "
         "other is at least as fast "
         "and at least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
     )
@@ -83,7 +83,7 @@ def _figure(points: pd.DataFrame) -> Figure:
 def _point(axis: Axes, row: dict[str, Any], bottom: float) -> None:
     """One activation, with intervals if it is on the front, or an arrow where it is below the axis."""
     colour, x, y = SERIES[0] if row["front"] else OTHERS, row["ratio"], -row["behind"]
-    said = f"{percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times ReLU’s step"
+    said = f"{percent(row['accuracy'])}, {decimals(row['ratio'], 2)} times ReLU's step"
     told = mark(row["activation"], said)
     if row["front"] and y >= bottom:
         low, high = (y + 100 * (row[f"accuracy_{end}"] - row["accuracy"]) for end in ("low", "high"))

@@ -126,8 +126,8 @@ def _fate(name: str, sums: pd.DataFrame) -> str:
     if back < 0.05:
         return f"Units of {label(name)} that die stay dead"
     if back > 1:
-        return f"More of {label(name)}’s units revive than die, {sums.index[-1]} layers"
-    return f"Of {label(name)}’s units that die {percent(back, 0)} revive, {sums.index[-1]} layers"
+        return f"More of {label(name)}'s units revive than die, {sums.index[-1]} layers"
+    return f"Of {label(name)}'s units that die {percent(back, 0)} revive, {sums.index[-1]} layers"
 
 
 def _step_ticks(axis: Axes, steps: list[int]) -> None:

@@ -139,8 +139,8 @@ def _title(dead: pd.Series, depth: int) -> str:
         return "Hardly any unit is dead after training"
     most = label(str(dead.idxmax()))
     return fitting(
-        f"{percent(dead.max(), 0)} of {most}’s units are dead after training, {depth} layers",
-        f"{percent(dead.max(), 0)} of {most}’s units are dead after training",
+        f"{percent(dead.max(), 0)} of {most}'s units are dead after training, {depth} layers",
+        f"{percent(dead.max(), 0)} of {most}'s units are dead after training",
     )
 
 
