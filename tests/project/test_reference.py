@@ -97,18 +97,18 @@ def test_the_share_of_verdicts_that_stay_is_that_of_both_ledgers():
 
 
 def families_said() -> str:
-    """Two tables: a line per situation, and per claim with its verdict and its estimate, with its interval."""
+    """Two tables: a line per situation, and per claim with its verdict, why, and its estimate with its interval."""
     lines = ["| network | layers | use | scores | ReLU | how sure |", "|---|---|---|---|---|---|"]
     for row in pd.read_csv(TABLES.parent / "families_situations.csv").itertuples():
         scores = f"{100 * row.accuracy:.1f}% | {100 * row.reference:.1f}%"
         lines.append(f"| {row.network} | {row.layers} | `{row.use}` | {scores} | {row.sure} |")
     ledger = pd.read_parquet(TABLES.parent / "families_ledger.parquet")
-    lines += ["", "| row | test | verdict | estimate |", "|---|---|---|---|"]
+    lines += ["", "| row | test | verdict | why | estimate |", "|---|---|---|---|---|"]
     for row in ledger.itertuples():
         share = row.unit == "fraction"
         estimate, low, high = ((100 if share else 1) * one for one in (row.estimate, row.low, row.high))
         said = f"{estimate:+z.2f} ({low:+z.2f} to {high:+z.2f}) {'points' if share else row.unit}"
-        lines.append(f"| {row.row} | {row.test} | {row.verdict} | {said} |")
+        lines.append(f"| {row.row} | {row.test} | {row.verdict} | {row.reason} | {said} |")
     return "\n".join(lines)
 
 
