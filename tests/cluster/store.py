@@ -7,7 +7,9 @@ Kubernetes itself does is not here, but its profile is read.
 import contextlib
 import logging
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +24,15 @@ from project import ROOT, Call, Project, smoke
 
 POD = Path(__file__).with_name("pod.sh")
 BUCKET = "results"
+IN_PODS = (
+    *("--executor", "cluster-generic", "--cluster-generic-submit-cmd", f"{shlex.quote(str(POD))} start"),
+    *("--cluster-generic-status-cmd", f"{shlex.quote(str(POD))} state", "--seconds-between-status-checks", "1"),
+    *("--jobs", "2", "--shared-fs-usage", "none", "--job-deploy-sources", "--retries", "1", "--latency-wait", "10"),
+)
+FAILING = """
+def network(activation, depth, width, shape, classes):
+    raise ValueError("no such network")
+"""
 SUMMARIES = {"tables": 1, "ledger": 1, "report": 1}
 REFUSED = """
 from torch import nn
@@ -100,7 +111,10 @@ def store(session: Session, alone: Project) -> None:
     """One store, and several machines that work with it one after the other."""
     first = session.machine("first")
     session.same("a store: the tables are those without one", session.call(first), "here", alone)
-    session.planned("another machine, without Snakemake's notes, finds all done", session.machine("second"), {})
+    second = session.machine("second")
+    for script in (second / "scripts").iterdir():
+        script.touch()  # as a new clone has them
+    session.planned("another machine, a newer clone without Snakemake's notes, finds all done", second, {})
     more = session.machine("third", activations={"tanh": {"class": "Tanh"}})
     wanted = {"activation": 1, "cost": 1, "train": 1} | SUMMARIES
     session.planned("one more activation: nothing that is done is trained again", more, wanted)
@@ -113,6 +127,11 @@ def store(session: Session, alone: Project) -> None:
     said = [line for line in call.output.splitlines()[-10:] if line.startswith("error: activations.refused: ")]
     session.say("a refused activation is named", None if call.code == 1 and said else f"{call.code}: {last(call)}")
     session.planned("the first machine, whose notes call its page new, makes it again", first, SUMMARIES)
+    second.configure(smoke(seeds={"tuning": 2, "evaluation": 3}))
+    session.planned("other seeds: the runs are made again", second, {"train": 2} | SUMMARIES)
+    call = session.call(second)
+    session.say("they were", None if call.code == 0 and len(call.finished) == 5 else f"{call.code}: {last(call)}")
+    session.planned("and are at rest", second, {})
 
 
 def profile(session: Session) -> None:
@@ -124,19 +143,27 @@ def profile(session: Session) -> None:
 
 
 def pods(session: Session, alone: Project) -> None:
-    """Pods that share nothing but the store, one of which is killed."""
+    """Pods that share nothing but the store, one of which is killed; then some that fail."""
     project = session.machine("main")
     (session.folder / "pods" / "kill").touch()
-    call = session.call(
-        project,
-        *("--executor", "cluster-generic", "--cluster-generic-submit-cmd", f"{POD} start"),
-        *("--cluster-generic-status-cmd", f"{POD} state", "--jobs", "2", "--seconds-between-status-checks", "1"),
-        *("--shared-fs-usage", "none", "--job-deploy-sources", "--retries", "1", "--latency-wait", "10"),
-        prefix="pods",
-    )
+    call = session.call(project, *IN_PODS, prefix="pods")
     session.same("pods, one of which is killed: the tables are those without any", call, "pods", alone)
     killed = not (session.folder / "pods" / "kill").exists()
     session.say("one was killed", None if killed else "none trained")
+    call = session.call(project, *IN_PODS, "--forcerun", "train", "--until", "train", prefix="pods")
+    logs = (session.fetched("pods").folder / "results/smoke/logs/runs").rglob("*.log")
+    kept = [log for log in logs if "kept: " in log.read_text(encoding="utf-8")]
+    problem = None if (call.code, len(kept)) == (0, 2) else f"{call.code}, {len(kept)} kept: {last(call)}"
+    session.say("what is done is kept by a pod that has it to do again", problem)
+    (project / "failing.py").write_text(FAILING, encoding="utf-8")
+    experiments = {"core": smoke()["experiments"]["core"] | {"network": "mine", "initialisation": "torch_default"}}
+    mine = {"networks": {"mine": {"module": "failing:network"}}, "cost": {"measure": False}}
+    project.configure(smoke(allow_modules=True, experiments=experiments, **mine))
+    for command in (("init", "--quiet"), ("add", "--force", "failing.py", "study.yaml")):  # what pods are given
+        subprocess.run(["git", *command], cwd=project.folder, check=True)
+    call = session.call(project, *IN_PODS, "--retries", "0", prefix="failing")
+    said = [line for line in call.output.splitlines()[-10:] if "no such network" in line]
+    session.say("a pod that fails says why", None if call.code == 1 and said else f"{call.code}: {last(call)}")
 
 
 def end(folder: Path) -> None:

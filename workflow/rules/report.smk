@@ -20,6 +20,8 @@ rule report:
     conda:
         "../../environment.yml"
     threads: 4
+    # Snakemake's S3 does not see a folder that a job elsewhere has put there.
+    localrule: bool(STORE)
     resources:
         mem_mb=memory(4000),
     params:
@@ -27,10 +29,3 @@ rule report:
         report=STUDY.report_params,
     script:
         "../../scripts/make_report.py"
-
-
-if STORE:
-
-    # Snakemake's S3 does not see a folder that a job elsewhere has put there.
-    localrules:
-        report,

@@ -42,6 +42,7 @@ if line := receipts.summary(AGAIN):
 
 def again(wildcards):
     """An input function without inputs: what something else made is made again, whatever Snakemake knows of it."""
+    STORE.hold(workflow)
     workflow.dag.forcefiles.update(map(STORE.known, AGAIN))
     return []
 
@@ -93,6 +94,7 @@ onsuccess:
 
 
 onerror:
+    STORE.fetch_logs(workflow.scheduler.failed)
     for line in [
         *refused(),
         *console.last_lines(

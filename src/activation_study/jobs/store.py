@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +75,7 @@ class Store:
         cache = SimpleNamespace(exists_in_storage={}, exists_local={}, mtime={}, size={})
         # Of all that lies beside a folder of the results at once, where the store can list that.
         await self._copies.object(self.query(f"{study.results}/runs")).inventory(cache)
-        listed = bool(cache.exists_in_storage)
+        listed = any(cache.exists_in_storage.values())
         for file in _files(study):
             one = self._copies.object(self.query(file))
             key, here = one.cache_key(), Path(one.local_path())
@@ -83,10 +86,47 @@ class Store:
             if not there:
                 here.unlink(missing_ok=True)
                 continue
-            known = cache.mtime.get(key)
-            changed = known.storage() if known else await one.managed_mtime()
-            if not here.exists() or here.stat().st_mtime <= changed:
+            known, size = cache.mtime.get(key), cache.size.get(key)
+            # The store's own time is the copy's too: clocks differ.
+            changed = round(known.storage() if known else await one.managed_mtime())
+            size = await one.managed_size() if size is None else size
+            if not here.exists() or (here.stat().st_mtime, here.stat().st_size) != (changed, size):
                 await one.managed_retrieve()
+                os.utime(here, (changed, changed))
+
+    def hold(self, workflow: Any) -> None:
+        """Let Snakemake keep what lies in the store: it neither fetches what a job updates, which is lost so, nor knows
+        that a script of a newer clone is the old one. To be called when there are its jobs; once is enough."""
+        persistence = workflow.persistence
+        if not self or getattr(persistence.backup_output, "fetches", False):
+            return
+        keep = persistence.backup_output
+
+        def backup_output(path: Path) -> None:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._provider.object(self.query(self._file(path))).retrieve_object()
+            keep(path)
+
+        backup_output.fetches = True  # type: ignore[attr-defined]
+        persistence.backup_output = backup_output
+        triggers = workflow.dag_settings.rerun_triggers
+        workflow.dag_settings.rerun_triggers = frozenset(one for one in triggers if str(one) != "code")
+
+    def fetch_logs(self, jobs: Iterable[Any]) -> None:
+        """Copy here what jobs elsewhere have written into their logs, where Snakemake looks for it."""
+        if not self:
+            return
+        for log in {Path(log) for one in jobs for job in (one.jobs if one.is_group() else [one]) for log in job.log}:
+            with suppress(Exception):  # of any kind of store; the line of the job says that there is no log
+                log.parent.mkdir(parents=True, exist_ok=True)
+                if not log.exists():
+                    self._provider.object(self.query(self._file(log))).retrieve_object()
+
+    def _file(self, known: Path) -> str:
+        """The result that Snakemake calls so."""
+        root = Path(self.known("file")).parent
+        return known.relative_to(root).as_posix()
 
 
 def _files(study: Study) -> list[str]:

@@ -29,6 +29,7 @@ from activation_study.tables.described import activation as described_activation
 if TYPE_CHECKING:
     from activation_study.study.study import Study
 
+MISSING = "what it is made of is not there"
 PAGE_HEAD = 4000
 """Bytes of the page that are searched for its receipt."""
 _IN_PAGE = re.compile(r'<meta name="activation-study-receipt" content="([^"]*)">')
@@ -96,7 +97,11 @@ def of_validity(study: Study, tables: Receipt) -> Receipt:
 
 def of_report(study: Study, tables: Receipt) -> Receipt:
     """For the page on tables with this receipt."""
-    return _on(study, tables, "report") | {"repository": study.config.repository}
+    assets = hashlib.sha256()
+    for file in study.report_assets():
+        assets.update(Path(file).read_bytes())
+    more = {"repository": study.config.repository, "assets": assets.hexdigest()}
+    return _on(study, tables, "report") | more
 
 
 def found(path: str | Path) -> Receipt:
@@ -194,7 +199,7 @@ def stale(study: Study, at: Callable[[str], str] = str) -> dict[str, str]:
     last = [study.table_file("runs"), study.table_file("ledger"), study.validity_file, study.page]
     if [*map(len, known)] != [len(study.activations()), len(study.datasets())]:
         # What is missing Snakemake makes only where what follows from it is missing or made anew as well.
-        return {path: "what it is made of is not there" for path in last if os.path.exists(at(path))}  # noqa: PTH110
+        return {path: MISSING for path in last if os.path.exists(at(path))}  # noqa: PTH110
     tables = of_tables(study, now)
     then = [tables, of_ledger(study, tables), of_validity(study, tables), of_report(study, tables)]
     for path, expected in zip(last, then, strict=True):
@@ -225,7 +230,8 @@ def summary(again: Mapping[str, str]) -> str:
         return ""
     first, why = next(iter(made.items()))
     others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
-    return f"{plain(first)} ({plain(why)}){others} are of another config or other code: they are made again"
+    known = "cannot be checked" if why == MISSING else "are of another config or other code"
+    return f"{plain(first)} ({plain(why)}){others} {known}: they are made again"
 
 
 def refused(study: Study, at: Callable[[str], str] = str) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.settings.types import RerunTrigger
 from snakemake_interface_common.logging import get_logger
 from snakemake_interface_storage_plugins.io import Mtime
 from snakemake_interface_storage_plugins.storage_object import StorageObjectRead
@@ -39,7 +40,7 @@ class Provider(StorageProviderBase):
 
 
 class Object(StorageObjectRead):
-    size = cleanup = get_inventory_parent = None
+    cleanup = get_inventory_parent = None
 
     @property
     def place(self):
@@ -54,12 +55,16 @@ class Object(StorageObjectRead):
             for file in self.place.parent.rglob("*"):
                 key = self.cache_key(str(file.relative_to("there")))
                 cache.exists_in_storage[key], cache.mtime[key] = True, Mtime(storage=file.stat().st_mtime)
+                cache.size[key] = file.stat().st_size
 
     def exists(self):
         return self.place.exists()
 
     def mtime(self):
         return self.place.stat().st_mtime
+
+    def size(self):
+        return self.place.stat().st_size
 
     def local_footprint(self):
         return 0
@@ -105,14 +110,52 @@ def test_what_says_what_made_it_is_copied_once(store):
 def test_a_copy_follows_the_store(store):
     store.fetch(STUDY)
     retrieved()
-    Path("there/me", RESULT).write_text("2")
-    later = Path(store.copied(RESULT)).stat().st_mtime + 1
-    os.utime(Path("there/me", RESULT), (later, later))
     Path("there/me", PAGE).unlink()
-    store.fetch(STUDY)
-    assert retrieved() == [f"folder://me/{RESULT}"]
-    assert Path(store.copied(RESULT)).read_text() == "2"
+    for content, seconds in (("2", 1), ("33", 0), ("4", -9)):  # later, at the same time, and an older one
+        time = Path(store.copied(RESULT)).stat().st_mtime + seconds
+        Path("there/me", RESULT).write_text(content)
+        os.utime(Path("there/me", RESULT), (time, time))
+        store.fetch(STUDY)
+        assert retrieved() == [f"folder://me/{RESULT}"]
+        assert Path(store.copied(RESULT)).read_text() == content
     assert not Path(store.copied(PAGE)).exists()
+
+
+def test_a_store_whose_list_fails_is_asked_for_each_file(store, monkeypatch):
+    """As of a bucket that is not seen for a moment: nothing of it is taken to be gone."""
+
+    async def inventory(self, cache):
+        cache.exists_in_storage["folder"] = False
+
+    monkeypatch.setattr(Object, "inventory", inventory)
+    store.fetch(STUDY)
+    assert len(retrieved()) == 2
+
+
+def test_what_a_job_updates_is_fetched_before_it_is_kept(store):
+    """Snakemake copies it where it expects it."""
+    kept = []
+    persistence = SimpleNamespace(backup_output=lambda path: kept.append(path.read_text()))
+    settings = SimpleNamespace(rerun_triggers=frozenset(RerunTrigger.all()))
+    workflow = SimpleNamespace(persistence=persistence, dag_settings=settings)
+    store.hold(workflow)
+    store.hold(workflow)
+    for _ in range(2):  # there already, the second time
+        persistence.backup_output(Path(store.known(RESULT)))
+    assert kept == ["1", "1"]
+    assert retrieved() == [f"folder://me/{RESULT}"]
+    assert settings.rerun_triggers == RerunTrigger.all() - {RerunTrigger.CODE}
+
+
+def test_logs_of_jobs_elsewhere_are_copied(store):
+    log = f"{STUDY.results}/logs/tables.log"
+    Path("there/me", log).parent.mkdir(parents=True)
+    Path("there/me", log).write_text("error: no room")
+    lost = store.known(f"{STUDY.results}/logs/lost.log")
+    jobs = [SimpleNamespace(log=[store.known(log), lost], is_group=lambda: False)]
+    store.fetch_logs([SimpleNamespace(jobs=jobs, is_group=lambda: True)])
+    assert Path(store.known(log)).read_text() == "error: no room"
+    assert not Path(lost).exists()
 
 
 def test_another_kind_of_prefix_is_one_line(store):

@@ -233,7 +233,7 @@ def test_a_page_on_other_tables_is_stale(results):
     right = receipts.of_report(study, receipts.found(study.table_file("runs")))
     _page(study, right)
     assert receipts.stale(study) == {}
-    for key in ("params", "code", "results", "claims", "repository"):
+    for key in ("params", "code", "results", "claims", "repository", "assets"):
         _page(study, right | {key: "another"})
         assert set(receipts.stale(study)) == {study.page}
     Path(study.page).write_text("<title>An older page</title>", encoding="utf-8")
