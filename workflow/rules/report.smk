@@ -17,11 +17,11 @@ rule report:
         ),
     log:
         f"{STUDY.results}/logs/report.log",
+    # Snakemake's S3 does not see a folder that a job elsewhere has put there.
+    localrule: bool(STORE)
     conda:
         "../../environment.yml"
     threads: 4
-    # Snakemake's S3 does not see a folder that a job elsewhere has put there.
-    localrule: bool(STORE)
     resources:
         mem_mb=memory(4000),
     params:
