@@ -20,16 +20,22 @@ SPELT = {
 }  # fmt: skip
 """Words of names as the literature has them; others are as they are, in lower case."""
 CALL = re.compile(r"(\w+)\((.*)\)")
+NOTHING = re.compile(r"(?!)")
 _shown: ContextVar[Mapping[str, str]] = ContextVar("shown", default={})  # noqa: B039  never changed in place
+_words: ContextVar[re.Pattern[str]] = ContextVar("words", default=NOTHING)
+"""Finds the names, where they stand as words of their own."""
 
 
 @contextmanager
 def naming(names: Mapping[str, str]) -> Iterator[None]:
     """Within it, `label` and `relabelled` know these names."""
-    token = _shown.set(names)
+    longest_first = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    words = re.compile(rf"(?<![\w./=:-])(?:{longest_first})(?![\w/=:-])") if names else NOTHING
+    token, pattern = _shown.set(names), _words.set(words)
     try:
         yield
     finally:
+        _words.reset(pattern)
         _shown.reset(token)
 
 
@@ -45,10 +51,7 @@ def is_activation(name: str) -> bool:
 def relabelled(text: str) -> str:
     """A text for people, with the names that stand in it as words of their own replaced."""
     names = _shown.get()
-    if not names:
-        return text
-    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
-    return re.sub(rf"(?<![\w./=:-])({'|'.join(longest_first)})(?![\w/=:-])", lambda found: names[found[0]], text)
+    return _words.get().sub(lambda found: names[found[0]], text)
 
 
 def labels(activations: pd.DataFrame) -> dict[str, str]:

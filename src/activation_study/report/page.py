@@ -75,7 +75,7 @@ def build(
     Raises:
         StudyError: no runs table, or a file larger than 5 MB (1.5 MB for a study of at most 40 runs).
     """
-    data = replace(StudyData.read(study, Path(tables), provenance, claims), state=state)
+    data = replace(StudyData.read(study, Path(tables), provenance, claims, threads=processes), state=state)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
     with naming(labels(data.tables["activations"])):
         made, csv = _made(data, processes)

@@ -52,9 +52,11 @@ class StudyData:
     """How far the study has come; empty where it is finished."""
 
     @classmethod
-    def read(cls, name: str, folder: Path, provenance: Mapping[str, Any], claims: Sequence[str] = ()) -> StudyData:
+    def read(
+        cls, name: str, folder: Path, provenance: Mapping[str, Any], claims: Sequence[str] = (), threads: int = 1
+    ) -> StudyData:
         """From `folder`/<table>.parquet and `folder`/validity.json. Raises StudyError as `Tables.read` does."""
-        tables, path = Tables.read(folder), folder / "validity.json"
+        tables, path = Tables.read(folder, threads=threads), folder / "validity.json"
         said = read_json(path) if path.exists() else {}
         said.pop(MADE_BY, None)
         return cls(name, tables, provenance, claims, said)

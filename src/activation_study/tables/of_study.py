@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,11 @@ class Tables(dict[str, pd.DataFrame]):
 
     @classmethod
     def read(
-        cls, folder: Path, needs: Mapping[str, Sequence[str]] | None = None, required: Sequence[str] = ("runs",)
+        cls,
+        folder: Path,
+        needs: Mapping[str, Sequence[str]] | None = None,
+        required: Sequence[str] = ("runs",),
+        threads: int = 1,
     ) -> Tables:
         """Read `folder`/<table>.parquet with every check, also that they are of one study.
 
@@ -33,6 +38,7 @@ class Tables(dict[str, pd.DataFrame]):
             needs: the tables to read with the columns that none may lack, of this or an older schema version; None
                 for all tables, whole and of this version.
             required: the tables that must be there.
+            threads: how many tables are read at the same time.
 
         Raises:
             StudyError: a required table is missing, or a table holds what no study writes.
@@ -42,11 +48,12 @@ class Tables(dict[str, pd.DataFrame]):
             if not paths[name].exists():
                 raise StudyError(f"{plain(paths[name])} is missing; run the study, or name a folder that has it")
         there = {name: path for name, path in paths.items() if path.exists()}
-        read = (
-            {name: checked.read(name, path) for name, path in there.items()}
-            if needs is None
-            else {name: checked.read_any(path, needs[name]) for name, path in there.items()}
-        )
+
+        def one(name: str) -> pd.DataFrame:
+            return checked.read(name, there[name]) if needs is None else checked.read_any(there[name], needs[name])
+
+        with ThreadPoolExecutor(threads) as pool:  # Arrow and NumPy let other threads work beside them
+            read = dict(zip(there, pool.map(one, there), strict=True))
         checked.hold_together(read)
         return cls(read)
 
