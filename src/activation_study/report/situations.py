@@ -42,8 +42,8 @@ class Situation:
 
 
 def situations(data: StudyData) -> list[Situation]:
-    """One for each network and depth, the core's networks and shallow ones first; all training samples, and a budget
-    for every activation."""
+    """One for each network and depth, the core's networks first, then as the config has them, shallow ones first; all
+    training samples, and a budget for every activation."""
     found = []
     for network, evidence in _networks(data):
         for depth in evidence.depths:
@@ -62,7 +62,7 @@ def _networks(data: StudyData) -> Iterator[tuple[str, Evidence]]:
         yield meaning(MLP), Evidence.of(data.tables, data.guide_rows)
     trained = data.tables["runs"][["network", "normalisation"]].drop_duplicates()
     for network, normalisation in sorted(
-        trained.itertuples(index=False, name=None), key=lambda one: (one[0] not in core, one)
+        trained.itertuples(index=False, name=None), key=lambda one: one[0] not in core
     ):
         if network == MLP and (alone or normalisation != "none"):
             continue
