@@ -28,9 +28,9 @@ def test_a_line_for_each(tables):
     depths = sorted(runs["depth"].unique())
     assert list(rows.index) == [
         *(("multilayer perceptrons", depth) for depth in depths),
-        ("residual convolutional networks with batch normalisation", 5),
         ("residual multilayer perceptrons", 5),
-    ]
+        ("residual convolutional networks with batch normalisation", 5),
+    ], "in the study's order"
     alike = ["use", "accuracy", "reference"]  # of copies of the same runs
     for network in rows.index.get_level_values("network")[len(depths) :]:
         assert rows.loc[(network, 5), alike].equals(rows.loc[("multilayer perceptrons", 5), alike])
