@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 import checks
+from activation_study.claims.outcomes import Outcome
 from activation_study.report.figures.theme import SERIES, VARIABLES
 
 HEAVIEST = 4_000
@@ -30,7 +31,7 @@ def missing_verdicts(page: Any, ledger: pd.DataFrame) -> list[str]:
     )
     faults = [f"not seen: {claim['name']}" for claim in claims if not claim["seen"] or not claim["badges"]]
     shown = {row: verdict.split(maxsplit=1)[-1].strip() for claim in claims for row, verdict in claim["rows"]}
-    for row, verdict in ledger.set_index("row")["verdict"].items():
+    for row, verdict in ledger.set_index("row")["verdict"].map(lambda one: Outcome(one).said).items():
         if shown.get(row) != verdict:
             faults.append(f"{row} is {verdict}, shown: {shown.get(row)}")
     return faults

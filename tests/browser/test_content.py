@@ -12,6 +12,7 @@ from PIL import Image
 
 import checks
 import content_checks
+from activation_study.claims.outcomes import of_claim
 from checks import Visit, planted
 
 pytestmark = pytest.mark.browser
@@ -143,15 +144,22 @@ def test_a_claim_without_a_permalink_is_noticed(visit: Visit, html: str):
 def _picked(visit: Visit, html: str) -> tuple[list[str], list[str]]:
     """The claims that are left after a choice of verdict, and those that its address brings back."""
     page = visit(html)
-    page.locator(".ledger .picks select[name=verdict]").select_option("costly")
+    page.locator(".ledger .picks select[name=verdict]").select_option("false")
     before = content_checks.shown_claims(page)
     return before, content_checks.shown_claims(visit(html, hash=page.evaluate("location.hash")))
 
 
 def test_the_address_brings_back_the_chosen_claims(visit: Visit, html: str, ledger: pd.DataFrame):
     before, after = _picked(visit, html)
-    wanted = ledger.loc[ledger["verdict"] == "costly", "claim"]
-    assert before == after == [f"claim-{name.lower()}" for name in wanted]
+    found = ledger.groupby("claim")["verdict"].agg(of_claim)
+    assert before == after == [f"claim-{name.lower()}" for name in found.index[found == "false"]]
+
+
+def test_the_bar_leads_to_the_claims_that_it_counts(visit: Visit, html: str):
+    page = visit(html)
+    for place, key in enumerate(page.locator("#answer a.key").all_inner_texts()):
+        page.locator("#answer a.key").nth(place).click()
+        assert len(content_checks.shown_claims(page)) == int(key.split()[0])
 
 
 def test_a_lost_choice_of_claims_is_noticed(visit: Visit, html: str):

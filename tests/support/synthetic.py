@@ -36,6 +36,7 @@ VALIDITY = {
     "power_of_time": 0.97,
     "verdicts_same_share": 0.93,
     "verdicts_reversed": 0,
+    "verdicts_second": {"claims C01.1": "true", "claims C01.2": "open", "claims C02": "partly", "claims C03": "open"},
     "rows_undone_by_one_seed": 2,
     "diverged": 12,
     "networks": 5400,

@@ -356,9 +356,9 @@ def _policy_robust(
     values: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The values with the regret's range without one seed, the regret of what trained, and how many networks of pick
-    and reference did not; the reason says if one seed decides."""
+    and reference did not; open where one seed decides."""
     cells = pd.Series([cell.dataset for cell, _ in found]).value_counts()
-    moved, trained, reason = [], by_dataset * 0, values["reason"]
+    moved, trained, judged = [], by_dataset * 0, {name: values[name] for name in ("verdict", "reason")}
     for cell, names in found:
         share, regret = 1 / cells[cell.dataset], cell.regret(names)
         trained[cell.dataset] += share * cell.of_trained.regret(names)
@@ -367,11 +367,12 @@ def _policy_robust(
             left[cell.dataset] += share * (other.regret(row.policy.tries(other, costs)) - regret)
             moved.append((float(left.mean()), seed))
             verdict = _policy_verdict(left, row.smallest, "")["verdict"]
-            if verdict != values["verdict"] and reason == values["reason"]:
-                reason += f"; {ONE_SEED}: {verdict} without {seed}"
+            if verdict != values["verdict"] and judged["verdict"] is not Outcome.OPEN:
+                reason = f"{ONE_SEED}: {values['verdict']}, but {verdict} without {seed}; {values['reason']}"
+                judged = {"verdict": Outcome.OPEN, "reason": reason}
     ends = {"lowest": min(moved), "highest": max(moved)} if moved else {}
     return (
-        {**values, "reason": reason, "trained_estimate": float(trained.mean(skipna=False))}
+        {**values, **judged, "trained_estimate": float(trained.mean(skipna=False))}
         | {"diverged": sum(cell.lost(names) for cell, names in found)}
         | {name: estimate for name, (estimate, _) in ends.items()}
         | {f"{name}_without": seed for name, (_, seed) in ends.items()}

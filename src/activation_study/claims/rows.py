@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,9 @@ class _WordOr:
 
 
 def _filled(sentence: str) -> str:
-    if re.search("[{}]", re.sub("{(size|estimate|low|high)}", "", sentence)):
-        raise PydanticCustomError("placeholder", "may hold {size}, {estimate}, {low} and {high}, and no other braces")
+    known = "{size}, {more}, {least}, {most}, {estimate}, {low} and {high}"
+    if re.search("[{}]", re.sub("|".join(re.findall("{.*?}", known)), "", sentence)):
+        raise PydanticCustomError("placeholder", f"may hold {known}, and no other braces")
     return sentence
 
 
@@ -143,8 +145,9 @@ class Guide(Model):
     """What the guide says of a row: a sentence for each verdict (of an exploratory row the open one is enough), or what
     a policy is called in its sentence.
 
-    The metric is a fraction or a log ratio. A sentence may hold {size} (the absolute estimate), {estimate}, {low} and
-    {high}, in points, or in percent where it is a log ratio; one without a test reads as the open one, and says so.
+    The metric is a fraction or a log ratio. A sentence may hold {estimate}, {low} and {high}, in points, or in percent
+    where it is a log ratio, or {size} (the absolute estimate), {more} (more or less, by its sign), {least} and {most}
+    (the interval in that direction); one without a test reads as the open one, and says so.
     """
 
     step: Literal["relu_first", "then_another", "with_time", "beyond"] = Field(
@@ -313,13 +316,18 @@ def parsed(path: str | Path) -> tuple[File, tuple[Row, ...]]:
     return file, tuple(Row.of(claim, number) for claim in file.claims for number in range(len(claim.rows)))
 
 
-def lines(path: str | Path) -> dict[str, int]:
-    """The line, from 1, at which each row begins of a claims file that `parsed` has accepted, by the row's id."""
-    found: dict[str, int] = {}
-    for claim in _items(yaml.compose(Path(path).read_text(encoding="utf-8"), yaml_files.Loader), "claims"):
+def entries(path: str | Path) -> dict[str, tuple[int, str]]:
+    """The line, from 1, at which each row begins of a claims file that `parsed` has accepted, and its text as it is
+    written there, by the row's id."""
+    text, found = Path(path).read_text(encoding="utf-8"), {}
+    for claim in _items(yaml.compose(text, yaml_files.Loader), "claims"):
         (name,) = (value.value for key, value in claim.value if key.value == "id")
         rows = _items(claim, "rows")
-        found |= {row_id(name, number, len(rows)): row.start_mark.line + 1 for number, row in enumerate(rows, 1)}
+        for number, row in enumerate(rows, 1):
+            start = row.start_mark
+            written = " " * start.column + text[start.index : row.end_mark.index]
+            written = re.sub(r"(\s*\n *#.*)*\s*\Z", "", written)  # a comment after it is on what comes next
+            found[row_id(name, number, len(rows))] = start.line + 1, textwrap.dedent(written)
     return found
 
 

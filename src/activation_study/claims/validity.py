@@ -13,6 +13,7 @@ from activation_study.analysis.inference import MIN_CELLS
 from activation_study.analysis.tuned import moments, without_each
 from activation_study.claims.contrasts import Contrast
 from activation_study.claims.outcomes import Outcome
+from activation_study.claims.rows import STATISTICAL
 from activation_study.claims.rules import ORDER, Effect, PValues, holding, p_values
 from activation_study.claims.verdicts import ONE_SEED
 from activation_study.core.tuning import Replicates
@@ -33,8 +34,9 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
 
     `aa_alarms` of `aa_tests` comparisons of a function with itself, and the power to find a planted effect in accuracy,
     `power_of_accuracy`, in steps to the target, `power_of_time`, and the lower of both, `power_at_1_5_smallest` (None
-    without controls); `verdicts_same_share` of the tested rows that come out as in the second study, and
-    `verdicts_reversed` between true and false (None without one); `rows_undone_by_one_seed`, which are open for that
+    without controls); `verdicts_same_share` of the tested rows that come out as in the second study,
+    `verdicts_reversed` between true and false (None without one), and `verdicts_second`, what the second study makes of
+    each, by file and row; `rows_undone_by_one_seed`, which are open for that
     reason alone (None without verdicts); `diverged` of `networks` that were evaluated.
 
     Args:
@@ -65,17 +67,22 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
 
 def repeated(ledger: pd.DataFrame, second: pd.DataFrame | None) -> dict[str, Any]:
     """How the tested rows of both studies compare."""
-    tested = ledger[ledger["verdict"].isin(ORDER)]
     keys = ["family", "row", "verdict"]
-    both = tested[keys].merge(second[keys], on=keys[:2]) if second is not None else tested.iloc[:0]
+    both = tested(ledger)[keys].merge(second[keys], on=keys[:2]) if second is not None else ledger.iloc[:0]
     if second is None or both.empty:
-        return {"verdicts_same_share": None, "verdicts_reversed": None}
+        return {"verdicts_same_share": None, "verdicts_reversed": None, "verdicts_second": {}}
     pairs = both[["verdict_x", "verdict_y"]].agg(frozenset, axis=1)
     opposite = frozenset((Outcome.TRUE, Outcome.FALSE))
     return {
         "verdicts_same_share": float((both["verdict_x"] == both["verdict_y"]).mean()),
         "verdicts_reversed": int((pairs == opposite).sum()),
+        "verdicts_second": dict(zip(both["family"] + " " + both["row"], both["verdict_y"], strict=True)),
     }
+
+
+def tested(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a test has judged; of a policy, which has none, it may be open too whether it is costly."""
+    return ledger[ledger["verdict"].isin(ORDER) & ledger["type"].isin(STATISTICAL)]
 
 
 def family_size(ledger: pd.DataFrame, cells: pd.DataFrame) -> int:

@@ -165,13 +165,25 @@ def _outcome(effect: Effect, found: Found, family: Family, place: int) -> tuple[
     if outcome is Outcome.PARTLY:
         if not names:
             return Outcome.OPEN, f"{ONE_SEED}: where it is true changes with a seed", ()
-        return outcome, f"true {', '.join(names)}, and not shown elsewhere", names
+        return outcome, f"true {', '.join(names)}, and {_elsewhere(effect, names)}", names
     if outcome is Outcome.TRUE:
         return outcome, "equivalent within the margin" if effect.kind == "equivalence" else "as claimed", ()
     adjusted = family.observed(place)
     if adjusted.reversed[0] < ALPHA:
         return outcome, "outside the margin" if effect.kind == "equivalence" else "the opposite holds", ()
     return outcome, "smaller than the smallest effect of interest, on every dataset", ()
+
+
+def _elsewhere(effect: Effect, names: Sequence[str]) -> str:
+    """What a claim that is partly true is at the depths and on the datasets where it is not: by their own intervals."""
+    others = {name: bounds(effect.contrast.moments, cells) for name, cells in effect.parts[1:] if name not in names}
+    opposite = [
+        name for name, (estimate, half) in others.items() if effect.kind == "difference" and estimate + half < 0
+    ]
+    said = f"the other way {', '.join(opposite)}"
+    if len(opposite) == len(others):
+        return said
+    return f"{said}; not shown elsewhere" if opposite else "not shown elsewhere"
 
 
 def _why_open(effect: Effect, found: Found, adjusted: PValues) -> str:

@@ -67,7 +67,10 @@ def _rule(row: Row, guide: Guide, judged: pd.DataFrame) -> Sentence:
     shares = {name: 100 * (np.expm1(value) if ratio else value) for name, value in numbers.items()}
     shown = {name: decimals(value) for name, value in shares.items()}
     said = {Outcome.TRUE: guide.supported, Outcome.FALSE: guide.reversed if opposite else guide.negligible}
-    text = said.get(outcome, guide.open).format(**shown, size=decimals(abs(shares["estimate"])))
+    ends = [shares["low"], shares["high"]] if shares["estimate"] >= 0 else [-shares["high"], -shares["low"]]
+    shown |= dict(zip(("least", "most"), map(decimals, ends), strict=True))
+    shown |= {"size": decimals(abs(shares["estimate"])), "more": "more" if shares["estimate"] >= 0 else "less"}
+    text = said.get(outcome, guide.open).format(**shown)
     if outcome is Outcome.PARTLY:
         text += f" (Shown {judged.loc[row.id, 'where']} only.)"
     return Sentence(guide.step, text + " (An estimate, not tested.)" * (outcome.side is None), (row.id,))
@@ -92,7 +95,10 @@ def _policy(row: Row, guide: Guide, judged: pd.DataFrame, by_dataset: pd.DataFra
     own_regret = regret[(regret["policy"] == policy) & (regret["budget"] == budget)]
     shown = ", ".join(f"{decimals(100 * value)} on {name}" for name, value in values.items())
     beside = _beside(ranges(own_regret).droplevel(["policy", "budget"]))
-    if not costly:
+    if outcome is Outcome.OPEN:
+        text = f"Whether {guide.about} costs more than a point of test accuracy is open, as one seed decides "
+        text += f"(points: {shown}).{beside}"
+    elif not costly:
         text = f"{about} costs no more than a point of test accuracy on any dataset (points: {shown}).{beside}"
     else:
         text = f"{about} is not enough. Points of test accuracy lost: {shown}"

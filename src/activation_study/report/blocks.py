@@ -93,7 +93,8 @@ class CellNumbers:
 class ClaimRow:
     """One test of a claim: its verdict with an icon, why, its numbers, and its cells as SVG ("" without any).
 
-    `topic` is the experiment and the metric that it is about, with a dot; `unit` that of the cells' numbers.
+    `topic` is the experiment and the metric that it is about, with a dot; `unit` that of the cells' numbers; `entry`
+    its text in the claims file ("" where that is not the one that was judged).
     """
 
     id: str
@@ -108,28 +109,34 @@ class ClaimRow:
     topic: str
     unit: str
     cells: Sequence[CellNumbers]
+    entry: str
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim with its rows; `badges` are the distinct (verdict, icon) of those that are judged."""
+    """A claim with its rows; `word` is one of ``claims.outcomes.WORDS``, `verdict` that with what it rests on where all
+    of it is computed, and `icon` its sign."""
 
     id: str
     name: str
     quote: str
     notes: Sequence[tuple[str, str]]
-    badges: Sequence[tuple[str, str]]
+    word: str
+    verdict: str
+    icon: str
     rows: Sequence[ClaimRow]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Claims that fold open, under the article's headings; `legend` has (verdict, icon, meaning), `data` the cells."""
+    """Claims that fold open, under the article's headings; `legend` has (verdict, icon, meaning), `data` the cells, and
+    `code` the (id, place, text) of the functions that decide."""
 
     id: str
     groups: Sequence[tuple[str, Sequence[Claim]]]
     legend: Sequence[tuple[str, str, str]]
     data: Download
+    code: Sequence[tuple[str, Markup, str]] = ()
 
 
 Block = Paragraph | Items | Facts | Verbatim | Figure | Table | Ledger | Data | Section
@@ -161,6 +168,7 @@ def identifiers(blocks: Sequence[Block]) -> list[str]:
         if isinstance(block, Section | Figure | Table | Ledger | Verbatim | Data):
             found.append(block.id)
         if isinstance(block, Ledger):
+            found += [name for name, _, _ in block.code]
             for claim in (claim for _, claims in block.groups for claim in claims):
                 found += [claim.id, *(row.id for row in claim.rows if row.id != claim.id)]
     return found

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.claims.rules import ORDER
-from activation_study.claims.validity import repeated
+from activation_study.claims.outcomes import Outcome
+from activation_study.claims.validity import repeated, tested
 from activation_study.core.errors import StudyError
 from activation_study.core.numbers import percent
 from activation_study.report import page
@@ -43,8 +43,7 @@ def _verdicts(first: StudyData, second: StudyData) -> Section | None:
     share = said["verdicts_same_share"]
     if share is None:
         return None
-    both = tables[0].merge(tables[1], on=KEYS, suffixes=("_a", "_b"))
-    both = both[both["verdict_a"].isin(ORDER)]
+    both = tested(tables[0]).merge(tables[1], on=KEYS, suffixes=("_a", "_b"))
     both = both.assign(changed=both["verdict_a"] != both["verdict_b"]).sort_values(
         ["changed", *KEYS], ascending=[False, True, True], ignore_index=True
     )
@@ -75,11 +74,11 @@ def _verdicts(first: StudyData, second: StudyData) -> Section | None:
 
 
 def _verdict_a(row: Row) -> Cell:
-    return Cell(row["verdict_a"])
+    return Cell(Outcome(row["verdict_a"]).said)
 
 
 def _verdict_b(row: Row) -> Cell:
-    return Cell(("▲ " if row["changed"] else "") + row["verdict_b"])
+    return Cell(("▲ " if row["changed"] else "") + Outcome(row["verdict_b"]).said)
 
 
 def _ranks(first: StudyData, second: StudyData) -> Section | None:

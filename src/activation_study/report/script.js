@@ -139,7 +139,7 @@
       const label = document.createElement("label");
       label.append(chooser.querySelectorAll("thead th")[column].textContent, select);
       picks.append(label);
-      state.choose[column] = values[0];
+      state.choose[column] = rows[Number(chooser.dataset.opens)].cells[column].textContent;
     }
     const heads = [...chooser.querySelectorAll("thead th")].map((head) => head.textContent);
     for (const row of rows) [...row.cells].forEach((cell, column) => { cell.dataset.label = heads[column]; });
@@ -231,6 +231,7 @@
   }
 
   if (ledger) addPicks();
+  for (const link of document.querySelectorAll("[data-pick]")) link.hash = `${ledger.id}?pick=verdict:${link.dataset.pick}`;
 
   // A gzipped download becomes plain CSV where the browser can unzip; elsewhere the link works as it is.
   document.addEventListener("click", async (event) => {

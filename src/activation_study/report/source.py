@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,10 +41,13 @@ class Source:
             return said
         return Markup('<a href="{}/blob/{}/{}#L{}">{}</a>').format(self.repository, self.commit, path, number, said)
 
-    def function(self, module: str, name: str) -> Markup:
-        """A function, as `function("claims.rules", "holding")`, by the line at which it begins; "" if there is none."""
-        line = _definitions(module).get(name)
-        return self.line(f"src/{PACKAGE}/{module.replace('.', '/')}.py", line) if line else Markup("")
+    def function(self, module: str, name: str) -> tuple[Markup, str]:
+        """A function, as `function("claims.rules", "holding")`: the line at which it begins, and its text; both "" if
+        there is none."""
+        line, text = _definitions(module).get(name, (0, ""))
+        if not text:
+            return Markup(""), ""
+        return self.line(f"src/{PACKAGE}/{module.replace('.', '/')}.py", line), text
 
     def version(self, code: str) -> Markup:
         """The version of the code, linked where it is a commit."""
@@ -53,12 +57,12 @@ class Source:
 
 
 @cache
-def _definitions(module: str) -> dict[str, int]:
-    """The lines, from 1, at which a module's functions begin."""
+def _definitions(module: str) -> dict[str, tuple[int, str]]:
+    """A module's functions: the line, from 1, at which each begins, and its text."""
     package, _, name = f"{PACKAGE}.{module}".rpartition(".")
     text = resources.files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
-    found = (re.match(r"def (\w+)", line) for line in text.splitlines())
-    return {one[1]: number for number, one in enumerate(found, 1) if one}
+    functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
+    return {node.name: (node.lineno, ast.get_source_segment(text, node) or "") for node in functions}
 
 
 def in_repository(path: str) -> str:

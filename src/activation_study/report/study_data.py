@@ -13,6 +13,7 @@ import pandas as pd
 
 from activation_study.analysis import new_datasets
 from activation_study.analysis import replicas as summaries
+from activation_study.analysis.controls import Twins, control_twins
 from activation_study.analysis.experiments import cost_against_quality, starting_decay
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import policy_regret
@@ -103,6 +104,11 @@ class StudyData:
     def trade_off(self) -> pd.DataFrame:
         """Time of a training step over ReLU's against accuracy, see `cost_against_quality`; empty without either."""
         return cost_against_quality(self.tables["cost"], self.runs) if len(self.ranking) else pd.DataFrame()
+
+    @cached_property
+    def twins(self) -> list[Twins]:
+        """Functions that were trained under two names."""
+        return control_twins(self.tables["runs"], self.tables["portraits"])
 
     @cached_property
     def curves(self) -> pd.DataFrame:

@@ -77,7 +77,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a frame under a caption, of which the page shows so many."""
+    """Rows of a frame under a caption, of which the page shows so many; a chooser opens on one of them."""
 
     id: str
     caption: str
@@ -85,6 +85,7 @@ class Table:
     frame: pd.DataFrame
     data: Download
     most: int = MOST_ROWS
+    opens: int | None = None
 
     @property
     def extent(self) -> str:

@@ -12,6 +12,8 @@ from activation_study.claims.validity import FOUND, PLANTED, SAME
 from activation_study.core.numbers import percent
 from activation_study.report.words import counted
 
+WIDE = "intervals are wider than they need be"
+
 
 class Check(NamedTuple):
     """Whether the study passes one of its checks, None where it cannot be known, and the sentence that says so."""
@@ -20,22 +22,24 @@ class Check(NamedTuple):
     text: str
 
 
-def trust(validity: Mapping[str, Any]) -> Markup:
+def trust(validity: Mapping[str, Any], *, twins: bool) -> Markup:
     """The first screen's paragraph.
 
     Args:
         validity: as `claims.validity.validity` gives it.
+        twins: whether the page has a section on them.
     """
-    checks = [_alarms(validity), _power(validity), _again(validity)]
+    checks = [_alarms(validity, twins), _power(validity), _again(validity)]
     missed, kept, unknown = (
-        [check.text for check in checks if check.passes is passes] for passes in (False, True, None)
+        [Markup("{}").format(check.text) for check in checks if check.passes is passes]
+        for passes in (False, True, None)
     )
     parts = [Markup("<strong>How far to trust it.</strong>")]
     if missed:
-        parts.append(Markup("<strong>It misses what it asks of itself.</strong> {}").format(" ".join(missed)))
-    parts += [Markup("{}").format(text) for text in kept]
+        parts.append(Markup("<strong>It misses what it asks of itself.</strong> {}").format(Markup(" ").join(missed)))
+    parts += kept
     if unknown:
-        parts.append(Markup("Not known: {}.").format("; ".join(unknown)))
+        parts.append(Markup("Not known: {}.").format(Markup("; ").join(unknown)))
     return Markup(" ").join(parts)
 
 
@@ -50,16 +54,23 @@ def rests_on(validity: Mapping[str, Any]) -> str:
     return f"No verdict is undone by leaving out one seed{more}. {said}"
 
 
-def _alarms(validity: Mapping[str, Any]) -> Check:
+def _alarms(validity: Mapping[str, Any], twins: bool) -> Check:
     alarms, tests = validity["aa_alarms"], validity["aa_tests"]
     if not tests:
         return Check(None, "how often it cries wolf, as no function was trained under two names")
-    said = f"A function compared with itself raised an alarm in {alarms} of {tests} tests"
+    said = Markup("A function {} raised an alarm in {} of {} tests{}")
+    itself = _led("compared with itself", "validity" if twins else "")
     rate = wilson(alarms, tests)
     if rate.low <= ALPHA <= rate.high:
-        return Check(True, f"{said}, no more than chance explains where {percent(ALPHA, 0)} should.")
-    said = f"{said}, where {ALPHA * tests:z.0f} are due"
-    return Check(False, f"{said}." if rate.low > ALPHA else f"{said}: intervals are wider than they need be.")
+        due = f", no more than chance explains where {percent(ALPHA, 0)} should."
+        return Check(True, said.format(itself, alarms, tests, due))
+    due = f", where {ALPHA * tests:z.0f} are due{'.' if rate.low > ALPHA else ': ' + WIDE + '.'}"
+    return Check(False, said.format(itself, alarms, tests, due))
+
+
+def _led(said: str, section: str) -> Markup:
+    """These words, as a link to the section if there is one."""
+    return Markup('<a href="#{}">{}</a>').format(section, said) if section else Markup("{}").format(said)
 
 
 def _power(validity: Mapping[str, Any]) -> Check:
@@ -79,7 +90,12 @@ def _again(validity: Mapping[str, Any]) -> Check:
     share, turned = validity["verdicts_same_share"], validity["verdicts_reversed"]
     if share is None:
         return Check(None, "how many verdicts other seeds would change, as there is no second study to compare with")
-    said = f"With other seeds {percent(share, 0)} of the tested rows keep their verdict, and "
-    said += f"{counted(turned, 'row') if turned else 'none'} {'is' if turned in (0, 1) else 'are'} reversed"
+    reversed_ = f"{counted(turned, 'row') if turned else 'none'} {'is' if turned in (0, 1) else 'are'} reversed"
     passes = share >= SAME and not turned
-    return Check(passes, f"{said}." if passes else f"{said}; {percent(SAME, 0)} and none was the aim.")
+    said = Markup("With {} {} of the tested rows keep their verdict, and {}{}").format(
+        _led("other seeds", "second-study" if validity.get("verdicts_second") else ""),
+        percent(share, 0),
+        reversed_,
+        "." if passes else f"; {percent(SAME, 0)} and none was the aim.",
+    )
+    return Check(passes, said)

@@ -22,7 +22,7 @@ LEDGER = pd.DataFrame(
         ("F", "holds as stated", np.nan, "by computation"),
     ],
     columns=["row", "verdict", "p_superior", "reason"],
-).assign(family="claims")
+).assign(family="claims", type=[*["difference"] * 4, "exploratory", "exact"])
 CELLS = pd.DataFrame(
     [("A", f"{dataset}/depth={depth}", dataset) for dataset in ("d", "m") for depth in (5, 20)]
     + [("B", f"{dataset}/depth=5", dataset) for dataset in ("d", "m", "f")]
@@ -52,6 +52,7 @@ def test_what_the_file_holds():
         "power_of_time": None,
         "verdicts_same_share": None,
         "verdicts_reversed": None,
+        "verdicts_second": {},
         "rows_undone_by_one_seed": 1,
         "diverged": int((evaluated["status"] == "diverged").sum()),
         "networks": len(evaluated),
@@ -61,6 +62,10 @@ def test_what_the_file_holds():
     assert validity(tables | {"ledger": LEDGER.iloc[:0]}, LEDGER)["rows_undone_by_one_seed"] is None
     both = validity(tables, second)
     assert (both["verdicts_same_share"], both["verdicts_reversed"]) == (0.5, 1)
+    assert both["verdicts_second"] == {f"claims {row}": second["verdict"][place] for place, row in enumerate("ABCD")}
+    policies = {"type": "policy", "verdict": "open"}
+    more = [pd.concat([ledger, ledger.iloc[:1].assign(row="G", **policies)]) for ledger in (LEDGER, second)]
+    assert validity(tables | {"ledger": more[0]}, more[1])["verdicts_same_share"] == 0.5, "policies have no test"
 
 
 def drawn(rng, sd=1.0):

@@ -3,14 +3,16 @@
 import hashlib
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+import yaml
 
-from activation_study.claims.outcomes import Outcome
+from activation_study.claims.outcomes import Outcome, counted_claims, of_claim
 from activation_study.report.blocks import Figure
 from activation_study.report.evidence import linked
 from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
@@ -35,17 +37,44 @@ def _claims(section):
 def test_every_row_is_there_once_with_its_verdict(data):
     claims, block = _claims(ledger.section(data))
     rows = {row.row: row.verdict for claim in claims for row in claim.rows}
-    assert rows == data.tables["ledger"].set_index("row")["verdict"].to_dict()
-    assert {word for word, _, _ in block.legend} == set(rows.values()) == set(Outcome)
+    assert rows == data.tables["ledger"].set_index("row")["verdict"].map(lambda one: Outcome(one).said).to_dict()
+    assert {word for word, _, _ in block.legend} == set(rows.values()) == {outcome.said for outcome in Outcome}
     ids = [row.id for claim in claims for row in claim.rows]
     assert len(set(ids)) == len(ids)
 
 
-def test_a_claim_wears_the_verdicts_that_are_judged(data):
+def test_a_claim_wears_one_word(data):
     claims, _ = _claims(ledger.section(data))
-    badges = {claim.name: [verdict for verdict, _ in claim.badges] for claim in claims}
-    assert badges["C01"] == ["true", "false"]
-    assert badges["C06"] == ["exploratory"]
+    words = {claim.name: (claim.word, claim.verdict, claim.icon) for claim in claims}
+    assert words["C01"] == ("partly", "partly", "◐"), "a row is true, another false"
+    assert words["C05"] == ("true", "true, computed", "✓")
+    assert words["C06"] == ("not judged", "not judged", "○")
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"),
+    [
+        (["true", "holds as stated", "exploratory"], "true"),
+        (["true", "open"], "partly"),
+        (["partly"], "partly"),
+        (["false", "true"], "partly"),
+        (["wrong as stated", "open"], "false"),
+        (["costly"], "false"),
+        (["open", "exploratory"], "open"),
+        (["exploratory", "not tested"], "not judged"),
+    ],
+)
+def test_a_claim_as_a_whole(rows, word):
+    assert of_claim(rows) == word
+
+
+def test_one_total_is_on_the_first_screen_and_above_the_claims(data):
+    count = counted_claims(data.tables["ledger"])
+    said = ", ".join(f"{many} {word}" for word, many in count.items())
+    assert said in str(ledger.section(data).blocks[0].text)
+    assert sum(count.values()) == data.tables["ledger"]["claim"].nunique()
+    claims, _ = _claims(ledger.section(data))
+    assert Counter(claim.word for claim in claims) == count
 
 
 @pytest.mark.slow
@@ -167,9 +196,16 @@ def test_a_row_says_on_which_line_it_is_written_down_and_what_decides_it(tables)
         (begins,) = (i for i, text in enumerate(written) if text.strip() == f"- id: {claim}")
         tests = [i + 1 for i, text in enumerate(written) if i > begins and text.strip().startswith("- test:")]
         assert line == tests[place], row
-    decided = {row: re.search(r"(\w+)\.py</code>", found[row]["Decided by"])[1] for row in ("C01.1", "C08")}
-    assert decided == {"C01.1": "rules", "C08": "ledger"}
-    assert "contrasts.py" in found["C06"]["Computed by"], "it is not judged"
+    section = ledger.section(replace(read, tables=read.tables | {"ledger": rows}))
+    claims, block = _claims(section)
+    code = {name: (str(place), text) for name, place, text in block.code}
+    places = {"C01.1": "rules.py", "C08": "ledger.py", "C06": "contrasts.py"}
+    for row, module in places.items():
+        name = re.search(r'href="#([^"]+)"', found[row]["Computed by" if row == "C06" else "Decided by"])[1]
+        assert f"/{module}" in code[name][0]
+        assert code[name][1].startswith("def ")
+    entry = next(row.entry for claim in claims for row in claim.rows if row.row == "C01.1")
+    assert yaml.safe_load(re.sub(r"\*\w+", "0", entry))["test"].startswith("steps")
     assert "Written down in" not in _links(ledger.section(read))["C01.1"], "another file was judged"
 
 

@@ -1,11 +1,13 @@
 """Where the page's links to code, claims and literature lead: to what is there, or nowhere."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from activation_study.claims import rules
 from activation_study.report.references import WORKS, cited
 from activation_study.report.source import AUTHORS, TITLE, Source, bibtex, in_repository
 
@@ -37,10 +39,11 @@ def test_without_a_repository_there_is_no_link(provenance):
 
 
 def test_a_function_s_line_is_where_it_begins():
-    said = Source.of({}).function("claims.rules", "holding")
+    said, text = Source.of({}).function("claims.rules", "holding")
     path, line = re.fullmatch(r"<code>(\S+)</code>, line (\d+)", said).groups()
     assert (ROOT / path).read_text(encoding="utf-8").splitlines()[int(line) - 1].startswith("def holding(")
-    assert Source.of({}).function("claims.rules", "no_such_function") == ""
+    assert text == inspect.getsource(rules.holding).rstrip()
+    assert Source.of({}).function("claims.rules", "no_such_function") == ("", "")
 
 
 def test_only_what_lies_in_the_repository_has_a_path_there(tmp_path):

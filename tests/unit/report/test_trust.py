@@ -13,8 +13,19 @@ from synthetic import PROVENANCE, VALIDITY
 MISSES = "misses what it asks of itself"
 
 
+def _said(text):
+    """Without its links."""
+    return re.sub("</?a[^>]*>", "", str(text))
+
+
+def test_a_check_leads_to_its_section_if_there_is_one():
+    led = r'<a href="#([a-z-]+)">'
+    assert re.findall(led, trust(VALIDITY, twins=True)) == ["validity", "second-study"]
+    assert re.findall(led, trust(VALIDITY | {"verdicts_second": {}}, twins=False)) == []
+
+
 def test_a_study_that_keeps_all_says_so_with_its_figures():
-    said = str(trust(VALIDITY))
+    said = _said(trust(VALIDITY, twins=True))
     assert MISSES not in said
     assert "Not known" not in said
     for figures in (
@@ -47,14 +58,14 @@ def test_a_study_that_keeps_all_says_so_with_its_figures():
     ],
 )
 def test_what_is_missed_comes_first(change, first):
-    said = str(trust(VALIDITY | change))
+    said = _said(trust(VALIDITY | change, twins=True))
     assert re.search(rf"{MISSES}\.</strong> {first}", said)
     assert re.match("<strong>How far to trust it.</strong> <strong>It misses", said)
 
 
 def test_what_cannot_be_known_is_neither_missed_nor_kept():
     known = ("diverged", "networks")
-    said = str(trust({key: value if key in known else None for key, value in VALIDITY.items()}))
+    said = str(trust({key: value if key in known else None for key, value in VALIDITY.items()}, twins=False))
     assert MISSES not in said
     assert said.count(";") == 2
     assert re.search("Not known: .*two names; .* second study to compare with[.]$", said)

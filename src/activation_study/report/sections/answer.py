@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from activation_study.analysis.inference import MIN_SEEDS
 from activation_study.analysis.policies import article_rows
-from activation_study.claims.outcomes import Outcome
+from activation_study.claims.outcomes import counted_claims
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import as_text
 from activation_study.guide.chooser import MLP
@@ -58,7 +58,11 @@ def section(data: StudyData) -> Section:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if found:
         blocks.append(table(data, found, identifiers(data)))
-    trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
+    trusted = (
+        trust(data.validity, twins=bool(data.twins))
+        if data.validity
+        else Markup("<strong>How far to trust it.</strong>")
+    )
     new = outlook(data) if len(data.sampled) else None
     said = [cheapest(data.trade_off), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
@@ -118,19 +122,15 @@ def _diverged(rows: pd.DataFrame) -> str:
 
 
 def _claims(ledger: pd.DataFrame) -> Markup | None:
-    """The article's claims as one bar: a claim counts by what its judged rows say, all alike or mixed."""
+    """The article's claims as one bar, each counted once."""
     if ledger.empty:
         return None
     rows = article_rows(ledger)
     if rows.empty:
         return Markup("<strong>And the article's reasons?</strong> {}").format(NO_ARTICLE)
-    sides = rows["verdict"].map(lambda word: Outcome(word).side)
-    found = sides.groupby(rows["claim"]).agg(lambda of: frozenset(of.dropna()))
-    words = {"true": {"for"}, "partly": None, "false": {"against"}, "open": {"open"}, "not judged": set[str]()}
-    count = {word: int((found == frozenset(sides)).sum()) for word, sides in words.items() if sides is not None}
-    count = {word: count.get(word, len(found) - sum(count.values())) for word in words}
+    count = counted_claims(rows)
     return Markup('<strong>The article\'s <a href="#ledger">{} claims</a>:</strong> {}').format(
-        len(found), claims_bar({word: many for word, many in count.items() if many})
+        sum(count.values()), claims_bar(count)
     )
 
 

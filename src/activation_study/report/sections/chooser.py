@@ -53,7 +53,8 @@ def section(data: StudyData) -> Section | None:
         "may be better by a point; moderate when one of these fails, low when more do. It is about these networks: "
         "three datasets say nothing of a fourth."
     ).format(f"{100 * (DEARER - 1):.0f}")
-    rows = _table(frame)
+    whole = [answer for answer in plain if not answer.untried] or plain  # as the headline
+    rows = _table(frame, opens=answers.index(whole[-1]))
     facts = [(f"{answer.depth} layers, {samples_text(answer)} samples", _short(answer)) for answer in plain]
     return Section(
         "chooser", "What to use, by situation", [Paragraph(lead), Facts(facts), Paragraph(rule, "note"), rows]
@@ -99,12 +100,12 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
 
 
 def _others(row: Row) -> Cell:
-    near = f"as good within a point: {row['near']}" if row["near"] else "none is as good within a point"
-    near += WITHIN * bool(row["left_out"])
+    within = WITHIN * bool(row["left_out"])
+    near = f"as good within a point{within}: {row['near']}" if row["near"] else f"no other{within} is as good"
     return Cell(near + f"; {WIDE.lower()}: {row['undecided']}" * bool(row["undecided"]))
 
 
-def _table(frame: pd.DataFrame) -> Table:
+def _table(frame: pd.DataFrame, opens: int) -> Table:
     columns = [
         text("Layers", "layers"),
         text("Training samples", "samples"),
@@ -121,4 +122,4 @@ def _table(frame: pd.DataFrame) -> Table:
         "Which activation to use. In brackets: 95% intervals of the paired difference of test accuracy from the pick, "
         f"in points; a point ({NEAR:g}) is the smallest difference that matters"
     )
-    return Table("table-chooser", caption, columns, frame, download("chooser", frame))
+    return Table("table-chooser", caption, columns, frame, download("chooser", frame), opens=opens)

@@ -12,12 +12,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.analysis.inference import ALPHA
-from activation_study.claims.outcomes import Outcome
-from activation_study.claims.rows import STATISTICAL, lines
+from activation_study.claims.outcomes import Outcome, counted_claims, of_claim
+from activation_study.claims.rows import STATISTICAL, entries
 from activation_study.core.numbers import ABSENT, decimals, figures
 from activation_study.report.blocks import Block, CellNumbers, Claim, ClaimRow, Ledger, Paragraph, Section
 from activation_study.report.figures.forest import Mark, forest
-from activation_study.report.markup import slugs
+from activation_study.report.markup import slug, slugs
 from activation_study.report.references import cited
 from activation_study.report.source import Source, in_repository
 from activation_study.report.study_data import StudyData
@@ -25,6 +25,7 @@ from activation_study.report.tables import Cell, Column, Row, Table, download, n
 from activation_study.report.words import code, counted
 
 NAME, PART, PLACE = "The claims", "The answer", 40
+ICONS = {"true": "✓", "partly": "◐", "false": "✗", "open": "?", "not judged": "○"}
 
 
 def section(data: StudyData) -> Section | None:
@@ -34,8 +35,10 @@ def section(data: StudyData) -> Section | None:
     tested = data.tables["ledger_cells"]
     cells = dict(tuple(tested.groupby(["family", "row"])))
     ids, written = identifiers(rows), _Written(Source.of(data.provenance), data.claims, rows)
+    second = data.validity.get("verdicts_second") or {}
+    told = rows.assign(second=(rows["family"] + " " + rows["row"]).map(second))
     groups: dict[str, list[Claim]] = {}
-    for (family, _), of in rows.groupby(["family", "claim"], sort=False):
+    for (family, _), of in told.groupby(["family", "claim"], sort=False):
         heading = of["section"].iloc[0] or "Other"
         groups.setdefault(heading, []).append(_claim(family, of, cells, ids, written))
     blocks: list[Block] = [
@@ -44,8 +47,9 @@ def section(data: StudyData) -> Section | None:
         Ledger(
             "ledger-claims",
             list(groups.items()),
-            [(word.value, word.icon, word.meaning) for word in _present(rows)],
+            [(word.said, word.icon, word.meaning) for word in _present(rows)],
             download("ledger_cells", tested),
+            written.code,
         ),
         _table(rows),
     ]
@@ -58,10 +62,9 @@ def _present(rows: pd.DataFrame) -> list[Outcome]:
 
 
 def _lead(rows: pd.DataFrame) -> Markup:
-    counts = rows["verdict"].value_counts()
-    said = ", ".join(f"{counts[word]} {word}" for word in _present(rows))
+    said = ", ".join(f"{count} {word}" for word, count in counted_claims(rows).items())
     return Markup(
-        "{} in {}: {}. Open one for its tests, its numbers and, where its wording is wrong, the correction."
+        "{}, with {}: {}. Open one for its tests, its numbers and, where its wording is wrong, the correction."
     ).format(counted(rows.groupby(["family", "claim"]).ngroups, "claim"), counted(len(rows), "row"), said)
 
 
@@ -110,9 +113,9 @@ def _claim(
         if first[column]
     ]
     parts = [_row(row, cells.get((family, row["row"])), ids[family, row["row"]], written) for _, row in rows.iterrows()]
-    judged = [part for part in parts if part.type != "exploratory"] or parts
-    badges = list(dict.fromkeys((part.verdict, part.icon) for part in judged))
-    return Claim(ids[family, first["claim"]], first["claim"], first["quote"], notes, badges, parts)
+    word, said = of_claim(rows["verdict"]), {Outcome(one).said for one in rows["verdict"] if Outcome(one).side}
+    verdict = said.pop() if len(said) == 1 else word
+    return Claim(ids[family, first["claim"]], first["claim"], first["quote"], notes, word, verdict, ICONS[word], parts)
 
 
 def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Written) -> ClaimRow:
@@ -135,7 +138,7 @@ def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Writte
         row=row["row"],
         test=row["test"],
         type=row["type"],
-        verdict=row["verdict"],
+        verdict=Outcome(row["verdict"]).said,
         icon=Outcome(row["verdict"]).icon,
         reason=row["reason"],
         facts=[*_facts(row, scale), *written.facts(row)],
@@ -143,6 +146,7 @@ def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Writte
         topic=f"{row['experiment']}.{'' if row['type'] == 'policy' else row['metric']}",
         unit=scale.name,
         cells=[] if cells is None else [_numbers(cell, row, scale) for _, cell in cells.iterrows()],
+        entry=written.entry(row)[1],
     )
 
 
@@ -160,22 +164,37 @@ class _Written:
         self._source = source
         judged = set(rows["claims_sha256"])
         self._files = {
-            Path(file).stem: (path, lines(file))
+            Path(file).stem: (path, entries(file))
             for file in files
             if (path := in_repository(file)) and hashlib.sha256(Path(file).read_bytes()).hexdigest() in judged
         }
 
-    def facts(self, row: pd.Series) -> list[tuple[str, str]]:
-        """The row's entry, where its file is the one that was judged, and the function that decides it."""
+        self._functions: dict[str, tuple[Markup, str]] = {}
+
+    def entry(self, row: pd.Series) -> tuple[Markup, str]:
+        """The row's place in its file and its text there, where that file is the one that was judged."""
         path, at = self._files.get(row["family"], ("", {}))
+        line, text = at.get(row["row"], (0, ""))
+        return (self._source.line(path, line), text) if text else (Markup(""), "")
+
+    def facts(self, row: pd.Series) -> list[tuple[str, str]]:
+        """Where the row is written down, and the function that decides it."""
         rules = {"exact": ("claims.exact", row["metric"]), "policy": ("claims.ledger", "_policy_verdict")}
         rules |= dict.fromkeys(STATISTICAL, ("claims.rules", "holding"))
         term, rule = "Decided by", rules.get(row["type"])
         if rule is None:
             term, rule = "Computed by", ("claims.contrasts", "contrast")
-        entry = self._source.line(path, at[row["row"]]) if row["row"] in at else ""
-        found = (("Written down in", entry), (term, self._source.function(*rule)))
-        return [(name, where) for name, where in found if where]
+        place, code = self._source.function(*rule)
+        name = "code-" + slug(" ".join(rule))
+        if code:
+            self._functions[name] = place, code
+        found = (("Written down in", self.entry(row)[0]), (term, Markup('<a href="#{}">{}</a>').format(name, rule[1])))
+        return [(what, where) for what, where in found if where and (code or what != term)]
+
+    @property
+    def code(self) -> list[tuple[str, Markup, str]]:
+        """Id, place and text of every function that `facts` has named."""
+        return [(name, *one) for name, one in self._functions.items()]
 
 
 def _cell_label(cell: pd.Series, row: pd.Series) -> str:
@@ -267,7 +286,10 @@ def _robustness(row: pd.Series, scale: Scale) -> list[tuple[str, str]]:
     if not pd.isna(row["new_low"]):
         facts.append(("A new dataset", f"95% prediction {scale.long(row['new_low'], row['new_high'])}"))
     if not pd.isna(row["same_verdict"]):
-        facts.append(("With fresh seeds", f"the same verdict in {decimals(100 * row['same_verdict'], 0)}% of studies"))
+        share = f"{decimals(100 * row['same_verdict'], 0)}% of studies"
+        facts.append(("Simulated with fresh seeds", f"the same verdict in {share}"))
+    if not pd.isna(row["second"]):
+        facts.append(("In the second study", f"{row['second']}, with other seeds"))
     return facts
 
 
@@ -310,7 +332,7 @@ def _evidence(row: pd.Series) -> str:
 
 
 def _verdict(row: Row) -> Cell:
-    return Cell(f"{Outcome(row['verdict']).icon} {row['verdict']}")
+    return Cell(f"{Outcome(row['verdict']).icon} {Outcome(row['verdict']).said}")
 
 
 def _table(rows: pd.DataFrame) -> Table:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.analysis.controls import Twins, control_twins, false_alarms
-from activation_study.analysis.inference import ALPHA, MIN_CELLS, wilson
+from activation_study.analysis.controls import false_alarms
+from activation_study.analysis.inference import ALPHA, MIN_CELLS, Interval, wilson
 from activation_study.claims.validity import PLANTED, SMALLEST, family_size, planted_power
 from activation_study.core.numbers import decimals, percent
 from activation_study.core.runs import RunId
@@ -23,8 +23,7 @@ CALLED = {"test_accuracy": "test accuracy", "log_time": "log steps to the target
 
 
 def section(data: StudyData) -> Section | None:
-    twins = control_twins(data.tables["runs"], data.tables["portraits"])
-    alarms = false_alarms(twins)
+    alarms = false_alarms(data.twins)
     if alarms.empty or not alarms["comparisons"].sum():
         return None
     lead = _outside(alarms) + Markup(
@@ -33,18 +32,24 @@ def section(data: StudyData) -> Section | None:
         "own, and is put to the study's own two-sided test at {}. It should raise an alarm in {} of them."
     ).format(f"{ALPHA:g}", percent(ALPHA, 0))
     blocks: list[Block] = [Paragraph(lead), _figure(alarms), _table(alarms)]
-    if power := _power(data, twins):
+    if power := _power(data):
         blocks.append(Paragraph(power))
     return Section("validity", "Would the study cry wolf?", blocks)
 
 
 def _outside(alarms: pd.DataFrame) -> Markup:
-    """That it fails, if so, before anything else is said."""
+    """That it fails, if so, before anything else is said, and in which way."""
     raised, of = int(alarms["alarms"].sum()), int(alarms["comparisons"].sum())
     if (rate := wilson(raised, of)).low <= ALPHA <= rate.high:
         return Markup("")
-    said = "<strong>The study fails its own control:</strong> {} alarms in {} comparisons of a function with itself. "
-    return Markup(said).format(raised, of)
+    how = "cries wolf too often" if rate.low > ALPHA else "is more careful than it says"
+    return Markup(
+        "<strong>The study {}:</strong> {} of {} comparisons raised an alarm, {} ({}) instead of {}. "
+    ).format(how, raised, of, percent(rate.estimate), _bounds(rate), percent(ALPHA, 0))
+
+
+def _bounds(rate: Interval) -> str:
+    return f"{decimals(100 * rate.low)} to {decimals(100 * rate.high)}%"
 
 
 def _name(row: pd.Series) -> str:
@@ -59,11 +64,11 @@ def _figure(alarms: pd.DataFrame) -> Figure:
     frame = alarms.iloc[::-1].reset_index(drop=True)
     total, raised = int(frame["comparisons"].sum()), int(frame["alarms"].sum())
     outside = [_name(row) for _, row in frame.iterrows() if not row["rate_low"] <= ALPHA <= row["rate_high"]]
-    message = f"{raised} alarms in {total} comparisons of one function with itself ({percent(raised / total)}); " + (
-        f"the nominal {percent(ALPHA, 0)} lies outside the 95% Wilson interval of {', '.join(outside)}."
-        if outside
-        else f"the nominal {percent(ALPHA, 0)} lies within every 95% Wilson interval."
-    )
+    whole = wilson(raised, total)
+    message = (
+        f"{raised} alarms in {total} comparisons of one function with itself: {percent(whole.estimate)} "
+        f"(95% Wilson interval {_bounds(whole)}), where {percent(ALPHA, 0)} are due; of the single rows "
+    ) + (f"{', '.join(outside)} differ from that." if outside else "none differs from that.")
     with panels(1, 1, 0.8 + 0.3 * len(frame)) as (figure, (axis,)):
         axis.axvline(100 * ALPHA, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         for y, row in frame.iterrows():
@@ -104,13 +109,13 @@ def _table(alarms: pd.DataFrame) -> Table:
     return Table("table-validity", caption, columns, alarms, download("false_alarms", alarms))
 
 
-def _power(data: StudyData, twins: list[Twins]) -> Markup:
+def _power(data: StudyData) -> Markup:
     family = family_size(data.tables["ledger"], data.tables["ledger_cells"])
     if not family:
         return Markup("")
     said = []
     for metric, smallest in SMALLEST.values():
-        power = planted_power([pair for pair in twins if pair.metric == metric], smallest, family)
+        power = planted_power([pair for pair in data.twins if pair.metric == metric], smallest, family)
         if power == power:
             said.append(f"{percent(power, 0)} for {CALLED[metric]}")
     if not said:
