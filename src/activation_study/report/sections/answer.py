@@ -161,16 +161,16 @@ def _caveat(data: StudyData) -> Markup:
         plain_list(depths),
         _steps(data),
         listed(datasets),
-        _inference(data, len(datasets)),
+        _inference(data),
         _beyond(data),
     )
 
 
-def _inference(data: StudyData, datasets: int) -> str:
+def _inference(data: StudyData) -> str:
     """What varies at random where intervals are given."""
     if len(data.sampled):
-        return "Inference is over seeds, but for what is said of new datasets, which is of such as these."
-    return f"Inference is over seeds only: {counted(datasets, 'dataset')} cannot support a claim about new datasets."
+        return "The intervals say what other random seeds would change, but where new datasets are named."
+    return "The intervals say what other random seeds would change, not what another dataset would."
 
 
 def _networks(data: StudyData) -> str:

@@ -42,16 +42,14 @@ def section(data: StudyData) -> Section | None:
         "--samples 2000 --budget low</code>."
     )
     rule = Markup(
-        "<strong>How to read it.</strong> The pick has the highest mean test accuracy over the datasets; with "
-        "over-fitting, of those as good within a point, the one with the smallest gap from training to test accuracy. "
-        "A low budget tunes that one activation, and leaves out those whose training step takes {}% or more longer "
-        "than ReLU's, if its whole interval is longer, or was not timed; a high one tunes all that may be better. A "
-        "range of training samples stands for whole training sets, one number for each dataset. Intervals in brackets "
-        "are unadjusted; whether two are distinguishable is decided after Holm's correction. "
-        "<strong>Confidence</strong> is high when the situation itself was tested (three cells, five seeds, every "
-        "activation), the pick is within a point of the best on every dataset, and none that cannot be distinguished "
-        "may be better by a point; moderate when one of these fails, low when more do. It is about these networks: "
-        "three datasets say nothing of a fourth."
+        "<strong>How to read it.</strong> The pick has the highest mean test accuracy over the datasets. With "
+        "over-fitting it is, of those as good within a point, the one with the smallest gap from training to test. "
+        "<strong>Low budget:</strong> one activation, and none whose training step takes {}% longer than ReLU's, or "
+        "was not timed. <strong>High budget:</strong> try every activation that may be best. A range of training samples "
+        "is each dataset's full training set. Intervals in brackets are unadjusted; what differs is decided after "
+        "Holm's correction. <strong>Confidence high:</strong> tested as asked, with three cells, five seeds and every "
+        "activation; within a point of the best on every dataset; nothing else may be a point better. "
+        "<strong>Moderate:</strong> one of the three fails. <strong>Low:</strong> more."
     ).format(f"{100 * (DEARER - 1):.0f}")
     whole = [answer for answer in plain if not answer.untried] or plain  # as the headline
     rows = _table(frame, opens=answers.index(whole[-1]))

@@ -33,8 +33,8 @@ STEPS = {
 }
 
 BESIDE = Markup(
-    "Beside each stands what the evidence supports: sentences made from the verdicts of the ledger, which they name, "
-    'and from <a href="#regret">what following the step costs</a>. '
+    "Beside each stands what the evidence supports. Each sentence links to the test behind it; what a step costs is "
+    'measured <a href="#regret">below</a>. '
 )
 
 

@@ -82,11 +82,10 @@ def _files(rows: pd.DataFrame) -> Markup:
         "of a file are one family: p-values are Holm's, at {:g}. A test compares paired seeds within each dataset and "
         "depth, and averages those cells with equal weight. Estimates are positive in the direction of the claim; a "
         "trend is the change from one end of what is varied to the other. Cells in which every arm is at chance, or "
-        "never reaches the target, say nothing and are counted apart. A test may name a check that its arms differ in "
-        "what the claim is about; unless that holds, it is open: a check can only take a verdict back. Inference is "
-        "over seeds only: an interval holds the noise of evaluation seeds and, where networks were evaluated at every "
-        "rate that counts, the choice of the learning rate by the tuning seeds. No verdict rests on one seed: where "
-        "leaving one out changes it, the row is open."
+        "never reaches the target, say nothing and are counted apart. Some tests first check that the manipulation "
+        "worked; if it did not, the row is open. An interval says what other random seeds would change: the noise of "
+        "evaluation seeds and, where networks were evaluated at every rate that counts, the choice of the learning "
+        "rate by the tuning seeds. No verdict rests on one seed: where leaving one out changes it, the row is open."
     ).format(named, ALPHA)
 
 
@@ -304,11 +303,11 @@ def _settles(row: pd.Series) -> str:
 
 def _ps(row: pd.Series) -> str:
     parts = {
-        "for the claim": row["p_superior"],
-        "for too small to matter": row["p_negligible"],
-        "for the opposite": row["p_reversed"],
+        "true": row["p_superior"],
+        "too small to matter": row["p_negligible"],
+        "the opposite": row["p_reversed"],
     }
-    return "; ".join(f"{_p(value)} {what}" for what, value in parts.items() if not pd.isna(value))
+    return ", ".join(f"{_p(value)} ({what})" for what, value in parts.items() if not pd.isna(value))
 
 
 def _p(value: float) -> str:
