@@ -17,7 +17,7 @@ import pytest
 from activation_study.activations import activation, portrait, several_inputs
 from activation_study.core.errors import StudyError
 from activation_study.report import page as building
-from activation_study.report.names import labels, naming
+from activation_study.report.names import naming
 from activation_study.report.sections import play
 from activation_study.report.study_data import StudyData
 from activation_study.study.study import Study
@@ -62,7 +62,7 @@ def whole(known: dict[str, dict[str, Any]], tables: Path, tmp_path_factory: pyte
         "portraits": pd.concat(points, ignore_index=True),
     }
     out = tmp_path_factory.mktemp("play") / "play.html"
-    with naming(labels(made["activations"])):
+    with naming(made["activations"]):
         building.write("play", [play.section(replace(data, tables=Tables(made)))], out, ["Why"])
     return out.read_text(encoding="utf-8")
 

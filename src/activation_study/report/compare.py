@@ -13,7 +13,7 @@ from activation_study.core.errors import StudyError
 from activation_study.core.numbers import percent
 from activation_study.report import page
 from activation_study.report.blocks import Paragraph, Section
-from activation_study.report.names import labels, naming
+from activation_study.report.names import naming
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, number, text
 from activation_study.report.words import counted
@@ -28,7 +28,7 @@ def build(first: StudyData, second: StudyData, out: Path) -> str:
         StudyError: no row was judged and no activation ranked in both.
     """
     activations = pd.concat([study.tables["activations"] for study in (first, second)]).drop_duplicates("activation")
-    with naming(labels(activations)):
+    with naming(activations):
         made = [_verdicts(first, second), _ranks(first, second)]
         sections = [section for section in made if section is not None]
         if not sections:

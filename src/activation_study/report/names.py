@@ -22,26 +22,35 @@ SPELT = {
 CALL = re.compile(r"(\w+)\((.*)\)")
 NOTHING = re.compile(r"(?!)")
 _shown: ContextVar[Mapping[str, str]] = ContextVar("shown", default={})  # noqa: B039  never changed in place
+_defined: ContextVar[Mapping[str, str]] = ContextVar("defined", default={})  # noqa: B039  the same
 _words: ContextVar[re.Pattern[str]] = ContextVar("words", default=NOTHING)
 """Finds the names, where they stand as words of their own."""
 
 
 @contextmanager
-def naming(names: Mapping[str, str]) -> Iterator[None]:
-    """Within it, `label` and `relabelled` know these names."""
+def naming(activations: pd.DataFrame) -> Iterator[None]:
+    """Within it, `label`, `relabelled` and `defined` know the names of this table."""
+    names = labels(activations)
+    definitions = dict(activations[["activation", "definition"]].itertuples(index=False, name=None))
     longest_first = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     words = re.compile(rf"(?<![\w./=:-])(?:{longest_first})(?![\w/=:-])") if names else NOTHING
-    token, pattern = _shown.set(names), _words.set(words)
+    shown, found, defined_ = _shown.set(names), _words.set(words), _defined.set(definitions)
     try:
         yield
     finally:
-        _words.reset(pattern)
-        _shown.reset(token)
+        _shown.reset(shown)
+        _words.reset(found)
+        _defined.reset(defined_)
 
 
 def label(name: str) -> str:
     """What the page calls it; any other text is itself."""
     return _shown.get().get(name, name)
+
+
+def defined(name: str) -> str:
+    """An activation by its name in the config and its definition there."""
+    return f"{name}: {_defined.get()[name]}"
 
 
 def is_activation(name: str) -> bool:

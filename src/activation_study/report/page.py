@@ -27,7 +27,7 @@ from activation_study.report.blocks import Figure, Ledger, Paragraph, Section, i
 from activation_study.report.evidence import linked
 from activation_study.report.figures.theme import themed
 from activation_study.report.markup import policy, slug
-from activation_study.report.names import labels, naming, relabelled
+from activation_study.report.names import naming, relabelled
 from activation_study.report.sections import discover
 from activation_study.report.source import Source
 from activation_study.report.study_data import StudyData
@@ -77,7 +77,7 @@ def build(
     """
     data = replace(StudyData.read(study, Path(tables), provenance, claims, threads=processes), state=state)
     gc.freeze()  # statsmodels collects garbage at every correction, and would search all tables and modules
-    with naming(labels(data.tables["activations"])):
+    with naming(data.tables["activations"]):
         made, csv = _made(data, processes)
         made = linked(made)
         sections = list(made.values())

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from activation_study.core.numbers import decimals, percent
-from activation_study.report.names import is_activation, label
+from activation_study.report.names import defined, is_activation, label
 from activation_study.report.study_data import StudyData
 
 NO_ARTICLE = Markup(
@@ -24,7 +24,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 def code(name: str) -> Markup:
     """A name of the config; an activation by what readers call it, with the config's name beside it on demand."""
     if is_activation(name):
-        return Markup('<span class="activation" title="{}">{}</span>').format(name, label(name))
+        return Markup('<span class="activation" title="{}">{}</span>').format(defined(name), label(name))
     return Markup("<code>{}</code>").format(name)
 
 

@@ -37,11 +37,11 @@ def test_an_activation_is_called_by_its_definition_and_no_two_alike():
 
 
 def test_names_are_replaced_as_words_of_their_own_alone():
-    with naming(labels(TABLE)):
+    with naming(TABLE):
         assert relabelled("relu beats very_leaky_relu; elu, relu.") == ("ReLU beats Leaky ReLU 0.18; ELU (elu), ReLU.")
         for other in ("digits/relu/depth=5", "relu_2", "prelu", "activation=relu", "ReLU"):
             assert relabelled(other) == other
-        assert str(code("relu")) == '<span class="activation" title="relu">ReLU</span>'
+        assert str(code("relu")) == '<span class="activation" title="relu: ReLU()">ReLU</span>'
     assert label("relu") == relabelled("relu") == "relu"
     assert str(code("relu")) == "<code>relu</code>"
 

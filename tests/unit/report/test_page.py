@@ -203,7 +203,7 @@ def test_fewer_than_five_seeds_give_no_verdicts(seeds: int, said: bool, tmp_path
     assert 'id="gaps"' not in html  # a whole study has none
     assert ("no statistical verdicts" in text) == said
     assert ("Distinguishable from the best" in text) == (not said)
-    assert "cannot support a claim about new datasets" in text
+    assert "not what another dataset would" in text
 
 
 @pytest.mark.slow

@@ -46,9 +46,9 @@ def section(data: StudyData) -> Section | None:
         "over-fitting it is, of those as good within a point, the one with the smallest gap from training to test. "
         "<strong>Low budget:</strong> one activation, and none whose training step takes {}% longer than ReLU's, or "
         "was not timed. <strong>High budget:</strong> try every activation that may be best. A range of training "
-        "samples is each dataset's full training set. Intervals in brackets are unadjusted; what differs is decided after "
-        "Holm's correction. <strong>Confidence high:</strong> tested as asked, with three cells, five seeds and every "
-        "activation; within a point of the best on every dataset; nothing else may be a point better. "
+        "samples is each dataset's full training set. Intervals in brackets are unadjusted; what differs is decided "
+        "after Holm's correction. <strong>Confidence high:</strong> tested as asked, with three cells, five seeds and "
+        "every activation; within a point of the best on every dataset; nothing else may be a point better. "
         "<strong>Moderate:</strong> one of the three fails. <strong>Low:</strong> more."
     ).format(f"{100 * (DEARER - 1):.0f}")
     whole = [answer for answer in plain if not answer.untried] or plain  # as the headline

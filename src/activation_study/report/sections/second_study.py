@@ -40,28 +40,29 @@ def _table(changed: pd.DataFrame, ledger: pd.DataFrame) -> list[Table]:
     if changed.empty:
         return []
     ids = identifiers(ledger)
-    frame = changed[["family", "row", "test", "verdict", "second", "reason"]].reset_index(drop=True)
-    link = Markup('<a href="#{}">{}</a>')
-
-    def row(of: Row) -> Cell:
-        return Cell(link.format(ids[of["family"], of["row"]], of["row"]))
-
+    kept = changed[["family", "row", "test", "verdict", "second", "reason"]].reset_index(drop=True)
+    frame = kept.assign(place=[ids[key] for key in zip(kept["family"], kept["row"], strict=True)])
     columns = [
-        Column("Row", row, numeric=False, heads_row=True),
+        Column("Row", _row, numeric=False, heads_row=True),
         text("Test", "test"),
-        Column("Here", lambda of: _said(of["verdict"]), numeric=False),
-        Column("With other seeds", lambda of: _said(of["second"]), numeric=False),
+        Column("Here", _here, numeric=False),
+        Column("With other seeds", _second, numeric=False),
         text("Why, here", "reason"),
     ]
-    return [
-        Table(
-            "table-second-study",
-            "Rows whose verdict other seeds change",
-            columns,
-            frame,
-            download("second_study", frame),
-        )
-    ]
+    caption = "Rows whose verdict other seeds change"
+    return [Table("table-second-study", caption, columns, frame, download("second_study", kept))]
+
+
+def _row(row: Row) -> Cell:
+    return Cell(Markup('<a href="#{}">{}</a>').format(row["place"], row["row"]))
+
+
+def _here(row: Row) -> Cell:
+    return _said(row["verdict"])
+
+
+def _second(row: Row) -> Cell:
+    return _said(row["second"])
 
 
 def _said(verdict: str) -> Cell:
