@@ -117,6 +117,33 @@ def test_what_is_said_of_other_networks_is_what_was_found():
     assert re.search(r"<!-- families -->\n(.*?)\n<!-- /families -->", page, re.DOTALL)[1] == families_said()
 
 
+def characters_said() -> str:
+    """A line per activation: bits per character in both networks, and what the gate gains, with its spread over seeds."""
+    found = pd.read_csv(TABLES.parent / "characters.csv")
+    lines = ["| in the feed-forward part | bits per character | times a gate | the gate gains |", "|---|---|---|---|"]
+    for name, of in found.groupby("activation"):
+        bits = of.pivot(index="seed", columns="network", values="bits")
+        gain = bits["transformer"] - bits["gated_transformer"]
+        plain, gated = (f"{bits[network].mean():.2f}" for network in ("transformer", "gated_transformer"))
+        lines.append(f"| `{name}` | {plain} | {gated} | {gain.mean():.2f} ± {gain.std():.2f} |")
+    return "\n".join(lines)
+
+
+def test_what_is_said_of_characters_is_what_was_found():
+    page = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert re.search(r"<!-- characters -->\n(.*?)\n<!-- /characters -->", page, re.DOTALL)[1] == characters_said()
+    found = pd.read_csv(TABLES.parent / "characters.csv")
+    means = found.pivot_table(index="activation", columns="network", values="bits")
+    assert (means["gated_transformer"] < means["transformer"]).all()
+    plain = means["transformer"].sort_values().index
+    assert set(plain[:3]) == {"relu", "gelu", "silu"}
+    assert plain[-1] == means["gated_transformer"].idxmax() == "sigmoid"
+    gated = found.query("network == 'gated_transformer'").pivot(index="seed", columns="activation", values="bits")
+    ahead = gated.mean()["relu"] - gated.mean()
+    assert all(ahead[name].round(2) in (0.03, 0.04) for name in ("tanh", "gelu", "silu"))
+    assert (gated[["tanh", "gelu", "silu"]].sub(gated["relu"], axis=0) < 0).mean().min() >= 0.9
+
+
 def elu_said() -> str:
     """The table of the ELU paper's networks: a line for each of some steps."""
     found = pd.read_csv(TABLES.parent / "anchors_elu.csv").set_index("step")
