@@ -118,7 +118,7 @@ def test_what_is_said_of_other_networks_is_what_was_found():
 
 
 def characters_said() -> str:
-    """A line per activation: bits per character in both networks, and what the gate gains, with its spread over seeds."""
+    """A line per activation: bits per character in both networks, and what the gate gains, with its spread."""
     found = pd.read_csv(TABLES.parent / "characters.csv")
     lines = ["| in the feed-forward part | bits per character | times a gate | the gate gains |", "|---|---|---|---|"]
     for name, of in found.groupby("activation"):

@@ -79,3 +79,27 @@ def test_the_whole_study(tmp_path):
     assert (layers["samples"] > 60).all(), "each sample has several positions"
     html = (project / "reports/smoke.html").read_text(encoding="utf-8")
     assert "network=mine" in html
+
+
+def test_a_network_whose_forward_fails_is_named(tmp_path):
+    """Images that were stored flat, which is the likeliest mistake."""
+    project = Project.new(tmp_path / "project")
+    (project / "my_network.py").write_text(NETWORK)
+    source = np.random.default_rng(0)
+    np.savez(project / "flat.npz", x=source.normal(size=(300, 64)), y=np.arange(300) % 3)
+    about = {"activation": "relu", "dataset": "flat", "depth": 2, "width": 8, "steps": 5, "batch_size": 32}
+    project.configure(
+        smoke(
+            cost={"measure": False},
+            networks={"mine": {"module": "my_network:build"}},
+            activations={"relu": {"class": "ReLU"}},
+            datasets={"flat": {"source": "npz", "path": "flat.npz", "target": 0.6}},
+            experiments={"core": {"network": "mine", "initialisation": "torch_default", **about}},
+        )
+    )
+    call = project.snakemake()
+    assert call.code == 1
+    assert "networks.mine: fails on inputs [32, 64] of flat: " in call.output
+    assert "axes: says what an npz holds" in call.output
+    assert "Traceback" not in call.output
+    assert "fault of the program" not in call.output

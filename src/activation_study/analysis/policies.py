@@ -95,6 +95,10 @@ class Step:
     promising: Callable[[Cell], float] = readers
 
     def tries(self, cell: Cell, costs: Mapping[str, float]) -> list[str]:
+        """In order; nothing in a cell that has none of what the step adds to ReLU, where it was not followed."""
+        added = set(self.names) - {"relu"}
+        if added and added.isdisjoint(cell.validation.index):
+            return []
         situation = cell.situation("low" if self.budget == "low" else "high")
         return tried(self.stages(situation), cell.validation, self.promising(cell), costs, self.units)
 

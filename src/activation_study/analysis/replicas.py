@@ -74,7 +74,8 @@ def ranking(runs: pd.DataFrame) -> pd.DataFrame:
         table = table.join(tuned_means(evaluation, metric), on="run")
     scores = _with_identity(table, runs)
     condition = scores["run"].map(cell_of)
-    scores["rank"] = scores.groupby(condition)["test_accuracy"].rank(ascending=False, method="min")
+    means = scores["test_accuracy"].round(12)  # equal scores differ by how they were summed
+    scores["rank"] = means.groupby(condition).rank(ascending=False, method="min")
     return scores.sort_values(["dataset", "depth", "condition", "rank"], ignore_index=True)
 
 

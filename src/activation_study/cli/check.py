@@ -9,18 +9,21 @@ import argparse
 from pathlib import Path
 
 from activation_study.core.text import plain
+from activation_study.study.config import merged
 from activation_study.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, help="the config's file, such as config.yaml")
+    parser.add_argument(
+        "config", type=Path, nargs="+", help="the config's file, such as config.yaml, and any laid over it"
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Print what the config asks for. Raises :class:`StudyError` with a line for every fault."""
-    study = Study.from_file(arguments.config)
+    study = Study.from_config(merged(arguments.config, {}))
     _check_models(study)
-    print(f"{plain(arguments.config)}: {summary(study)}")
+    print(f"{', '.join(map(plain, arguments.config))}: {summary(study)}")
 
 
 def _check_models(study: Study) -> None:

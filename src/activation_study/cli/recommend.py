@@ -18,7 +18,7 @@ from activation_study.core.text import plain, shown
 from activation_study.core.yaml_files import MAX_BYTES
 from activation_study.guide.chooser import MLP, Evidence, of_network, recommend
 from activation_study.guide.wording import lines
-from activation_study.study.places import REFERENCE, RESULTS, candidates, checkout
+from activation_study.study.places import FAMILIES, REFERENCE, RESULTS, candidates, checkout
 from activation_study.tables.of_study import Tables
 
 _IDENTITY = ("run", "role", "replicate", "activation", "dataset", "depth", "width", "train_size")
@@ -58,17 +58,25 @@ def main(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise StudyError(f"--{name}: {shown(value)} must be at least 1")
-    folder = tables_folder(arguments.tables)
-    tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
     network, normalisation = arguments.network, arguments.normalisation
-    if len(tables["runs"]) and not of_network(tables["runs"], network, normalisation).any():
-        asked = f"--network: {shown(network)}" + (f" with normalisation {normalisation}" if normalisation else "")
-        raise StudyError(f"{asked} was not trained in {plain(folder)}; trained are {_trained(tables['runs'])}")
+    folder, tables = _tables(arguments.tables, network, normalisation)
     evidence = Evidence.of(tables, _cited(tables["ledger"]), arguments.width, network, normalisation)
     answer = recommend(evidence, arguments.depth, arguments.samples, arguments.budget, arguments.overfitting)
     if answer is None:
         raise StudyError(f"--tables: {plain(folder)} has no scored networks to choose from")
     print("\n".join(lines(answer, evidence)))
+
+
+def _tables(asked: Path | None, network: str, normalisation: str | None) -> tuple[Path, Tables]:
+    """The first of the folders whose tables have such a network."""
+    looked = []
+    for folder in tables_folders(asked):
+        tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
+        if tables["runs"].empty or of_network(tables["runs"], network, normalisation).any():
+            return folder, tables
+        looked.append(f"{plain(folder)}; trained are {_trained(tables['runs'])}")
+    what = f"--network: {shown(network)}" + (f" with normalisation {normalisation}" if normalisation else "")
+    raise StudyError(f"{what} was not trained in {', nor in '.join(looked)}")
 
 
 def _trained(runs: pd.DataFrame) -> str:
@@ -90,11 +98,11 @@ def _cited(ledger: pd.DataFrame) -> tuple[Row, ...]:
     return ()
 
 
-def tables_folder(asked: Path | None) -> Path:
-    """The folder that was asked for, or the first that has runs: a study's own, then those that were published."""
-    places = [asked] if asked else candidates(RESULTS, REFERENCE)
-    for folder in places:
-        if os.path.exists(folder / "runs.parquet"):  # Path.exists raises for a name that is too long  # noqa: PTH110
-            return folder
+def tables_folders(asked: Path | None) -> list[Path]:
+    """The folder that was asked for, or all that have runs: a study's own, then those that were published."""
+    places = [asked] if asked else candidates(RESULTS, REFERENCE, FAMILIES)
+    # Path.exists raises for a name that is too long.
+    if found := [folder for folder in places if os.path.exists(folder / "runs.parquet")]:  # noqa: PTH110
+        return found
     looked = " and ".join(plain(folder) for folder in places)
     raise StudyError(f"--tables: no runs.parquet in {looked}; run the study, or name a folder that has one")

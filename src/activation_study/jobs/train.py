@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from activation_study.core import descriptions
 from activation_study.core.errors import StudyError, lacks_memory
-from activation_study.core.text import plain
+from activation_study.core.text import one_line, plain
 from activation_study.jobs import provenance
 from activation_study.jobs.console import DONE, KEPT
 from activation_study.jobs.kept import KeptRuns
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from activation_study.training.run import RunTraining
 
 CHECKPOINT = "checkpoint.pt"
+FORWARD = ("activation_study.networks.modules", "_call")
+"""What calls a network of somebody else's."""
 Log = Callable[[str], None]
 Params = Mapping[str, Any]
 Outcomes = Mapping[str, tuple[Rows | Exception, str]]
@@ -139,7 +142,7 @@ class _Trainer:
             except OSError:
                 raise
             except Exception as error:  # there is no end to what one's own activation may do
-                outcome = error
+                outcome = self._named(run, error)
             yield {name: (outcome, where)}
 
     def _together(self, runs: Sequence[Params]) -> Iterator[Outcomes]:
@@ -188,6 +191,23 @@ class _Trainer:
                 f"training.replicas_per_chunk.{kind}: {min(settings['replicas_per_chunk'][kind], most)} networks at "
                 f"once need more memory than there is for {run['id']}; a smaller number needs less"
             ) from None
+
+    def _named(self, run: Params, error: Exception) -> Exception:
+        """What a network of one's own does in its forward as the line that names it; any other error as it is."""
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        called = any((of.f_globals["__name__"], of.f_code.co_name) == FORWARD for of in frames)
+        if run["settings"]["network"] is None or isinstance(error, StudyError) or not called:
+            return error
+        factors, arrays = run["factors"], self._arrays(run["factors"]["dataset"])
+        shape, hint = arrays.shape, "a forward takes a batch of the data's shape"
+        if not shape:
+            hint = "its samples have no shape; axes: says what an npz holds, as axes: CHW"
+        inputs = [factors["batch_size"], *((*shape[-1:], *shape[:-1]) or arrays.x.shape[1:])]
+        said = f"{type(error).__name__}: {one_line(error, 200)}"
+        where = f"networks.{factors['network']}: fails on inputs {inputs} of {factors['dataset']}"
+        named = StudyError(plain(f"{where}: {said}; {hint}", 600))
+        named.__cause__ = error
+        return named
 
     def _training(self, run: Params) -> RunTraining:
         from activation_study.activations import activation as activations

@@ -9,6 +9,8 @@ from activation_study.study.code import PACKAGE
 RESULTS = Path("results/default/tables")
 REFERENCE = Path("reports/reference/tables")
 """The tables that the maintainers published."""
+FAMILIES = Path("reports/reference/families")
+"""Of those the runs of other networks."""
 
 
 def checkout() -> Path | None:

@@ -108,6 +108,16 @@ def test_ranking_gives_mean_interval_and_rank(runs):
     assert row["chance"] == 0.1
 
 
+def test_equal_scores_share_a_rank_however_they_are_summed(runs):
+    """1/10 five times, and the same sum in another order: apart by 2⁻⁵³."""
+    mine = (runs["role"] == "evaluation") & (runs["dataset"] == "digits") & (runs["normalisation"] == "none")
+    for name, scores in (("relu", [0.1, 0.2, 0.3, 0.7, 0.8]), ("tanh", [0.8, 0.7, 0.3, 0.2, 0.1])):
+        runs.loc[mine & (runs["activation"] == name) & (runs["status"] != "no_data"), "test_accuracy"] = scores
+    table = replicas.ranking(runs)
+    table = table[(table["dataset"] == "digits") & (table["condition"] == "")].set_index("activation")
+    assert table.loc["relu", "rank"] == table.loc["tanh", "rank"] == 2
+
+
 def test_conditions_are_ranked_apart_and_named_by_what_varies(runs):
     table = replicas.ranking(runs)
     batch = one(table, condition="normalisation=batch")

@@ -36,3 +36,15 @@ def test_a_model_of_torchvision_is_made(tmp_path, capsys):
 def test_code_of_ones_own_is_not_run(tmp_path, capsys):
     main(["check", written(tmp_path, {"module": "no_such_module:build"})])
     assert "1 run" in capsys.readouterr().out
+
+
+def test_files_laid_over_one_another_are_checked_as_one(tmp_path, capsys):
+    """As Snakemake reads them: alone the second one would lack its keys."""
+    first = written(tmp_path, {"module": "no_such_module:build"})
+    second = tmp_path / "second.yaml"
+    second.write_text(yaml.safe_dump({"seeds": {"tuning": 0}}), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"seeds\.tuning: 0 "):
+        main(["check", first, str(second)])
+    second.write_text(yaml.safe_dump({"study": "second"}), encoding="utf-8")
+    main(["check", first, str(second)])
+    assert capsys.readouterr().out == f"{first}, {second}: 1 run of 1 activation on 1 dataset in 1 experiment\n"

@@ -92,8 +92,7 @@ def test_the_claims_file_that_the_ledger_judges_is_cited(tables, monkeypatch, tm
 
 def test_the_published_tables_stand_in(tables, monkeypatch, tmp_path):
     monkeypatch.setattr(recommend, "candidates", lambda *names: [tmp_path, tables])
-    assert recommend.tables_folder(None) == tables
-    assert recommend.tables_folder(tables) == tables
+    assert recommend.tables_folders(None) == recommend.tables_folders(tables) == [tables]
 
 
 def test_tables_without_scores_are_named(tables, tmp_path):

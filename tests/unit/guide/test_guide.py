@@ -113,6 +113,15 @@ def test_costs_are_those_of_the_width_that_is_asked_for():
         assert timed in lines(answer, evidence)
 
 
+def test_a_step_that_nobody_could_follow_is_no_evidence_on_it():
+    """Without Leaky ReLU and ELU the second step would be ReLU alone, and so on."""
+    tables = planted(elu_when_deep)
+    runs = tables["runs"][tables["runs"]["activation"].isin(["relu", "tanh"])]
+    followed = set(policy_regret(runs, tables["cost"])["policy"])
+    assert {"step 1", "always tanh"} <= followed
+    assert followed.isdisjoint({"step 2", "step 2, fixed target", "step 3"})
+
+
 def test_a_diverged_network_counts_at_chance():
     tables = planted(elu_when_deep, sd=0)
     runs = tables["runs"]

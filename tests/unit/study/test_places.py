@@ -50,10 +50,10 @@ def test_installed_only_the_working_directory_counts(installed):
     assert places.checkout() is None
     assert places.candidates(places.RESULTS) == [installed / "results/default/tables"]
     published = _write(installed / "reports/reference/tables")
-    assert recommend.tables_folder(None) == published
+    assert recommend.tables_folders(None) == [published]
     own = _write(installed / "results/default/tables")
-    assert recommend.tables_folder(None) == own
-    assert recommend.tables_folder(published) == published
+    assert recommend.tables_folders(None) == [own, published]
+    assert recommend.tables_folders(published) == [published]
 
 
 @pytest.mark.parametrize(
