@@ -25,6 +25,8 @@ NO_SITES = ("AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "F
             "Identity", "Sequential")  # fmt: skip
 SITES = (*(getattr(nn, name) for name in CLASSES if name not in NO_SITES), PaperRReLU)
 """The classes whose modules are taken for activations."""
+SWAPPED = "_put_by_activation_study"
+"""Marks a module that ``swap`` has put where an activation stood, whatever its class."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 At = Callable[[int, nn.Module, Tensor], Tensor]
 """``at(number, part, h)``: what the activation of that number, from 1, is given instead of h."""
@@ -47,7 +49,8 @@ class HookedModel:
 
     def __init__(self, model: nn.Module, kinds: tuple[type[nn.Module], ...], inputs: Tensor, loss: Loss):
         self.model, self.kinds, self.inputs, self.loss = model, kinds, inputs, loss
-        found = {part: name for name, part in model.named_modules() if isinstance(part, kinds)}
+        called = model.named_modules()
+        found = {part: name for name, part in called if isinstance(part, kinds) or getattr(part, SWAPPED, False)}
         inner = {each for part in found for each in part.modules() if each is not part}
         self.sites = {part: name for part, name in found.items() if part not in inner}
         self.seeds = [0]

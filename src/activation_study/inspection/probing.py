@@ -47,8 +47,9 @@ class Sites:
         """One line."""
         table, norms = self.table, self.table["gradient_norm_log10"].to_numpy(float)
         worst = table.loc[table["dead"].idxmax()]
-        parts = [f"{len(table)} sites", f"dead units {table['dead'].mean():.1%} (most at {worst['site']}: "
-                 f"{worst['dead']:.1%})", f"saturated {table['saturated'].mean():.1%}"]  # fmt: skip
+        most = f" (most at {worst['site']}: {worst['dead']:.1%})" if worst["dead"] > 0 else ""
+        parts = [f"{len(table)} sites", f"dead units {table['dead'].mean():.1%}{most}",
+                 f"saturated {table['saturated'].mean():.1%}"]  # fmt: skip
         known = np.isfinite(norms)
         if known.sum() > 1:
             slope = np.polyfit(np.arange(len(norms))[known], norms[known], 1)[0]
@@ -73,7 +74,8 @@ def probe(
     training mode on the whole batch, with the same draws of its noise at each call.
 
     Args:
-        model: gives one tensor for one tensor; its activations are modules, of torch.nn or of ``activations``.
+        model: gives one tensor for one tensor; its activations are modules, of torch.nn, of ``activations``, or put
+            there by ``swap``.
         batch: inputs [N, ...], or (inputs, targets); without targets there are no gradients.
         activations: further classes of modules that are activations; they must be elementwise.
         loss: the mean loss of outputs and targets.

@@ -16,7 +16,7 @@ from activation_study.activations.activation import Activation, from_entry
 from activation_study.activations.theory import constants
 from activation_study.core.errors import StudyError
 from activation_study.core.text import shown
-from activation_study.inspection.hooked import NO_SITES, SITES, HookedModel
+from activation_study.inspection.hooked import NO_SITES, SITES, SWAPPED, HookedModel
 from activation_study.networks.initialisation import unit_variance
 from activation_study.networks.places import replace
 
@@ -68,10 +68,10 @@ def swap(
     like = next(model.parameters(), torch.empty(0))
     for module in made:
         module.to(like.device, like.dtype).train(model.training)
+        setattr(module, SWAPPED, True)
     if unit_variance_on is not None:
         training = model.training
-        kinds = (*SITES, *{type(module) for module in made})
-        unit_variance(HookedModel(model, kinds, unit_variance_on, nn.functional.cross_entropy), [unit_variance_on])
+        unit_variance(HookedModel(model, SITES, unit_variance_on, nn.functional.cross_entropy), [unit_variance_on])
         model.train(training)
     return model
 

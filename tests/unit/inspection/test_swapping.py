@@ -35,6 +35,20 @@ def test_it_computes_the_other_one(new, value):
     assert torch.allclose(found(x), expected, atol=1e-6)
 
 
+class Bump(nn.Module):
+    """A class of one's own."""
+
+    def forward(self, x):
+        return x * torch.exp(-x * x)
+
+
+def test_a_probe_sees_what_was_put_there_whatever_its_class():
+    model = nn.Sequential(*small()[:2], small()[2:])
+    activation_study.swap(model[2], nn.ReLU, Bump)
+    table = activation_study.probe(model, torch.randn(8, 20)).table
+    assert table["activation"].tolist() == ["ReLU", "Bump"]
+
+
 def test_shared_modules_go_on_to_be_shared_and_learn():
     phi = nn.ReLU()
     model = nn.Sequential(nn.Linear(2, 2), phi, nn.Linear(2, 2), phi)
