@@ -16,6 +16,7 @@ from activation_study.report import page as building
 from activation_study.report import study_data
 from activation_study.report.page import build
 from activation_study.report.sections import provenance
+from activation_study.report.words import counted
 from activation_study.tables.parquet import arrow_table, write_parquet
 from synthetic import CLAIMS, PROVENANCE, Shape, write_tables
 
@@ -50,6 +51,15 @@ def test_every_figure_and_every_download_lies_beside(report: Path):
     assert {path.stem for path in (report.parent / "small/figures").iterdir()} == set(figures)
     downloads = re.findall(r'download="([^"]+?)\.csv(?:\.gz)?"', html)
     assert set(downloads) <= {path.stem for path in (report.parent / "small/tables").iterdir()}
+
+
+@pytest.mark.slow
+def test_a_heat_map_of_gradients_says_how_many_it_shows(report: Path):
+    maps = re.findall(r'(?s)<figure id="figure-gradient-map-.*?</figure>', report.read_text())
+    assert maps
+    for one in maps:
+        tiles = one.count('font-weight="700"')
+        assert f"Gradients of {counted(tiles, 'activation')}, " in one
 
 
 @pytest.mark.slow

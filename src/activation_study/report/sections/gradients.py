@@ -29,7 +29,7 @@ from activation_study.report.markup import slug, slugs
 from activation_study.report.names import label
 from activation_study.report.study_data import CellKey, StudyData, cell_name, in_cell
 from activation_study.report.tables import Table, cell_columns, download, interval, number, seed_columns, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import counted, plain_list
 
 NAME, PART, PLACE = "Gradient flow", "Why", 10
 FOLDS = True
@@ -77,7 +77,7 @@ def section(data: StudyData) -> Section | None:
     own = [cell for cell in cells if cell[0] in (first, *differing)]
     ids = slugs(map(cell_name, cells))
     maps = [_flow(data, ids[cell_name(cell)], cell) for cell in own]
-    brief = "every activation, layer by layer and step by step"
+    brief = "activation by activation, layer by layer and step by step"
     return Section(
         "gradients", "Gradient flow", [*blocks, Section("gradient-maps", "As heat maps", maps, brief), _slopes(data)]
     )
@@ -194,6 +194,7 @@ def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
         "training steps. Beneath each name: the change before training in decades per layer towards the input, and in "
         "brackets what mean-field theory predicts."
     )
+    title = f"Gradients of {counted(len(grids), 'activation')}, {cell_name(cell)}"
     columns = columns_for(len(grids))
     held = download(f"gradient_flow_{ident.replace('-', '_')}", rows[[*KEPT, "weight_gradient"]], digits=5)
     with panels(1, 1, 0.3 + 1.5 * -(-len(grids) // columns)) as (figure, (axis,)):
@@ -202,9 +203,7 @@ def _flow(data: StudyData, ident: str, cell: CellKey) -> Figure:
         axis.set(xlim=(-0.1, columns * ACROSS), ylim=(-((len(grids) - 1) // columns) * DOWN - 0.1, 1.35))
         axis.set_axis_off()
         key(figure, CLASSES, "no value")
-        return drawn(
-            figure, f"gradient-map-{ident}", f"Gradients of every activation, {cell_name(cell)}", message, held
-        )
+        return drawn(figure, f"gradient-map-{ident}", title, message, held)
 
 
 def _theory(data: StudyData, rows: pd.DataFrame) -> dict[str, float]:
