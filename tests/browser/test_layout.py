@@ -44,6 +44,15 @@ def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
     assert checks.crowded(visit(large))
 
 
+def test_no_word_of_a_figure_is_cut(visit: Visit, html: str):
+    assert checks.cut_words(visit(html)) == []
+
+
+def test_a_cut_word_is_noticed(visit: Visit, html: str):
+    large = planted(html, "svg { display: block;", "svg text { font-size: 30px; } svg { display: block;")
+    assert checks.cut_words(visit(large))
+
+
 @pytest.mark.parametrize(("width", "least"), [(1280, 11), (360, 10)])
 def test_words_in_figures_can_be_read(visit: Visit, html: str, width: int, least: float):
     page = visit(html, width=width)

@@ -79,6 +79,7 @@ def _figure(alarms: pd.DataFrame) -> Figure:
         axis.set(xlim=(-2, None), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel("false alarms (% of comparisons); dashed: nominal")
         axis.grid(axis="y", visible=False)
+        figure.draw_without_rendering()  # the counts move with the axis' width: the layout needs two rounds
         return drawn(figure, "validity", _title(raised, total), message, download("false_alarms", alarms))
 
 
