@@ -88,12 +88,15 @@ def _robust(*best: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "depth", "activation", "above_median"])
 
 
-def _fewest(*best: str, wide: float = 0.1) -> pd.DataFrame:
+def _fewest(*best: str, wide: float = 0.1, gaps: dict[str, str] | None = None) -> pd.DataFrame:
+    """`gaps`: by dataset whose gap lies below the other's."""
     rows = [(f"d{place}", name, 0.9, 300) for place, name in enumerate(best)]
     rows += [(f"d{place}", "z", 0.1, 300) for place in range(len(best))]
     frame = pd.DataFrame(rows, columns=["dataset", "activation", "test_accuracy", "train_samples"])
     ends = {f"test_accuracy_{end}": frame["test_accuracy"] + sign * wide for end, sign in (("low", -1), ("high", 1))}
-    return frame.assign(**ends)
+    low = [name == (gaps or {}).get(dataset) for dataset, name in frame[["dataset", "activation"]].to_numpy()]
+    gap = np.where(low, 0.1, 0.4)
+    return frame.assign(**ends, accuracy_gap=gap, accuracy_gap_low=gap - wide / 5, accuracy_gap_high=gap + wide / 5)
 
 
 DIFFER = "Activations differ in how many learning rates do"
@@ -134,8 +137,14 @@ SAID = [
     (trade_off._title([["a", "b"], ["b", "c"]]), "Unbeaten in time and accuracy at every depth: b"),
     (trade_off._title([["a", "b"]]), "Unbeaten in time and accuracy here: a and b"),
     (trade_off._title([["a"], ["b"]]), "No activation is unbeaten in time and accuracy at every depth"),
+    (trade_off._title([["relu", "very leaky relu"]] * 2), "relu and very leaky relu are unbeaten in time and accuracy"),
+    (trade_off._title([["very leaky relu", "leaky 2", "r"]]), "Unbeaten in both: very leaky relu, leaky 2 and r"),
+    (trade_off._title([list("abcd")] * 2), "Four activations are unbeaten in time and accuracy at every depth"),
     (trade_off._title([list("abcdefghijk")] * 2), "11 activations are unbeaten in time and accuracy at every depth"),
-    (centring._relation({"x": (0.9, 0.2), "y": (-0.9, 0.06)}), "No visible relation between centredness and speed"),
+    (centring._relation({"x": (0.9, 0.2), "y": (-0.9, 1)}), "Off-centre and slow: rank correlations of −0.90 to +0.90"),
+    (centring._relation({"x": (0.3, 0.2), "y": (np.nan, np.nan)}), "Off-centre and slow: rank correlation of +0.30"),
+    (centring._relation({"x": (np.nan, np.nan)}), "How far off centre and how fast activations are"),
+    (centring._relation({"x": (0.3, 0.2)}, "Two are slow"), "Two are slow"),
     (centring._relation({"x": (0.9, 0.01), "y": (0, 1)}), "Off-centre activations are slower on 1 of two datasets"),
     (centring._relation({"x": (-0.9, 0.01), "y": (0, 1)}), "Off-centre activations are faster on 1 of two datasets"),
     (
@@ -153,8 +162,13 @@ SAID = [
     (comparisons._title(RATIO), "b is never slower than 1.5 times the fastest"),
     (comparisons._title(RATIO[["c"]]), "No activation reaches every task's target"),
     (convergence._always(["a"], 3, ""), "1 of 3 activations reach the target with every network"),
-    (convergence._always([], 3, " at 5 layers"), "No activation reaches the target with every network at 5 layers"),
-    (convergence._always(["a"], 3, " at 5 and 20 layers"), "1 of 3 activations reach the target with every network"),
+    (convergence._always([], 3, ""), "No activation reaches the target with every network"),
+    (convergence._always([], 3, " at 5 layers"), "At 5 layers, none always reaches the target"),
+    (convergence._always(["a"], 3, " at 5 and 20 layers"), "At 5 and 20 layers, 1 of 3 always reaches the target"),
+    (
+        convergence._always(["a", "b"], 3, " at 5, 10, 15 and 20 layers"),
+        "Where all were trained, 2 of 3 always reach the target",
+    ),
     (units._title(pd.Series({"a": 0.24, "b": 0.1}), 20), "24% of a's units are dead after training, 20 layers"),
     (units._title(pd.Series({"a": 0.04, "b": np.nan}), 20), "Hardly any unit is dead after training"),
     (unit_history._fate("a", _sums(0.5, 0.01)), "Units of a that die stay dead"),
@@ -180,7 +194,18 @@ SAID = [
     (noise._title(_robust("a", "b")), "No activation keeps most accuracy under noise everywhere"),
     (data_size._title(_fewest("a", "a", "b")), "With 300 samples a leads on 2 of 3 datasets"),
     (data_size._title(_fewest("a", "b")), "With 300 training samples each dataset has another best"),
-    (data_size._title(_fewest("a", "b", wide=0.5)), "With 300 training samples no activation stands out"),
+    (
+        data_size._title(_fewest("a", "b", wide=0.5)),
+        "With 300 training samples no activation's accuracy or gap stands out",
+    ),
+    (
+        data_size._title(_fewest("a", "b", wide=0.5, gaps={"d1": "b"})),
+        "With 300 samples no accuracy stands out; b's gap does on d1",
+    ),
+    (
+        data_size._title(_fewest("a", "b", wide=0.5, gaps={"d0": "a", "d1": "b"})),
+        "With 300 samples no accuracy stands out, but gaps do",
+    ),
     (validity._title(9, 80), "2.2 times as many false alarms as promised: 9 in 80"),
     (validity._title(4, 80), "As many false alarms as promised: 4 in 80"),
     (validity._title(0, 400), "Fewer false alarms than promised: 0 in 400"),
@@ -234,6 +259,53 @@ def _study(*reached: int) -> SimpleNamespace:
 )
 def test_the_curves_title_names_the_fastest(reached: tuple[int, ...], expected: str):
     assert convergence._fastest(_study(*reached)) == expected
+
+
+def test_a_gap_stands_out_below_most_others_also_where_one_interval_is_wide():
+    """As on mnist1d in the default study: the wide interval is PReLU's."""
+    gaps = [(0.618, 0.667), (0.678, 0.700), (0.674, 0.705), (0.620, 0.781)]
+    frame = pd.DataFrame(gaps, columns=["accuracy_gap_low", "accuracy_gap_high"])
+    frame = frame.assign(accuracy_gap=frame.mean(axis=1), dataset="x", activation=list("abcd"))
+    assert data_size._gaps(frame, "300") == "With 300 samples no accuracy stands out; a's gap does on x"
+    level = frame.assign(accuracy_gap_low=0.6)
+    assert data_size._gaps(level, "300").endswith("no activation's accuracy or gap stands out")
+
+
+def test_the_time_that_is_not_told_from_relus_is_no_difference():
+    """relu's own ratio has no interval; c is slower; d is not on the front."""
+    points = pd.DataFrame(
+        {
+            "activation": list("abcd"),
+            "front": [True, True, True, False],
+            "ratio_low": [1.0, 0.96, 1.1, 0.9],
+            "ratio_high": [1.0, 1.05, 1.2, 1.1],
+        }
+    )
+    assert trade_off._as_fast(points) == "Not told from ReLU in time: b. "
+    assert trade_off._as_fast(points.drop(index=1)) == ""
+
+
+def test_the_depths_where_all_were_trained_are_said_where_they_are_all_of_it():
+    depths = pd.Series([5, 20])
+    assert convergence._where(depths, depths.iloc[:0]) == ""
+    assert convergence._where(depths, pd.Series([50])) == " at 5 and 20 layers"
+    assert convergence._where(depths, pd.Series([20, 50])) == " where all were trained"
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([1, 2, 3, 4, 5, 6], "e and f, most off-centre, are among the three slowest everywhere"),
+        ([1, 2, 3, 6, 4, 5], "e and f, most off-centre, are among the three slowest everywhere"),
+        ([1, 2, 6, 5, 3, 4], ""),
+        ([1, 2, 3, 4, 5, np.nan], ""),
+    ],
+)
+def test_the_most_off_centre_are_named_where_they_are_slow_everywhere(steps: list[float], expected: str):
+    one = pd.DataFrame({"activation": list("abcdef"), "of_units": range(6), "steps": steps})
+    both = pd.concat([one.assign(dataset="x"), one.assign(dataset="y")])
+    assert centring._farthest(both) == expected
+    assert centring._farthest(both[both["of_units"] > 0]) == "", "of five, two of the three slowest say nothing"
 
 
 @pytest.mark.parametrize(("apart", "same"), [(0.4, True), (1.9, True), (2.1, False)])

@@ -28,11 +28,13 @@ from activation_study.report.figures.theme import MUTED, OTHERS, PAPER, SERIES, 
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Cell, Column, Row, Table, download, interval, number, text
-from activation_study.report.words import counted
+from activation_study.report.words import counted, fitting, plain_list
 
 NAME, PART, PLACE = "Zero-centring", "Why", 60
 FOLDS = True
 SHOWS = ("core.centredness",)
+FEWEST = 6
+"""Activations from which it says something that two are among the three slowest."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -115,7 +117,13 @@ def _scatter(data: StudyData, across: pd.DataFrame) -> Figure:
             label_points(axis, named, colours_of(styles), others)
         axes[0].set_ylabel("steps to the target")
         figure.supxlabel("off centre: |mean| of the middle unit over the layer's sd", color=MUTED)
-        return drawn(figure, "centredness", _relation(rho), message, download("centredness_and_speed", across[kept]))
+        return drawn(
+            figure,
+            "centredness",
+            _relation(rho, _farthest(shown)),
+            message,
+            download("centredness_and_speed", across[kept]),
+        )
 
 
 def _rank_correlation(rows: pd.DataFrame) -> tuple[float, float]:
@@ -126,16 +134,43 @@ def _rank_correlation(rows: pd.DataFrame) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def _relation(rho: Mapping[str, tuple[float, float]]) -> str:
-    """Title from rank correlation and p by dataset; nothing is corrected, as nothing is concluded."""
+def _farthest(shown: pd.DataFrame) -> str:
+    """Title where the same two activations are furthest off centre, and among the slowest, on all datasets; or none."""
+    pairs = set()
+    for _, rows in shown.groupby("dataset"):
+        off = frozenset(rows.nlargest(2, "of_units")["activation"])
+        if len(rows) < FEWEST or not off <= set(rows.nlargest(3, "steps")["activation"]):
+            return ""
+        pairs.add(off)
+    if len(pairs) != 1:
+        return ""
+    where = "everywhere" if shown["dataset"].nunique() > 1 else "here"
+    return fitting(
+        f"{plain_list(sorted(*pairs))}, most off-centre, are among the three slowest {where}",
+        f"The two most off-centre activations are among the three slowest {where}",
+    )
+
+
+def _relation(rho: Mapping[str, tuple[float, float]], farthest: str = "") -> str:
+    """Title from rank correlation and p by dataset; nothing is corrected, as nothing is concluded.
+
+    Where no correlation stands out, `farthest`, what is said of those furthest off centre, or how large they are.
+    """
     slower = [name for name, (one, p) in rho.items() if one > 0 and p < ALPHA]
     faster = [name for name, (one, p) in rho.items() if one < 0 and p < ALPHA]
     if not slower and not faster:
-        return "No visible relation between centredness and speed"
+        return farthest or _size([one for one, _ in rho.values() if not np.isnan(one)])
     if slower and faster:
         return "Whether off-centre activations are slower depends on the dataset"
     where = f"{len(slower or faster)} of {counted(len(rho), 'dataset')}"
     return f"Off-centre activations are {'slower' if slower else 'faster'} on {where}"
+
+
+def _size(found: list[float]) -> str:
+    if not found:
+        return "How far off centre and how fast activations are"
+    ends = list(dict.fromkeys(decimals(one, 2, signed=True) for one in (min(found), max(found))))
+    return f"Off-centre and slow: rank correlation{'s' * (len(found) > 1)} of {' to '.join(ends)}"
 
 
 def distinct(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -114,8 +114,7 @@ def _times(data: StudyData) -> Figure:
     everywhere = data.ranking[pd.MultiIndex.from_frame(data.ranking[CELL]).isin(data.common)]
     missed = set(everywhere.loc[everywhere["reached"] < everywhere["n"], "activation"])
     sure = [name for name in names[::-1] if name not in missed]
-    depths = plain_list([f"{depth}" for depth in sorted(everywhere["depth"].unique())])
-    where = f" at {depths} layers" if len(everywhere) < len(data.ranking) else ""
+    where = _where(everywhere["depth"], data.ranking["depth"].drop(everywhere.index))
     message = (
         "Fastest first; axes differ. One dot per network; a hollow triangle at the right end is a network that had not "
         "reached the target when training stopped; the count is how many did. Log scale. "
@@ -150,11 +149,23 @@ def _times(data: StudyData) -> Figure:
         )
 
 
+def _where(common: pd.Series, others: pd.Series) -> str:
+    """In words where all activations were trained, from the depths of these combinations and of the others."""
+    if others.empty:
+        return ""
+    if set(common) & set(others):
+        return " where all were trained"
+    return f" at {plain_list([f'{depth}' for depth in sorted(common.unique())])} layers"
+
+
 def _always(sure: list[str], of: int, where: str) -> str:
     """Title from the activations of which every network reached every target, where all were trained."""
-    who = f"{len(sure)} of {of} activations reach" if sure else "No activation reaches"
-    said = f"{who} the target with every network"
-    return fitting(said + where, said)
+    if not where:
+        who = f"{len(sure)} of {of} activations reach" if sure else "No activation reaches"
+        return f"{who} the target with every network"
+    who = f"{len(sure)} of {of} always {'reaches' if len(sure) == 1 else 'reach'}" if sure else "none always reaches"
+    found = [f"{one}, {who} the target" for one in (where, " where all were trained")]
+    return fitting(*(one.strip().capitalize() for one in found))
 
 
 def _time_table(data: StudyData) -> Table:

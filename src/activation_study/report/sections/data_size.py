@@ -13,7 +13,7 @@ from activation_study.report.figures.theme import OTHERS, SERIES
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, part, text
-from activation_study.report.words import plain_list
+from activation_study.report.words import fitting, plain_list
 
 NAME, PART, PLACE = "Training samples", "Single questions", 20
 SHOWS = ("data_size.*",)
@@ -45,6 +45,7 @@ def _figure(sizes: pd.DataFrame) -> Figure:
     message = (
         "Above: test accuracy, mean over seeds with its 95% interval; below: training minus test accuracy; best on "
         "average first; blue: first in its panel; axes differ. "
+        "An accuracy stands out whose interval lies above all others, a gap whose interval lies below most. "
         + " ".join([*(_extremes(fewest, dataset) for dataset in datasets), _shrinks(sizes)])
     )
     with panels(2 * len(datasets), len(datasets), rows_high(len(order)), share=False) as (figure, axes):
@@ -80,16 +81,31 @@ def _shrinks(sizes: pd.DataFrame) -> str:
 
 
 def _title(fewest: pd.DataFrame) -> str:
-    """From who scores most with the fewest samples, dataset by dataset; where no interval stands apart, that."""
+    """From who scores most with the fewest samples, dataset by dataset; where no interval stands apart, from gaps."""
     scores = fewest.sort_values("test_accuracy", ascending=False, kind="stable").groupby("dataset")
     apart = [rows["test_accuracy_low"].iloc[0] > rows["test_accuracy_high"].iloc[1:].max() for _, rows in scores]
     best = fewest.loc[fewest.groupby("dataset")["test_accuracy"].idxmax(), "activation"].value_counts()
     samples = f"{fewest['train_samples'].min():,}"
     if not any(apart):
-        return f"With {samples} training samples no activation stands out"
+        return _gaps(fewest, samples)
     if best.iloc[0] == 1 and len(best) > 1:
         return f"With {samples} training samples each dataset has another best"
     return f"With {samples} samples {label(str(best.index[0]))} leads on {best.iloc[0]} of {best.sum()} datasets"
+
+
+def _gaps(fewest: pd.DataFrame, samples: str) -> str:
+    """Title where no accuracy stands out, from the smallest gaps whose intervals lie below most others."""
+    gaps = fewest.sort_values("accuracy_gap", kind="stable").groupby("dataset")
+    least = {
+        str(dataset): label(str(rows["activation"].iloc[0]))
+        for dataset, rows in gaps
+        if rows["accuracy_gap_high"].iloc[0] < rows["accuracy_gap_low"].iloc[1:].median()
+    }
+    if not least:
+        return f"With {samples} training samples no activation's accuracy or gap stands out"
+    said = f"With {samples} samples no accuracy stands out"
+    whose = [f"{said}; {name}'s gap does on {dataset}" for dataset, name in least.items()]
+    return fitting(*(whose if len(whose) == 1 else []), f"{said}, but gaps do")
 
 
 def _kept() -> list[str]:

@@ -20,6 +20,8 @@ from activation_study.report.words import counted, fitting, plain_list
 
 NAME, PART, PLACE = "Accuracy against cost", "How good, how fast", 60
 FOLDS = True
+NAMED = 3
+"""Activations up to which the title names all that nothing beats."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -48,7 +50,7 @@ def _figure(points: pd.DataFrame) -> Figure:
             "times ReLU's step)"
             for row in tops.to_dict("records")
         )
-        + ". An arrow is an accuracy below the axis."
+        + f". {_as_fast(points)}An arrow is an accuracy below the axis."
     )
     bottom = -reach(points["behind"])
     with panels(len(depths), min(len(depths), 3), 3.1) as (figure, axes):
@@ -98,12 +100,22 @@ def _title(fronts: list[list[str]]) -> str:
     always = [label(name) for name in fronts[0] if all(name in front for front in fronts)]
     if not always:
         return "No activation is unbeaten in time and accuracy at every depth"
-    where = "at every depth" if len(fronts) > 1 else "here"
-    return fitting(
-        f"Unbeaten in time and accuracy {where}: {plain_list(always)}",
-        f"{counted(len(always), 'activation').capitalize()} {'is' if len(always) == 1 else 'are'} unbeaten in time and "
-        f"accuracy {where}",
-    )
+    where, verb = "at every depth" if len(fronts) > 1 else "here", "is" if len(always) == 1 else "are"
+    named = plain_list(always)
+    titles = [
+        f"Unbeaten in time and accuracy {where}: {named}",
+        f"{named} {verb} unbeaten in time and accuracy",
+        f"Unbeaten in both: {named}",
+    ]
+    count = f"{counted(len(always), 'activation').capitalize()} {verb} unbeaten in time and accuracy {where}"
+    return fitting(*(titles if len(always) <= NAMED else []), count)
+
+
+def _as_fast(points: pd.DataFrame) -> str:
+    """Of those that nothing beats, the ones whose time is not told from ReLU's, which is 1 without an interval."""
+    same = points["front"] & (points["ratio_low"] < 1) & (points["ratio_high"] > 1)
+    names = points.loc[same, "activation"].unique().tolist()
+    return f"Not told from ReLU in time: {plain_list(names)}. " if names else ""
 
 
 def _table(points: pd.DataFrame) -> Table:
