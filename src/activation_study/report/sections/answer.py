@@ -238,7 +238,7 @@ def _differences(data: StudyData) -> Figure:
     open_ = frame["tied"].astype(bool) & (frame["difference_low"] < -NEAR) & data.gives_verdicts
     level = frame["tied"].astype(bool) & ~open_ | (not data.gives_verdicts)
     shown = reach(-100 * frame["difference"])
-    left, right = -shown * 1.04, shown * 0.25
+    worst, above = -shown * 1.04, shown * 0.25
     with panels(1, 1, 0.8 + 0.24 * len(frame)) as (figure, (axis,)):
         axis.axvline(0, color=MUTED, linewidth=0.8)
         for y, row in frame.iterrows():
@@ -248,12 +248,12 @@ def _differences(data: StudyData) -> Figure:
             said, *ends = (decimals(value, 2, signed=True) for value in (at, low, high))
             told = mark(row["activation"], f"{said} points ({ends[0]} to {ends[1]})")
             over = {"clip_on": False, "in_layout": False}
-            if high > left:
-                bar = [max(low, left), min(high, right)]
+            if high > worst:
+                bar = [max(low, worst), min(high, above)]
                 axis.plot(bar, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", **told)
-            if low < left:
-                axis.plot(left, y, "<", color=colour, markerfacecolor=face, markersize=6, **over, **told)
-            if at >= left:
+            if low < worst:
+                axis.plot(worst, y, ">", color=colour, markerfacecolor=face, markersize=6, **over, **told)
+            if at >= worst:
                 axis.plot(at, y, "o", color=colour, markerfacecolor=face, markersize=6, **told)
             at_right(axis, 1.09, y, f"{decimals(row['accuracy'] * 100)}%")
             at_right(axis, 1.18, y, said)
@@ -261,7 +261,8 @@ def _differences(data: StudyData) -> Figure:
         for x, head in ((1.09, "mean"), (1.18, "points"), (1.3, "diverged")):
             at_right(axis, x, len(frame) - 0.1, head, MUTED)
         name_rows(axis, frame["activation"], pad=8)
-        axis.set(xlim=(left, right), ylim=(-0.6, len(frame) - 0.4))
+        # The best beside the names: on a phone the figure's left half alone is seen before it is scrolled.
+        axis.set(xlim=(above, worst), ylim=(-0.6, len(frame) - 0.4))
         axis.set_xlabel(f"difference from {label(best)}, percentage points of test accuracy")
         axis.tick_params(length=0)
         axis.grid(axis="y", visible=False)
@@ -286,7 +287,7 @@ def _title(data: StudyData, frame: pd.DataFrame, level: pd.Series) -> str:
 
 def _message(data: StudyData, frame: pd.DataFrame, best: str) -> str:
     last = frame.iloc[0]
-    said = f"Mean paired difference from {best} with its 95% interval, each by itself. "
+    said = f"Mean paired difference from {best} with its 95% interval, each by itself; left is better. "
     if data.gives_verdicts:
         said += "Blue: as good within a point; hollow: not settled; grey: worse, also after correction for all tests. "
     if len(frame) > 1:
