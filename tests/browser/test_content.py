@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -228,6 +229,42 @@ def test_a_highlighted_activation_stands_out_everywhere_and_in_the_address(visit
     assert _lit(page) == ("elu", {"elu"}, {"ELU"})
     again = visit(html, hash=page.evaluate("location.hash"))
     assert _lit(again) == ("elu", {"elu"}, {"ELU"})
+
+
+def test_a_highlighted_grey_line_has_its_own_look_and_its_name(visit: Visit, html: str):
+    """Here all lines have names: one is planted among the grey ones."""
+    start = html.index('<figure id="figure-curves"')
+    old = html[start : html.index("</figure>", start)]
+    new = old.replace('<g data-activation="elu"><title>', '<g data-activation="elu" data-look="3"><title>')
+    page = visit(planted(html, old, new.replace(">ELU</text>", "></text>")), hash="#figure-curves?lit=elu")
+    names = page.evaluate("[...document.querySelectorAll('text.lit')].map((one) => one.textContent)")
+    panels = len(set(re.findall(r'clip-path="url\(#([^)]+)\)"', new)))
+    assert names
+    assert set(names) == {"ELU"}
+    assert page.locator("#figure-curves text.lit").count() >= panels
+    look = page.evaluate(
+        """() => {
+          const path = getComputedStyle(document.querySelector(".lit[data-look] path"));
+          const name = getComputedStyle(document.querySelector("text.lit"));
+          const other = getComputedStyle(document.querySelector("#figure-curves [data-activation=sigmoid] path"));
+          return [path.stroke === name.fill, path.stroke !== other.stroke, parseFloat(path.strokeWidth) > 1.5];
+        }"""
+    )
+    assert look == [True, True, True]
+    page.locator("select[name=highlight]").select_option("none")
+    assert page.locator("text.lit").count() == 0
+
+
+def test_the_bands_of_the_curves_fade_with_their_lines(visit: Visit, html: str):
+    page = visit(html, hash="#figure-curves?lit=elu")
+    bands = page.evaluate(
+        """() => [...document.querySelectorAll("#figure-curves [fill-opacity]")].map((one) => [
+          one.closest("[data-activation]")?.dataset.activation,
+          getComputedStyle(one.closest("[data-activation]") ?? one).opacity,
+        ])"""
+    )
+    assert {name for name, _ in bands} >= {"elu", "sigmoid"}
+    assert all((opacity == "1") == (name == "elu") for name, opacity in bands)
 
 
 def test_an_activation_that_is_not_there_is_not_highlighted(visit: Visit, html: str):

@@ -277,11 +277,31 @@
 
   // One activation lit in all figures and tables at once.
   const lit = Object.assign(document.createElement("select"), { name: "highlight" });
+
+  // A grey line has no name in its figure: while it is lit it gets one at its end, within its panel.
+  function nameLines() {
+    for (const one of document.querySelectorAll("text.lit")) one.remove();
+    for (const line of document.querySelectorAll(".lit[data-look]")) {
+      const path = line.querySelector("path");
+      const frame = document.getElementById(path.getAttribute("clip-path")?.slice(5, -1))?.querySelector("rect");
+      if (!frame) continue;
+      const [left, top, wide, tall] = ["x", "y", "width", "height"].map((key) => Number(frame.getAttribute(key)));
+      const [x, y] = path.getAttribute("d").match(/-?[\d.]+/g).slice(-2).map(Number);
+      const beside = y - 13 > top ? y - 4 : y + 11;
+      const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+      const at = { x: Math.min(x, left + wide) - 2, y: Math.min(Math.max(beside, top + 9), top + tall - 3) };
+      for (const [key, value] of Object.entries({ ...at, class: "lit", "data-look": line.dataset.look, "text-anchor": "end", "font-size": 8.5 })) text.setAttribute(key, value);
+      text.textContent = called.get(state.lit);
+      line.ownerSVGElement.append(text);
+    }
+  }
+
   function light(name) {
     state.lit = called.has(name) ? name : "";
     lit.value = state.lit;
     document.documentElement.classList.toggle("lighting", Boolean(state.lit));
     for (const one of document.querySelectorAll("[data-activation]")) one.classList.toggle("lit", one.dataset.activation === state.lit);
+    nameLines();
     for (const head of document.querySelectorAll("tbody th")) head.parentElement.classList.toggle("lit", Boolean(state.lit) && head.textContent.trim() === called.get(state.lit));
   }
   if (called.size) {

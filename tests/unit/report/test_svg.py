@@ -4,14 +4,16 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.path import Path
 
-from activation_study.report.figures.drawing import panels, spread
+from activation_study.report.figures.drawing import lines, mark, panels, spread
 from activation_study.report.figures.heat import heat
 from activation_study.report.figures.svg import svg
-from activation_study.report.figures.theme import COLD, GAP, SERIES, VARIABLES, themed
+from activation_study.report.figures.theme import COLD, GAP, SERIES, VARIABLES, look_number, looks, themed
+from activation_study.report.names import naming
 
 
 def _draw(name: str) -> str:
@@ -91,6 +93,23 @@ def test_texts_stay_text():
 def test_every_colour_of_the_theme_has_a_rule():
     rules = themed()
     assert all(f'[fill="{colour}"] {{ fill: var(--{name}); }}' in rules for colour, name in VARIABLES.items())
+
+
+def test_a_grey_line_has_the_number_of_its_activations_look():
+    frame = pd.DataFrame({"by": ["gelu", "gelu", "relu", "relu"], "x": [1, 2, 1, 2], "y": [1, 2, 2, 1]})
+    with naming({"gelu": "GELU", "relu": "ReLU"}), panels(1, 1, 1.5) as (figure, (axis,)):
+        lines(axis, frame, "x", "y", looks(["relu"]), "by")
+        axis.plot(1, 1, "o", **mark("gelu", "a dot"))
+        drawn = svg(figure, "a", "a title", "what it shows")
+    number = look_number("gelu")
+    assert re.findall(r'data-activation="(\w+)"(?: data-look="(\d+)")?><title>([^<]+)', drawn) == [
+        ("gelu", str(number), "GELU"),
+        ("gelu", "", "GELU: a dot"),
+        ("relu", "", "ReLU"),
+    ]
+    look = looks(["gelu"])["gelu"]
+    colour, dashes = VARIABLES[look.colour], " ".join(f"{1.8 * dash:g}" for dash in look.dashes)
+    assert f'.lit[data-look="{number}"] {{ --own: var(--{colour}); --dashes: {dashes or "none"}; }}' in themed()
 
 
 @pytest.mark.parametrize("positions", [[0.1, 0.11, 0.12], [0.97, 0.98, 0.99, 1.0], [0.0, 0.5, 1.0], [0.4]])

@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from activation_study.report.blocks import Figure
 from activation_study.report.figures.svg import MARK, svg
-from activation_study.report.figures.theme import INK, MUTED, OTHERS, STYLE, Series
+from activation_study.report.figures.theme import INK, MUTED, OTHERS, STYLE, Series, look_number
 from activation_study.report.names import is_activation, label, relabelled
 from activation_study.report.tables import Download
 
@@ -67,11 +67,14 @@ def drawn(figure: MatplotlibFigure, name: str, title: str, message: str, data: D
     return Figure(ident, title, message, svg(figure, ident, title, message), data)
 
 
-def mark(name: str, said: str = "") -> Look:
-    """Keywords of what is drawn for an activation: the page can highlight it, and shows `said` at it on demand."""
+def mark(name: str, said: str = "", *, grey: bool = False) -> Look:
+    """Keywords of what is drawn for an activation: the page can highlight it, and shows `said` at it on demand.
+
+    A `grey` line, which has no name, gets the activation's own look and its name while it is highlighted.
+    """
     if not is_activation(name):
         return {}
-    return {"gid": f"{MARK}{name}|{label(name)}{': ' * bool(said)}{said}"}
+    return {"gid": f"{MARK}{name}|{look_number(name) if grey else ''}|{label(name)}{': ' * bool(said)}{said}"}
 
 
 def columns_for(count: int) -> int:
@@ -97,7 +100,7 @@ def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: f
 def lines(axis: Axes, frame: pd.DataFrame, x: str, y: str, styles: Mapping[str, Series], by: str) -> None:
     """One line per value of `by`: the emphasised ones in their style, over the others in grey."""
     for name, group in frame[~frame[by].isin(list(styles))].groupby(by, sort=True):
-        axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, **mark(name))
+        axis.plot(group[x], group[y], color=OTHERS, linewidth=0.7, alpha=0.75, zorder=1.5, **mark(name, grey=True))
     for name in reversed([name for name in styles if name in set(frame[by])]):
         style = styles[name]
         group = frame[frame[by] == name]

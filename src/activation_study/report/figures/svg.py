@@ -17,7 +17,8 @@ from matplotlib.figure import Figure as MatplotlibFigure
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
 MARK = "activation|"
-"""Before the name of what a mark stands for, and after a second bar what it says, in matplotlib's group id."""
+"""Before the name of what a mark stands for, the number of its look if it is grey, and what it says, with bars between,
+in matplotlib's group id."""
 PIXELS_PER_POINT = 4 / 3
 _COORDINATES = ("d", "x", "y", "x1", "x2", "y1", "y2", "width", "height", "points", "transform")
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(?![\d.])")
@@ -106,8 +107,10 @@ def _tell_marks(root: ElementTree.Element) -> None:
     """A mark's group tells what it stands for, and says it where a pointer rests on it."""
     for element in root.iter():
         if element.get("id", "").startswith(MARK):
-            _, name, said = element.attrib.pop("id").split("|", 2)
+            _, name, look, said = element.attrib.pop("id").split("|", 3)
             element.set("data-activation", name)
+            if look:
+                element.set("data-look", look)
             title = ElementTree.Element(f"{SVG}title")
             title.text = said
             element.insert(0, title)

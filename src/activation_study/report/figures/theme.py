@@ -23,6 +23,8 @@ INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
 SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000", "#b3266e", "#006d8f")
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
 MARKERS = ("o", "s", "^", "D", "v")
+WEIGHT = 1.8
+"""Of a highlighted line, in points: as `.lit[data-look] path` has it."""
 USUAL = (
     "relu", "leaky_relu", "elu", "sigmoid", "tanh", "mish", "selu", "gelu", "silu", "softplus", "prelu", "rrelu",
     "very_leaky_relu", "rrelu_paper", "rrelu_article", "prelu_per_unit", "identity",
@@ -109,16 +111,30 @@ def looks(activations: Sequence[str]) -> dict[str, Series]:
     return {name: _look(name) for name in activations}
 
 
-def _look(name: str) -> Series:
-    """Seven colours and five dashes in step repeat after 35."""
+def look_number(name: str) -> int:
+    """Which of the looks an activation has: seven colours and five dashes in step repeat after 35."""
     place = USUAL.index(name) if name in USUAL else zlib.crc32(name.encode())
-    return Series(SERIES[place % len(SERIES)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
+    return place % (len(SERIES) * len(DASHES))
+
+
+def _look(name: str) -> Series:
+    return _numbered(look_number(name))
+
+
+def _numbered(number: int) -> Series:
+    return Series(SERIES[number % len(SERIES)], DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)])
 
 
 def themed() -> str:
-    """The style rules that turn the figures' colours into the page's variables."""
-    return "\n".join(
+    """The style rules that turn the figures' colours into the page's variables, and give a highlighted grey line its
+    activation's look."""
+    rules = [
         f'[{what}="{colour}"] {{ {what}: var(--{name}); }}'
         for colour, name in VARIABLES.items()
         for what in ("fill", "stroke")
-    )
+    ]
+    for number in range(len(SERIES) * len(DASHES)):
+        one = _numbered(number)
+        dashes = " ".join(f"{WEIGHT * dash:g}" for dash in one.dashes) or "none"
+        rules.append(f'.lit[data-look="{number}"] {{ --own: var(--{VARIABLES[one.colour]}); --dashes: {dashes}; }}')
+    return "\n".join(rules)

@@ -77,7 +77,7 @@ def _curves(data: StudyData) -> Figure:
             for name, style in styles.items():
                 own = rows[rows["activation"] == name]
                 bounds = (own[f"validation_accuracy_{end}"] * 100 for end in ("low", "high"))
-                axis.fill_between(own["step"], *bounds, color=style.colour, alpha=0.2, linewidth=0)
+                axis.fill_between(own["step"], *bounds, color=style.colour, alpha=0.2, linewidth=0, **mark(name))
             lines(axis, rows, "step", "percent", styles, "activation")
             target = in_cell(data.ranking, cell)["target"].iloc[0] * 100
             axis.axhline(target, color=MUTED, linewidth=0.8, linestyle="--")
