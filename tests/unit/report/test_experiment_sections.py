@@ -13,6 +13,7 @@ import pytest
 
 from activation_study.report.blocks import Figure, Section, walk
 from activation_study.report.figures import ranks as ranks_figure
+from activation_study.report.figures.theme import emphasis
 from activation_study.report.sections import (
     centring,
     comparisons,
@@ -151,6 +152,22 @@ def test_the_history_of_units_is_that_of_the_layers(data: StudyData, drawn: dict
     own = layers[(layers["run"] == "digits/relu/depth=5") & (layers["layer"] <= 5) & (layers["step"] == 600)]
     row = held[(held["dataset"] == "digits") & (held["depth"] == 5) & (held["step"] == 600)].iloc[0]
     assert row["dead"] == pytest.approx(own["dead"].astype(float).mean(), rel=1e-6)
+
+
+def test_a_key_says_which_dataset_a_line_of_the_units_history_is(drawn: dict):
+    drawing = _blocks(drawn[unit_history])["figure-unit-history"].svg
+    held = _csv(_blocks(drawn[unit_history])["figure-unit-history"])
+    styles = emphasis(sorted(held["dataset"].unique()))
+    assert len(styles) > 1
+    for name, style in styles.items():
+        assert drawing.count(f">{name}<") == 1
+        assert drawing.count(f'stroke="{style.colour}"') >= 2, "in the key and in the panels"
+
+
+def test_the_extremes_of_the_noise_are_named_in_their_panels(data: StudyData, drawn: dict):
+    figure = _blocks(drawn[noise])["figure-noise"]
+    for name in re.findall(r"(?:[(;]|\)) ?(\w+) stands highest", figure.message):
+        assert f">{name}<" in figure.svg
 
 
 def test_noise_stands_as_measured(data: StudyData, drawn: dict):

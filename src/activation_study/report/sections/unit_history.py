@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from activation_study.analysis.experiments import bias_doses, scores, unit_balance
 from activation_study.core.numbers import decimals, percent
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
-from activation_study.report.figures.drawing import Look, colours_of, drawn, label_ends, panels, short
+from activation_study.report.figures.drawing import Look, colours_of, drawn, label_ends, name_lines, panels, short
 from activation_study.report.figures.theme import INK, MUTED, SERIES, emphasis
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
@@ -21,6 +21,8 @@ FOLDS = True
 RUN = ["run", "dataset", "activation", "depth"]
 FEW = 0.005
 """Share of units from which an activation counts as one whose units die."""
+DIED, REVIVED = SERIES[5:7]
+"""Colours that no line of a dataset has."""
 
 
 def section(data: StudyData) -> Section | None:
@@ -72,8 +74,7 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
     """Above dead units over training, below deaths and revivals, of the activation that has most, by depth."""
     name = balance["activation"].iloc[0]
     depths = sorted(balance["depth"].unique())[:4]
-    dashes = [style.line for style in emphasis(sorted(balance["dataset"].unique())[:5]).values()]
-    styles = dict(zip(sorted(balance["dataset"].unique()), dashes, strict=False))
+    styles = emphasis(sorted(balance["dataset"].unique())[:5])
     own = fates[fates["activation"] == name]
     sums = own.groupby("depth")[["born_dead", "died", "revived", "dead"]].mean()
     others = most[most >= FEW].drop(name).index.tolist()
@@ -93,26 +94,24 @@ def _history(balance: pd.DataFrame, fates: pd.DataFrame, most: pd.Series) -> Fig
             rows = balance[balance["depth"] == depth]
             steps = sorted(rows["step"].unique())
             above, below = axes[place], axes[place + len(depths)]
-            ends: dict[str, tuple[float, float]] = {}
-            for dataset, line in styles.items():
+            for dataset, style in styles.items():
                 one = rows[rows["dataset"] == dataset].sort_values("step")
                 at = [steps.index(step) for step in one["step"]]
-                above.plot(at, one["dead"] * 100, color=MUTED, linestyle=line, linewidth=1.2)
-                ends |= {dataset: (at[-1], one["dead"].iloc[-1] * 100)} if at else {}
+                above.plot(at, one["dead"] * 100, color=style.colour, linestyle=style.line, linewidth=1.4)
             above.set(title=f"{depth} layers", ylim=(0, max(1.0, balance["dead"].max() * 105)))
             moves = rows.groupby("step")[["died", "revived"]].mean() * 100
-            below.bar(range(len(steps)), moves["died"], color=SERIES[1], width=0.7)
-            below.bar(range(len(steps)), -moves["revived"], color=SERIES[2], width=0.7)
+            below.bar(range(len(steps)), moves["died"], color=DIED, width=0.7)
+            below.bar(range(len(steps)), -moves["revived"], color=REVIVED, width=0.7)
             below.axhline(0, color=INK, linewidth=0.7)
             for axis in (above, below):
                 _step_ticks(axis, steps)
-            label_ends(above, ends, dict.fromkeys(ends, MUTED)) if place == len(depths) - 1 else None
         reach = max(abs(end) for axis in axes[len(depths) :] for end in axis.get_ylim())
         for axis in axes[len(depths) :]:
             axis.set_ylim(-reach, reach)
-        for said, y, colour in (("died", 0.95, SERIES[1]), ("revived", 0.05, SERIES[2])):
+        for said, y, colour in (("died", 0.95, DIED), ("revived", 0.05, REVIVED)):
             left: Look = {"transform": axes[len(depths)].transAxes, "va": "center"}
             axes[len(depths)].text(0.03, y, said, color=colour, **left)
+        name_lines(figure, styles)
         axes[0].set_ylabel("dead units (%)")
         axes[len(depths)].set_ylabel("of all units (%)")
         figure.supxlabel("training step", color=MUTED)
