@@ -34,7 +34,8 @@ def section(data: StudyData) -> Section | None:
 
 
 def _slopes(data: StudyData) -> dict[str, float]:
-    """The leaky ReLUs of the study by their slopes below zero, ascending, but those that are close to another."""
+    """The leaky ReLUs of the study by their slopes below zero, ascending, but those that are close to another;
+    those of the ranking are chosen first."""
     constants, portraits = data.tables["activations"], data.tables["portraits"]
     fixed = constants.loc[~constants["stochastic"].astype(bool), "activation"]
     found = {
@@ -44,10 +45,21 @@ def _slopes(data: StudyData) -> dict[str, float]:
     kept: dict[str, float] = {}
     wanted = {name: slope for name, slope in found.items() if slope is not None and 0 <= slope <= 1}
     places = {name: place for place, name in enumerate(data.order)}
-    for name in sorted(wanted, key=lambda name: (round(wanted[name], 6), places.get(name, len(places)), name)):
+    for name in sorted(
+        wanted, key=lambda name: (name not in places, round(wanted[name], 6), places.get(name, 0), name)
+    ):
         if all(abs(wanted[name] - other) >= APART for other in kept.values()) and len(kept) < MOST:
             kept[name] = wanted[name]
-    return kept
+    return dict(sorted(kept.items(), key=lambda item: item[1]))
+
+
+def _fractions(slopes: dict[str, float]) -> str:
+    """Of slopes that their names round, what they are one over: "Leaky ReLU 0.18 has slope 1/5.5."."""
+    said = ""
+    for name, slope in slopes.items():
+        if slope and abs(slope - round(slope, 2)) > 1e-6 and abs(slope * round(1 / slope, 1) - 1) < 1e-6:
+            said += f" {name} has slope 1/{1 / slope:.3g}."
+    return said
 
 
 def _figure(data: StudyData, slopes: dict[str, float]) -> Figure:
@@ -60,9 +72,9 @@ def _figure(data: StudyData, slopes: dict[str, float]) -> Figure:
     frame, styles = pd.DataFrame(rows), looks(list(slopes))
     message = (
         "Leaky ReLUs of different slopes below zero. The steeper that slope, the longer inputs stay apart; "
-        "a network without a bend keeps them so for ever."
+        "a network without a bend keeps them so for ever." + _fractions(slopes)
     )
-    with panels(1, 1, 2.4) as (figure, (axis,)):
+    with panels(1, 1, 3.6) as (figure, (axis,)):
         axis.set(xlim=(0, depth), ylim=(-0.02, 1.02), xlabel="layer", ylabel="cosine of two inputs")
         ends = {}
         for name, own in frame.groupby("activation", sort=False):
