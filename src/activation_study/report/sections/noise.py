@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from activation_study.analysis.experiments import noise_robustness
 from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Figure, Paragraph, Section
-from activation_study.report.figures.drawing import colours_of, drawn, label_ends, lines, panels, short
-from activation_study.report.figures.theme import MUTED, looks
+from activation_study.report.figures.drawing import colours_of, drawn, label_ends, lines, mark, panels, short
+from activation_study.report.figures.theme import MUTED, OTHERS, looks
 from activation_study.report.names import label
 from activation_study.report.study_data import StudyData
 from activation_study.report.tables import Table, download, interval, number, seed_columns, text
@@ -34,7 +35,6 @@ def section(data: StudyData) -> Section | None:
 
 def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
     cells = list(noise[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False, name=None))[:4]
-    styles = looks(data.emphasised)
     strongest = noise[noise["dose"] == noise["dose"].max()]
     message = (
         "Validation accuracy in points above or below the median of all activations, means over seeds; axes differ; "
@@ -44,23 +44,25 @@ def _figure(data: StudyData, noise: pd.DataFrame) -> Figure:
         + "."
     )
     frame = noise.assign(points=noise["above_median"] * 100)
+    cut = False
     kept = [*CELL, "activation", "dose", "n", "diverged", "accuracy", "accuracy_low", "accuracy_high", "above_median"]
     with panels(len(cells), min(len(cells), 3), 2.6, share=False) as (figure, axes):
         for axis, (dataset, depth) in zip(axes, cells, strict=True):
             rows = frame[(frame["dataset"] == dataset) & (frame["depth"] == depth)].sort_values("dose")
+            styles = looks([*dict.fromkeys([*data.emphasised, *_ends(strongest, (dataset, depth))[1:]])])
             lines(axis, rows, "dose", "points", styles, "activation")
             axis.axhline(0, color=MUTED, linewidth=0.8)
             span = rows["points"].quantile([0.02, 0.98])
             last = rows.groupby("activation")["points"].last()
             ends = {name: (0, last[name]) for name in styles if name in last.index}
             low, high = min([span.iloc[0], *last[list(ends)]]), max([span.iloc[1], *last[list(ends)]])
-            axis.set(
-                title=short(f"{dataset}, {depth} layers", 36),
-                ylim=(low - 0.1 * (high - low), high + 0.1 * (high - low)),
-            )
+            low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+            axis.set(title=short(f"{dataset}, {depth} layers", 36), ylim=(low, high))
+            cut |= _cut(axis, rows, low, high)
             label_ends(axis, ends, colours_of(styles))
         figure.supylabel("points above the median", color=MUTED)
         figure.supxlabel("standard deviation of the noise", color=MUTED)
+        message += " An arrow: beyond the axis." * cut
         return drawn(figure, "noise", _title(strongest), message, download("noise_accuracy", noise[kept]))
 
 
@@ -72,10 +74,25 @@ def _title(strongest: pd.DataFrame) -> str:
     return f"{label(str(best.index[0]))} keeps most accuracy under noise in {best.iloc[0]} of {best.sum()} panels"
 
 
-def _extremes(strongest: pd.DataFrame, cell: tuple[str, int]) -> str:
+def _cut(axis: Axes, rows: pd.DataFrame, low: float, high: float) -> bool:
+    """Arrows where a line is beyond the axis; whether there are any."""
+    outside = rows[~rows["points"].between(low, high)]
+    for name, own in outside.groupby("activation"):
+        for shape, end, beyond in (("v", low, own["points"] < low), ("^", high, own["points"] > high)):
+            doses = own.loc[beyond, "dose"]
+            axis.plot(doses, [end] * len(doses), shape, color=OTHERS, clip_on=False, markersize=5, **mark(str(name)))
+    return not outside.empty
+
+
+def _ends(strongest: pd.DataFrame, cell: tuple[str, int]) -> tuple[pd.Series, str, str]:
+    """In one cell at the strongest noise: points above the median by activation, and who has most and least."""
     rows = strongest[(strongest["dataset"] == cell[0]) & (strongest["depth"] == cell[1])].set_index("activation")
     points = rows["above_median"] * 100
-    best, worst = points.idxmax(), points.idxmin()
+    return points, str(points.idxmax()), str(points.idxmin())
+
+
+def _extremes(strongest: pd.DataFrame, cell: tuple[str, int]) -> str:
+    points, best, worst = _ends(strongest, cell)
     return (
         f"{best} stands highest on {cell[0]} ({decimals(points[best], 1, signed=True)} points) and {worst} lowest "
         f"({decimals(points[worst], 1, signed=True)})"
