@@ -259,27 +259,6 @@ def crowded(page: Any) -> list[str]:
     )
 
 
-def cut_words(page: Any) -> list[str]:
-    """Words in figures that end outside of their drawing, by more than half a pixel."""
-    return page.evaluate(
-        """() => {
-          const faults = [];
-          for (const details of document.querySelectorAll("details")) details.open = true;
-          for (const svg of document.querySelectorAll("figure svg")) {
-            const [{ width, height }, across] = [svg.viewBox.baseVal, svg.getScreenCTM().inverse()];
-            for (const word of [...svg.querySelectorAll("text")].filter((node) => node.textContent.trim())) {
-              const box = word.getBoundingClientRect();
-              const from = new DOMPoint(box.left, box.top).matrixTransform(across);
-              const to = new DOMPoint(box.right, box.bottom).matrixTransform(across);
-              const out = Math.max(-from.x, -from.y, to.x - width, to.y - height);
-              if (out > 0.5) faults.push(`${svg.closest("[id]").id}: ${word.textContent} by ${out.toFixed(1)}`);
-            }
-          }
-          return faults;
-        }"""
-    )
-
-
 def small_words(page: Any, least: float) -> list[str]:
     """Words in figures that are smaller than `least` pixels as shown."""
     return page.evaluate(

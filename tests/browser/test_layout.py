@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import checks
+import content_checks
 from checks import Visit, planted
 from chrome import sheets
 
@@ -44,13 +45,45 @@ def test_a_crowded_figure_is_noticed(visit: Visit, html: str):
     assert checks.crowded(visit(large))
 
 
+def test_the_first_figure_begins_with_its_best_on_a_phone(visit: Visit, html: str):
+    page = visit(html, width=360)
+    seen = page.evaluate(
+        """() => {
+          const box = document.querySelector("#figure-answer .scroll").getBoundingClientRect();
+          const name = document.querySelector("#table-overall tbody th").textContent.trim();
+          const marks = [...document.querySelectorAll("#figure-answer [data-activation]")].filter((one) =>
+            one.querySelector("use") && one.querySelector("title").textContent.startsWith(name));
+          return marks.map((one) => one.getBoundingClientRect().right < box.right);
+        }"""
+    )
+    assert seen == [True]
+
+
+def test_a_figure_fills_a_full_screen(visit: Visit, html: str):
+    page = visit(html)
+    page.locator("#figure-unit-history").evaluate("(one) => { one.closest('details')?.setAttribute('open', ''); }")
+    page.locator("#figure-unit-history").get_by_role("button", name="in full screen").click()
+    page.wait_for_function("document.fullscreenElement")
+    page.wait_for_timeout(300)
+    wide, above, below = page.evaluate(
+        """() => {
+          const [svg, caption] = ["svg", "figcaption"].map((one) =>
+            document.fullscreenElement.querySelector(one).getBoundingClientRect());
+          return [svg.width / innerWidth, svg.top, innerHeight - caption.bottom];
+        }"""
+    )
+    assert wide > 0.9
+    assert abs(above - below) < 40
+    assert above >= 0
+
+
 def test_no_word_of_a_figure_is_cut(visit: Visit, html: str):
-    assert checks.cut_words(visit(html)) == []
+    assert content_checks.cut_words(visit(html)) == []
 
 
 def test_a_cut_word_is_noticed(visit: Visit, html: str):
     large = planted(html, "svg { display: block;", "svg text { font-size: 30px; } svg { display: block;")
-    assert checks.cut_words(visit(large))
+    assert content_checks.cut_words(visit(large))
 
 
 @pytest.mark.parametrize(("width", "least"), [(1280, 11), (360, 10)])

@@ -38,6 +38,9 @@ INITIALISATIONS = {
 }
 CLOSE = 0.02
 """Decades per layer within which measurement and theory are said to agree."""
+NTH = ("", "", "second", "third", "fourth")
+SEEN = 0.02
+"""Part of the axis below which a bar or a shade is hidden by a mark."""
 MOST = 3
 """Activations whose gradients are followed layer by layer."""
 QUARTILES = ("measured_q25", "measured_q75", "single_q25", "single_q75")
@@ -154,20 +157,18 @@ def _by_layer(decay: pd.DataFrame) -> pd.DataFrame:
 
 
 def _layers(layers: pd.DataFrame) -> Figure:
-    names = layers["activation"].drop_duplicates().tolist()
+    first = layers[layers["layer"] == 1]
+    names = first.groupby("activation")["measured"].min().sort_values(kind="stable").index.tolist()  # the title's first
     shown = [name for name in INITIALISATIONS if name in set(layers["initialisation"])]
     styles = emphasis(shown)
-    first = layers[layers["layer"] == 1]
     most = first.loc[first["measured"].idxmin()]
     held = first.loc[first.groupby("activation")["measured"].apply(lambda decades: decades.abs().idxmin())]
     held = held[held["measured"].abs() < 1]  # within a factor of ten
     lost = [name for name in names if name not in set(held["activation"])]
     message = (
-        "Size of the gradient against the last hidden layer's, on its way from the output (left) to the input; "
-        "the right axis says how many times smaller. Marks: measured, with a bar from quartile to quartile of the "
-        "networks; lines: theory. "
-        "Shaded: where half of the single networks lie by the law for finite width, which holds for leaky ReLUs at "
-        "their gain."
+        "Size of the gradient against the last hidden layer's, which is at the right: it comes from the output; the "
+        "right axis says how many times smaller. "
+        + _marks(layers, len(styles))
         + "".join(
             f" {INITIALISATIONS[key][0].upper()}{INITIALISATIONS[key][1:]} keeps best that of "
             f"{plain_list(group['activation'].tolist())}."
@@ -175,19 +176,21 @@ def _layers(layers: pd.DataFrame) -> Figure:
         )
         + f" Nothing keeps that of {plain_list(lost)} within a factor of ten." * bool(lost)
     )
-    seen = layers[["measured", "predicted", *QUARTILES]]
-    with panels(len(names), min(len(names), 4), 2.6) as (figure, axes):
+    seen, every = layers[["measured", "predicted", *QUARTILES]], _every(layers, len(styles))
+    with panels(len(names), min(len(names), 4), 3.4) as (figure, axes):
         powers(axes[0], float(seen.min(axis=None)), float(seen.max(axis=None)))
         for axis, name in zip(axes, names, strict=True):
-            for initialisation, style in styles.items():
+            for place, (initialisation, style) in enumerate(styles.items()):
                 rows = layers[(layers["activation"] == name) & (layers["initialisation"] == initialisation)]
                 axis.plot(rows["layer"], rows["predicted"], color=style.colour, linewidth=1.1, linestyle=style.line)
-                axis.plot(rows["layer"], rows["measured"], style.marker, color=style.colour, markersize=3)
-                single, seen = ((rows[f"{of}_{end}"] for end in ("q25", "q75")) for of in ("single", "measured"))
-                axis.fill_between(rows["layer"], *single, color=style.colour, alpha=0.18, linewidth=0)
-                axis.vlines(rows["layer"], *seen, color=style.colour, linewidth=0.6)
+                bounds = (rows[f"single_{end}"] for end in ("q25", "q75"))
+                axis.fill_between(rows["layer"], *bounds, color=style.colour, alpha=0.18, linewidth=0)
+                marked = rows.iloc[place % every :: every]  # where lines coincide, their marks take turns
+                axis.plot(marked["layer"], marked["measured"], style.marker, color=style.colour, markersize=4)
+                ends = (marked[f"measured_{end}"] for end in ("q25", "q75"))
+                axis.vlines(marked["layer"], *ends, color=style.colour, linewidth=0.6)
             layer_ticks(axis)
-            axis.set(title=short(name), xlim=(layers["depth"].iloc[0] + 0.5, 0.5), xlabel="output  ←  layer  →  input")
+            axis.set(title=short(name), xlim=(0.5, layers["depth"].iloc[0] + 0.5), xlabel="layer, from input to output")
         handles = [Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.line) for s in styles.values()]
         said = [INITIALISATIONS[key] for key in styles]
         figure.legend(handles, said, loc="outside upper left", ncols=5)
@@ -199,6 +202,29 @@ def _layers(layers: pd.DataFrame) -> Figure:
         return drawn(
             figure, "decay-layers", _lost(most), message, download("gradient_decay_by_layer", layers, digits=5)
         )
+
+
+def _every(layers: pd.DataFrame, starts: int) -> int:
+    """Of how many layers one is marked: of deep networks not each."""
+    return max(1, min(starts, int(layers["depth"].iloc[0]) // 4))
+
+
+def _marks(layers: pd.DataFrame, starts: int) -> str:
+    """What lines, marks, bars and shades are; of bars and shades only where some are larger than the marks."""
+    every = _every(layers, starts)
+    said = "Lines: theory; marks: measured" + f", each start's at every {NTH[every]} layer" * (every > 1)
+    span = layers[["measured", "predicted"]].max(axis=None) - layers[["measured", "predicted"]].min(axis=None)
+    bars, shades = ((layers[f"{of}_q75"] - layers[f"{of}_q25"]).max() for of in ("measured", "single"))
+    if bars > SEEN * span:
+        said += ", with a bar from quartile to quartile of the networks"
+    else:
+        said += "; the middle half of the networks is narrower than a mark"
+    if shades > SEEN * span:
+        said += (
+            "; shaded: where half of the single networks lie by the law for finite width, which holds for leaky ReLUs "
+            "at their gain"
+        )
+    return f"{said}."
 
 
 def _smaller(decades: float, _: int) -> str:

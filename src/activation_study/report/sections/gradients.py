@@ -12,12 +12,11 @@ from activation_study.core.numbers import decimals
 from activation_study.report.blocks import Block, Figure, Paragraph, Section
 from activation_study.report.figures.drawing import (
     Look,
-    colours_of,
     columns_for,
     drawn,
-    label_ends,
     layer_ticks,
     mark,
+    name_lines,
     panels,
     power_of_ten,
     powers,
@@ -139,8 +138,8 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
     styles = looks(named)
     rows = data.gradients[pd.MultiIndex.from_frame(data.gradients[CELL]).isin(cells)]
     message = (
-        f"On {dataset}: size of the gradient against the last hidden layer's, on its way from the output (left) to the "
-        f"input. Shaded: the others. "
+        f"On {dataset}: size of the gradient against the last hidden layer's, which is at the right: it comes from "
+        f"the output. Shaded: the others. "
         + "; ".join(
             f"{name}: {decimals(one['start'], 1, signed=True)} decades before training, "
             f"{decimals(one['end'], 1, signed=True)} after it"
@@ -152,23 +151,21 @@ def _lines(data: StudyData, dataset: str, cells: list[CellKey], changes: pd.Data
     with panels(2 * len(cells), 2, 2.3, share=False) as (figure, axes):
         for place, axis in enumerate(axes):
             cell, last = cells[place // 2], bool(place % 2)
-            ends: dict[str, tuple[float, float]] = {}
             shown = in_cell(rows, cell)
             grids = {name: _relative(one).iloc[:, -last] for name, one in shown.groupby("activation")}
             band = pd.DataFrame({name: grid for name, grid in grids.items() if name not in named})
             seen = own.loc[own["depth"] == cell[1], ["start", "end"]]
             powers(axis, float(seen.min(axis=None)), float(seen.max(axis=None)))
             layer_ticks(axis)
-            axis.set(xlim=(cell[1] + 0.5, 0.5), title=f"{cell[1]} layers, {'after' if last else 'before'} training")
+            axis.set(xlim=(0.5, cell[1] + 0.5), title=f"{cell[1]} layers, {'after' if last else 'before'} training")
             if len(band.columns):
                 axis.fill_between(band.index, band.min(axis=1), band.max(axis=1), color=BAND, linewidth=0)
             for name in (name for name in named if name in grids):
                 look: Look = {"color": styles[name].colour, "linestyle": styles[name].line}
                 known = grids[name].dropna()
                 axis.plot(known.index, known, **look, **mark(name))
-                ends |= {name: (known.index[0], known.iloc[0])} if len(known) else {}
-            label_ends(axis, ends, colours_of(styles))
-        figure.supxlabel("layer: from the output to the input", color=MUTED)
+        name_lines(figure, styles)
+        figure.supxlabel("layer, from input to output", color=MUTED)
         figure.supylabel("gradient over the last layer's", color=MUTED)
         held = download(f"gradient_lines_{slug(dataset).replace('-', '_')}", rows[KEPT], digits=5)
         return drawn(figure, f"gradients-{slug(dataset)}", _title(own), message, held)
