@@ -135,6 +135,6 @@ def themed() -> str:
     ]
     for number in range(len(SERIES) * len(DASHES)):
         one = _numbered(number)
-        dashes = " ".join(f"{WEIGHT * dash:g}" for dash in one.dashes) or "none"
+        dashes = " ".join(f"{WEIGHT * dash:zg}" for dash in one.dashes) or "none"
         rules.append(f'.lit[data-look="{number}"] {{ --own: var(--{VARIABLES[one.colour]}); --dashes: {dashes}; }}')
     return "\n".join(rules)

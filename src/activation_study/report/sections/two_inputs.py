@@ -58,7 +58,7 @@ def _fractions(slopes: dict[str, float]) -> str:
     said = ""
     for name, slope in slopes.items():
         if slope and abs(slope - round(slope, 2)) > 1e-6 and abs(slope * round(1 / slope, 1) - 1) < 1e-6:
-            said += f" {name} has slope 1/{1 / slope:.3g}."
+            said += f" {name} has slope 1/{1 / slope:z.3g}."
     return said
 
 
