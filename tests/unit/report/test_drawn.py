@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from activation_study.report.figures.drawing import panels
-from activation_study.report.sections import decay, noise, two_inputs
+from activation_study.report.sections import decay, noise, two_inputs, validity
 
 
 def test_the_slopes_of_the_ranking_are_drawn_before_those_near_them():
@@ -73,3 +73,13 @@ def test_a_caption_speaks_of_bars_and_shades_that_are_seen(bar: float, shade: fl
     assert found.startswith("Lines: theory; marks: measured, each start's at every fourth layer")
     assert found.endswith(said)
     assert "every" not in decay._marks(layers.assign(**ends, depth=5), 4)
+
+
+def test_the_counts_of_false_alarms_end_within_their_drawing():
+    row = {"first": "very_leaky_relu", "second": "very_leaky_relu_again", "cell": "fashion_mnist/depth=20", "alarms": 0}
+    row |= {"metric": "log_time", "comparisons": 20, "rate": 0.0, "rate_low": 0.0, "rate_high": 0.161}
+    figure = validity._figure(pd.DataFrame([row | {"alarms": one} for one in (0, 1, 2)]))
+    width = float(re.findall(r'viewBox="0 0 ([\d.]+) ', figure.svg)[0])
+    ends = [float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="end"[^>]*>\d of 20<', figure.svg)]
+    assert len(ends) == 3
+    assert max(ends) <= width
