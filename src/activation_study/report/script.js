@@ -290,7 +290,7 @@
       const beside = y - 13 > top ? y - 4 : y + 11;
       const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
       const at = { x: Math.min(x, left + wide) - 2, y: Math.min(Math.max(beside, top + 9), top + tall - 3) };
-      for (const [key, value] of Object.entries({ ...at, class: "lit", "data-look": line.dataset.look, "text-anchor": "end", "font-size": 8.5 })) text.setAttribute(key, value);
+      for (const [key, value] of Object.entries({ ...at, class: "lit", "data-look": line.dataset.look, "text-anchor": "end", "font-size": 8.5, "paint-order": "stroke" })) text.setAttribute(key, value);
       text.textContent = called.get(state.lit);
       line.ownerSVGElement.append(text);
     }
