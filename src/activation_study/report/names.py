@@ -53,6 +53,11 @@ def defined(name: str) -> str:
     return f"{name}: {_defined.get()[name]}"
 
 
+def known() -> tuple[str, ...]:
+    """The names, in alphabetical order."""
+    return tuple(sorted(_shown.get()))
+
+
 def is_activation(name: str) -> bool:
     return name in _shown.get()
 

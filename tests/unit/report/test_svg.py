@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.path import Path
 
-from activation_study.report.figures.drawing import lines, mark, panels, spread
+from activation_study.report.figures.drawing import lines, mark, panels, reach, spread
 from activation_study.report.figures.heat import heat
 from activation_study.report.figures.svg import svg
 from activation_study.report.figures.theme import COLD, GAP, SERIES, VARIABLES, look_number, looks, themed
@@ -97,7 +97,8 @@ def test_every_colour_of_the_theme_has_a_rule():
 
 def test_a_grey_line_has_the_number_of_its_activations_look():
     frame = pd.DataFrame({"by": ["gelu", "gelu", "relu", "relu"], "x": [1, 2, 1, 2], "y": [1, 2, 2, 1]})
-    with naming({"gelu": "GELU", "relu": "ReLU"}), panels(1, 1, 1.5) as (figure, (axis,)):
+    table = pd.DataFrame({"activation": ["gelu", "relu"], "kind": "class", "definition": ["GELU()", "ReLU()"]})
+    with naming(table), panels(1, 1, 1.5) as (figure, (axis,)):
         lines(axis, frame, "x", "y", looks(["relu"]), "by")
         axis.plot(1, 1, "o", **mark("gelu", "a dot"))
         drawn = svg(figure, "a", "a title", "what it shows")
@@ -110,6 +111,26 @@ def test_a_grey_line_has_the_number_of_its_activations_look():
     look = looks(["gelu"])["gelu"]
     colour, dashes = VARIABLES[look.colour], " ".join(f"{1.8 * dash:g}" for dash in look.dashes)
     assert f'.lit[data-look="{number}"] {{ --own: var(--{colour}); --dashes: {dashes or "none"}; }}' in themed()
+
+
+def test_no_two_activations_of_a_study_look_alike():
+    """Of `bump` and `wavy` the names alone gave the same; the usual ones look the same in every study."""
+    names = ["bump", "wavy", "relu", *(f"mine_{number}" for number in range(30))]
+    table = pd.DataFrame({"activation": names, "kind": "expression", "definition": "x"})
+    with naming(table):
+        assert len(set(map(look_number, names))) == len(names)
+    with naming(table[:3]):
+        assert len({look.colour for look in looks(names[:3]).values()}) == 3
+        assert look_number("relu") == 0
+    with naming(table[::-1]):
+        again = list(map(look_number, names))
+    with naming(table):
+        assert list(map(look_number, names)) == again, "whatever their order"
+
+
+def test_of_few_activations_none_is_beyond_the_axis():
+    assert reach(pd.Series([0, 1.25, 7.92])) > 7.92
+    assert reach(pd.Series([0, 1, 1, 1, 1, 1, 60])) < 5
 
 
 @pytest.mark.parametrize("positions", [[0.1, 0.11, 0.12], [0.97, 0.98, 0.99, 1.0], [0.0, 0.5, 1.0], [0.4]])

@@ -82,9 +82,13 @@ def columns_for(count: int) -> int:
     return 3 if count < 4 or (count < 12 and count % 3 == 0 and count % 4) else 4
 
 
-def rows_high(count: int) -> float:
-    """Inches for a panel with one row per activation, title and axis label included."""
-    return 0.75 + 0.17 * max(count, 3)
+FEW = 6
+"""Rows of which an axis holds all, and for which a panel below a key has room at least."""
+
+
+def rows_high(count: int, *, keyed: bool = False) -> float:
+    """Inches for a panel with one row per activation, title and axis label included, in a figure with a key or not."""
+    return 0.75 + 0.17 * max(count, FEW if keyed else 3)
 
 
 def name_rows(axis: Axes, names: Sequence[str], *, labelled: bool = True, pad: float = 3.5, most: int = 24) -> None:
@@ -125,7 +129,9 @@ def plain_log(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
 
 
 def reach(behind: pd.Series, keep: pd.Series | None = None) -> float:
-    """How far behind the best an axis goes: most values and those to `keep` fit, one far behind becomes an arrow."""
+    """How far behind the best an axis goes: most values and those to `keep` fit; beyond is an arrow."""
+    if len(behind) < FEW:
+        return max(1.0, float(behind.max()) * 1.15)
     near = behind <= max(4.0, 2.5 * behind.median())
     return max(1.0, float(behind[near if keep is None else near | keep].max()) * 1.15)
 
@@ -265,7 +271,7 @@ def powers(axis: Axes, low: float, high: float) -> None:
     low, high = np.nan_to_num([low, high])
     margin = 0.05 * max(high - low, 1)
     axis.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
-    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))  # below a decade there is one
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value) if round(value) else "1"))
 
 

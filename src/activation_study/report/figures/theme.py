@@ -8,8 +8,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import seaborn as sns
+
+from activation_study.report.names import known
 
 INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
     "#1b1f24",
@@ -23,6 +26,8 @@ INK, MUTED, GRID, OTHERS, PAPER, BAND, GAP = (
 SERIES = ("#0a5cad", "#b54708", "#0b7a5c", "#8a3ca8", "#7c6000", "#b3266e", "#006d8f")
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (8, 2))
 MARKERS = ("o", "s", "^", "D", "v")
+LOOKS = len(SERIES) * len(DASHES)
+"""Colours and dashes in step repeat after so many."""
 WEIGHT = 1.8
 """Of a highlighted line, in points: as `.lit[data-look] path` has it."""
 USUAL = (
@@ -107,14 +112,29 @@ def emphasis(names: Sequence[str]) -> dict[str, Series]:
 
 
 def looks(activations: Sequence[str]) -> dict[str, Series]:
-    """The style that each activation has in every figure, whatever stands beside it."""
+    """The style that each activation has in every figure of the page."""
     return {name: _look(name) for name in activations}
 
 
 def look_number(name: str) -> int:
-    """Which of the looks an activation has: seven colours and five dashes in step repeat after 35."""
-    place = USUAL.index(name) if name in USUAL else zlib.crc32(name.encode())
-    return place % (len(SERIES) * len(DASHES))
+    """Which of the LOOKS an activation has; no two of a study have the same while there are as many looks."""
+    return _look_numbers(known()).get(name, _preferred(name))
+
+
+@cache
+def _look_numbers(names: tuple[str, ...]) -> dict[str, int]:
+    """By name; what is not usual takes the first free one from its own on, if it can of a free colour."""
+    found = {name: _preferred(name) for name in names if name in USUAL}
+    for name in (name for name in names if name not in USUAL):
+        others = [(_preferred(name) + step) % LOOKS for step in range(LOOKS)]
+        colours = {one % len(SERIES) for one in found.values()}
+        free = [one for one in others if one not in found.values()] or others
+        found[name] = next((one for one in free if one % len(SERIES) not in colours), free[0])
+    return found
+
+
+def _preferred(name: str) -> int:
+    return (USUAL.index(name) if name in USUAL else zlib.crc32(name.encode())) % LOOKS
 
 
 def _look(name: str) -> Series:
@@ -133,7 +153,7 @@ def themed() -> str:
         for colour, name in VARIABLES.items()
         for what in ("fill", "stroke")
     ]
-    for number in range(len(SERIES) * len(DASHES)):
+    for number in range(LOOKS):
         one = _numbered(number)
         dashes = " ".join(f"{WEIGHT * dash:zg}" for dash in one.dashes) or "none"
         rules.append(f'.lit[data-look="{number}"] {{ --own: var(--{VARIABLES[one.colour]}); --dashes: {dashes}; }}')

@@ -253,6 +253,8 @@ def _differences(data: StudyData) -> Figure:
                 axis.plot(bar, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", **told)
             if low < worst:
                 axis.plot(worst, y, ">", color=colour, markerfacecolor=face, markersize=6, **over, **told)
+            if high > above:
+                axis.plot(above, y, "<", color=colour, markerfacecolor=face, markersize=6, **over, **told)
             if at >= worst:
                 axis.plot(at, y, "o", color=colour, markerfacecolor=face, markersize=6, **told)
             at_right(axis, 1.09, y, f"{decimals(row['accuracy'] * 100)}%")

@@ -170,11 +170,11 @@ def _layers(layers: pd.DataFrame) -> Figure:
         "right axis says how many times smaller. "
         + _marks(layers, len(styles))
         + "".join(
-            f" {INITIALISATIONS[key][0].upper()}{INITIALISATIONS[key][1:]} keeps best that of "
+            f" {INITIALISATIONS[key][0].upper()}{INITIALISATIONS[key][1:]} keeps it best with "
             f"{plain_list(group['activation'].tolist())}."
             for key, group in held.groupby("initialisation", sort=False)
         )
-        + f" Nothing keeps that of {plain_list(lost)} within a factor of ten." * bool(lost)
+        + f" With {plain_list(lost)} nothing keeps it within a factor of ten." * bool(lost)
     )
     seen, every = layers[["measured", "predicted", *QUARTILES]], _every(layers, len(styles))
     with panels(len(names), min(len(names), 4), 3.4) as (figure, axes):

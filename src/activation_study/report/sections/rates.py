@@ -55,7 +55,7 @@ def _figure(data: StudyData, ident: str, where: str, rows: pd.DataFrame) -> Figu
     kept = [*CELL, "activation", "learning_rate", "n", "diverged", "pruned", "selected", "edge", "validation_accuracy"]
     kept += ["validation_accuracy_low", "validation_accuracy_high", "area_under_loss"]
     held = download(f"learning_rates_{ident.replace('-', '_')}", rows[kept])
-    with panels(len(depths), len(depths), 0.2 + rows_high(len(names)), share=False) as (figure, axes):
+    with panels(len(depths), len(depths), 0.2 + rows_high(len(names), keyed=True), share=False) as (figure, axes):
         for axis, depth in zip(axes, depths, strict=True):
             own = rows[rows["depth"] == depth]
             score = own.pivot(index="activation", columns="learning_rate", values="validation_accuracy")
@@ -86,7 +86,7 @@ def _title(widths: pd.Series, where: str) -> str:
         return f"On {where} no activation is more particular about its learning rate"
     return fitting(
         f"Most particular about the learning rate on {where}: {plain_list(fewest)}",
-        "Activations differ in how many learning rates do",
+        f"Some activations are particular about the learning rate on {where}",
     )
 
 

@@ -22,7 +22,7 @@ from activation_study.report.figures.drawing import (
     rows_high,
 )
 from activation_study.report.figures.heat import heat, key
-from activation_study.report.figures.theme import COLD, looks
+from activation_study.report.figures.theme import COLD, MUTED, looks
 from activation_study.report.markup import slug
 from activation_study.report.names import label
 from activation_study.report.study_data import CellKey, StudyData, in_cell
@@ -110,7 +110,7 @@ def _figure(data: StudyData, last: pd.DataFrame, dataset: str, cells: list[CellK
     )
     kept = [*CELL, "activation", "step", "layer", "n", "diverged", "samples", "dead", "saturated_low", "saturated_high"]
     held = download(f"units_by_layer_{slug(dataset).replace('-', '_')}", layers[kept])
-    high = max(rows_high(in_cell(rows, cell)["activation"].nunique()) for cell in cells)
+    high = max(rows_high(in_cell(rows, cell)["activation"].nunique(), keyed=True) for cell in cells)
     with panels(2 * len(cells), 2, high, share=False) as (figure, axes):
         for cell, left, right in zip(cells, axes[::2], axes[1::2], strict=True):
             _dead(left, in_cell(layers, cell))
@@ -147,8 +147,11 @@ def _title(dead: pd.Series, depth: int) -> str:
 def _dead(axis: Axes, layers: pd.DataFrame) -> None:
     most = layers.groupby("activation")["dead"].max().sort_values(ascending=False, kind="stable")
     styles = looks(most.index[most >= WORTH_NAMING][:5].tolist())
-    axis.set_ylim(0, max(10, 105 * most.max()))
+    axis.set(ylim=(0, max(10, 105 * most.max())), xlim=(layers["layer"].min() - 0.1, layers["layer"].max() + 0.1))
     layer_ticks(axis)
+    if not styles:
+        said = f"below {percent(WORTH_NAMING, 0)} in every layer"
+        axis.text(0.5, 0.5, said, transform=axis.transAxes, ha="center", va="center", color=MUTED)
     ends = {}
     for name, style in styles.items():
         own = layers[layers["activation"] == name].sort_values("layer")
@@ -178,11 +181,10 @@ def _ranked(shares: pd.Series) -> str:
     if high.empty:
         return f"below {percent(WORTH_NAMING, 0)} of the units with every activation"
     named = [f"{name} {percent(share, 0)}" for name, share in high.iloc[:4].items()]
-    return f"most with {plain_list(named)}; " + (
-        f"{len(high) - 4} more at or above {percent(WORTH_NAMING, 0)}"
-        if len(high) > 4
-        else f"below {percent(WORTH_NAMING, 0)} with all others"
-    )
+    said = f"most with {plain_list(named)}"
+    if len(high) > 4:
+        return f"{said}; {len(high) - 4} more at or above {percent(WORTH_NAMING, 0)}"
+    return f"{said}; below {percent(WORTH_NAMING, 0)} with all others" if len(high) < len(shares) else said
 
 
 def _table(last: pd.DataFrame) -> Table:
