@@ -99,7 +99,7 @@ def _fewest(*best: str, wide: float = 0.1, gaps: dict[str, str] | None = None) -
     return frame.assign(**ends, accuracy_gap=gap, accuracy_gap_low=gap - wide / 5, accuracy_gap_high=gap + wide / 5)
 
 
-DIFFER = "Some activations are particular about the learning rate on v w x y z"
+DIFFER = "Some activations are particular about their learning rate"
 EVEN = "On x no activation is more particular about its learning rate"
 RATIO = pd.DataFrame({"a": [1.0, 2.0], "b": [1.5, 1.0], "c": [3.0, np.inf]})
 

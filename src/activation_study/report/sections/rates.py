@@ -86,7 +86,7 @@ def _title(widths: pd.Series, where: str) -> str:
         return f"On {where} no activation is more particular about its learning rate"
     return fitting(
         f"Most particular about the learning rate on {where}: {plain_list(fewest)}",
-        f"Some activations are particular about the learning rate on {where}",
+        "Some activations are particular about their learning rate",
     )
 
 
