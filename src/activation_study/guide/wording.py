@@ -11,7 +11,7 @@ from activation_study.tables.columns import FORMER_VERDICTS
 NO_ARTICLE = "no verdicts on the article's claims, as no claims file of this study says article: true"
 
 WITHIN = " of those within the budget"
-WIDE = "Maybe more than a point worse, as the interval is too wide"
+WIDE = "Not settled, maybe more than a point worse"
 
 NO_FILE = "no row is cited, as the claims file that it judges is not here"
 
@@ -54,10 +54,11 @@ def meaning(network: str) -> str:
 def evidence_text(answer: Recommendation) -> str:
     """Test accuracy with its interval, and how many networks are behind it."""
     means = ", ".join(f"{percent(value)} on {name}" for name, value in answer.datasets.items())
+    cells = f"{answer.cells} cell{'s' * (answer.cells != 1)}"
     return (
         f"mean test accuracy {percent(answer.accuracy.estimate)} (95% interval {percent(answer.accuracy.low)} to "
         f"{percent(answer.accuracy.high)}): {means}; {answer.n} networks of {answer.tested_depth} layers on "
-        f"{samples_text(answer)} samples, {answer.cells} cells of at least {answer.seeds} seeds, "
+        f"{samples_text(answer)} samples, {cells} of at least {answer.seeds} seeds, "
         f"{answer.diverged} diverged."
     )
 

@@ -29,11 +29,11 @@ def build(first: StudyData, second: StudyData, out: Path) -> str:
     """
     activations = pd.concat([study.tables["activations"] for study in (first, second)]).drop_duplicates("activation")
     with naming(activations):
-        made = [_verdicts(first, second), _ranks(first, second)]
-        sections = [section for section in made if section is not None]
+        made = {"Verdicts": _verdicts(first, second), "Ranks": _ranks(first, second)}
+        sections = {part: section for part, section in made.items() if section is not None}
         if not sections:
             raise StudyError(f"compare: {first.name} and {second.name} have no judged row and no activation in common")
-        return page.write(f"{first.name} and {second.name}", sections, out, parts=("Verdicts", "Ranks"))
+        return page.write(f"{first.name} and {second.name}", sections, out)
 
 
 def _verdicts(first: StudyData, second: StudyData) -> Section | None:
@@ -92,6 +92,8 @@ def _ranks(first: StudyData, second: StudyData) -> Section | None:
         f"{counted(moved, 'activation').capitalize()} of {len(frame)} changed place in the overall ranking. Places of "
         "neighbours mean little: most are closer than their intervals."
     )
+    if set(first.common) != set(second.common):
+        lead = f"The two were scored on other datasets, depths or conditions: a change may be of the task. {lead}"
     columns = [
         text("Activation", "activation", heads_row=True),
         number(f"Place in {first.name}", "place_a"),

@@ -174,15 +174,15 @@ def _contents(made: Mapping[ModuleType, Section]) -> Contents:
     return contents
 
 
-def write(name: str, sections: Sequence[Section], out: Path, parts: Sequence[str]) -> str:
-    """A page of these sections alone, each under the part of the contents that is named for it.
+def write(name: str, parts: Mapping[str, Section], out: Path) -> str:
+    """A page of these sections alone, each under a part of the contents of its own.
 
     Returns:
         One line with the file's size.
     """
+    sections = list(parts.values())
     _hold_to_slugs(sections)
-    contents = {part: [(section.id, section.title)] for part, section in zip(parts, sections, strict=False)}
-    html = _render(name, sections, contents)
+    html = _render(name, sections, {part: [(section.id, section.title)] for part, section in parts.items()})
     _write(html, Path(out))
     return f"{out}: {len(html.encode()) / 1e6:.2f} MB"
 
@@ -195,7 +195,7 @@ def _render(
     *,
     made_by: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
-    version: str = "unknown",
+    version: str = "",
 ) -> str:
     package = PackageLoader("activation_study.report", "templates")
     environment = Environment(

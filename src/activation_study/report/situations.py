@@ -157,7 +157,7 @@ def table(data: StudyData, found: list[Situation], profiles: dict[str, str]) -> 
 def _why(answer: Recommendation) -> str:
     """The conditions of high confidence that fail, without their details; else what it rests on."""
     if not answer.failed:
-        return f"{answer.cells} cells with {answer.seeds} seeds, settled"
+        return f"{answer.cells} cell{'s' * (answer.cells != 1)} with {answer.seeds} seeds, settled"
     return "; ".join(reason.split(":")[0] for reason in answer.failed)
 
 

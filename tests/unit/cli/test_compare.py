@@ -3,6 +3,7 @@
 import html
 import re
 import shutil
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -64,3 +65,17 @@ def test_a_place_without_tables_is_named(studies, monkeypatch):
         SystemExit, match=r"error: compare: '?three'? is no study under .*results and no folder of tables"
     ):
         main(["compare", "one", "three"])
+
+
+def test_without_verdicts_and_of_other_tasks_it_says_so(studies, monkeypatch):
+    root = studies[0]
+    other = write_tables(root / "results/other/tables", replace(SMALL, depths=(5,)))
+    (other / "ledger.parquet").unlink()
+    monkeypatch.chdir(root)
+    main(["compare", "one", "other"])
+    said = (root / "reports/one-and-other.html").read_text(encoding="utf-8")
+    nav = re.search(r"<nav.*?</nav>", said, re.DOTALL)[0]
+    assert "Ranks" in nav
+    assert "Verdicts" not in nav
+    assert "scored on other datasets, depths or conditions" in said
+    assert "from code" not in said

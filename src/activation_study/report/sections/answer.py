@@ -148,7 +148,8 @@ def _reach(data: StudyData) -> Markup:
         return Markup(said).format(networks, listed(datasets))
     if len(data.sampled):
         return Markup("Its networks are {}: it says nothing of others.").format(networks)
-    return Markup("Its networks are {}, its datasets {}: it says nothing of others.").format(networks, listed(datasets))
+    what = "dataset" if len(datasets) == 1 else "datasets"
+    return Markup("Its networks are {}, its {} {}: it says nothing of others.").format(networks, what, listed(datasets))
 
 
 def _caveat(data: StudyData) -> Markup:
