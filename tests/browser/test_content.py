@@ -158,7 +158,9 @@ def test_the_address_brings_back_the_chosen_claims(visit: Visit, html: str, ledg
 
 def test_the_bar_leads_to_the_claims_that_it_counts(visit: Visit, html: str):
     page = visit(html)
-    for place, key in enumerate(page.locator("#answer a.key").all_inner_texts()):
+    keys = page.locator("#answer a.key").all_inner_texts()
+    assert len(keys) == 5
+    for place, key in enumerate(keys):
         page.locator("#answer a.key").nth(place).click()
         assert len(content_checks.shown_claims(page)) == int(key.split()[0])
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from activation_study.claims import file as claims_file
-from activation_study.claims.validity import tested
+from activation_study.claims import validity
 from activation_study.core.factors import Factors
 from activation_study.study.config import ROOT, validated
 from activation_study.study.study import Study
@@ -94,7 +94,7 @@ def test_the_answer_is_the_published_one():
         pd.read_parquet(file).set_index("row", drop=False)
         for file in (TABLES / "ledger.parquet", TABLES.parent / "second_ledger.parquet")
     )
-    judged = tested(first)["verdict"]
+    judged = validity.tested(first)["verdict"]
     others = (judged != second.loc[judged.index, "verdict"]).sum()
     assert f"{others} of its {len(judged)} tested verdicts are others, none the opposite" in text
     jobs = pd.read_parquet(TABLES / "jobs.parquet")

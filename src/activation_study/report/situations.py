@@ -223,7 +223,9 @@ def claims_bar(count: dict[str, int]) -> Markup:
         '<svg class="bar" role="img" aria-label="{}" viewBox="0 0 {} 1" preserveAspectRatio="none">{}</svg>'
     ).format(said, total, bars)
     counts = Markup(" ").join(
-        Markup('<span class="key {}">{} {}</span>').format(word.replace(" ", "-"), many, word)
+        Markup('<a class="key {}" href="#ledger" data-pick="{}">{} {}</a>').format(
+            word.replace(" ", "-"), word, many, word
+        )
         for word, many in count.items()
     )
     return drawn + counts
