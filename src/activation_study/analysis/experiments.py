@@ -262,7 +262,7 @@ def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame, width: float | 
     `ratio` (_low, _high) is of the timed width nearest to the one asked for, by default that of the networks.
     `accuracy` is the mean over datasets of equal weight with its interval, see `tuned`, of the activations that ran on
     every dataset of that depth.
-    `front`: none other is both at least as fast and at least as accurate, and better in one.
+    `front`: none other is more accurate, or as accurate and faster, at a time that is not shown to be longer.
     """
     networks = tuned(runs)
     timed = step_costs(cost, width or median_width(networks)).copy()
@@ -289,11 +289,11 @@ def cost_against_quality(cost: pd.DataFrame, runs: pd.DataFrame, width: float | 
 
 
 def _front(rows: pd.DataFrame) -> np.ndarray:
-    """Which of these rows no other dominates."""
-    cost, quality = rows["ratio"].to_numpy(), rows["accuracy"].to_numpy()
-    no_worse = (cost[None] <= cost[:, None]) & (quality[None] >= quality[:, None])
-    better = (cost[None] < cost[:, None]) | (quality[None] > quality[:, None])
-    return ~(no_worse & better).any(axis=1)
+    """Which of these rows no other dominates; times whose intervals overlap are not told apart."""
+    cost, low, high, quality = (rows[name].to_numpy() for name in ("ratio", "ratio_low", "ratio_high", "accuracy"))
+    no_slower = (cost[None] <= cost[:, None]) | (low[None] <= high[:, None])
+    better = (quality[None] > quality[:, None]) | ((quality[None] == quality[:, None]) & (cost[None] < cost[:, None]))
+    return ~(no_slower & better).any(axis=1)
 
 
 def noise_robustness(measurements: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -173,15 +173,22 @@ def test_the_front_holds_what_no_other_beats():
         for dataset in ("digits", "mnist1d"):
             if (name, dataset) != ("gap", "mnist1d"):
                 rows += networks(name, [accuracy, accuracy], dataset)
-    step = {"quantity": "step", "width": 8, "ratio_low": 1.0, "ratio_high": 3.0}
+    step = {"quantity": "step", "width": 8}
     ratios = {"slow_best": 2.0, "fast_good": 1.0, "slow_bad": 2.0, "fast_same": 1.0, "gap": 0.5}
-    cost = pd.DataFrame([{"activation": name, "ratio_to_relu": ratio} | step for name, ratio in ratios.items()])
+    ends = {name: {"ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1} for name, ratio in ratios.items()}
+    cost = pd.DataFrame(
+        [{"activation": name, "ratio_to_relu": ratio} | step | ends[name] for name, ratio in ratios.items()]
+    )
+    alike = cost.assign(ratio_low=0.9)  # no time is shown to be longer than another
     cost = pd.concat([cost, cost.assign(width=512, ratio_to_relu=9.0)])
     table = summaries.cost_against_quality(cost, pd.DataFrame(rows)).set_index("activation")
     assert table["front"].to_dict() == {"slow_best": True, "fast_good": True, "slow_bad": False, "fast_same": True}
     assert table["ratio"].to_dict() == {name: ratios[name] for name in table.index}
     assert table.loc["slow_best", "accuracy"] == pytest.approx(0.9)
     assert (table["n"] == 4).all()
+    assert summaries.cost_against_quality(alike, pd.DataFrame(rows)).query("front")["activation"].tolist() == [
+        "slow_best"
+    ]
     wide = summaries.cost_against_quality(cost, pd.DataFrame(rows), width=400)
     assert (set(wide["width"]), set(wide["ratio"])) == ({512}, {9.0})
 

@@ -197,8 +197,8 @@ def test_the_front_of_the_made_up_study_is_relu(data: StudyData, drawn: dict):
     for depth, rows in held.groupby("depth"):
         expected = {
             name
-            for name, cost, quality in zip(rows["activation"], rows["ratio"], rows["accuracy"], strict=True)
-            if not ((rows["ratio"] <= cost) & (rows["accuracy"] >= quality) & (rows["activation"] != name)).any()
+            for name, high, quality in zip(rows["activation"], rows["ratio_high"], rows["accuracy"], strict=True)
+            if not ((rows["ratio_low"] <= high) & (rows["accuracy"] > quality)).any()
         }
         assert {name for at, name in on_front if at == str(depth)} == expected
 

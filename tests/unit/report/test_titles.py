@@ -271,20 +271,6 @@ def test_a_gap_stands_out_below_most_others_also_where_one_interval_is_wide():
     assert data_size._gaps(level, "300").endswith("no activation's accuracy or gap stands out")
 
 
-def test_the_time_that_is_not_told_from_relus_is_no_difference():
-    """relu's own ratio has no interval; c is slower; d is not on the front."""
-    points = pd.DataFrame(
-        {
-            "activation": list("abcd"),
-            "front": [True, True, True, False],
-            "ratio_low": [1.0, 0.96, 1.1, 0.9],
-            "ratio_high": [1.0, 1.05, 1.2, 1.1],
-        }
-    )
-    assert trade_off._as_fast(points) == "Not told from ReLU in time: b. "
-    assert trade_off._as_fast(points.drop(index=1)) == ""
-
-
 def test_the_depths_where_all_were_trained_are_said_where_they_are_all_of_it():
     depths = pd.Series([5, 20])
     assert convergence._where(depths, depths.iloc[:0]) == ""

@@ -31,8 +31,8 @@ def section(data: StudyData) -> Section | None:
     lead = (
         "A training step's time over ReLU's was measured alone on the machine; accuracy is that of the ranking, the "
         "mean over datasets of equal weight. ReLU's own ratio is 1. An activation is on the Pareto front when no "
-        "other is at least as fast "
-        "and at least as accurate, and better in one of the two. Where intervals overlap, neighbours may change places."
+        "other is more accurate at a time that is not shown to be longer: where two times' intervals overlap, the more "
+        "accurate one counts as no slower."
     )
     return Section("trade-off", "Accuracy against cost", [Paragraph(lead), _figure(points), _table(points)])
 
@@ -43,14 +43,14 @@ def _figure(points: pd.DataFrame) -> Figure:
     fronts = [rows[rows["front"]].sort_values("ratio")["activation"].tolist() for _, rows in points.groupby("depth")]
     tops = points[points["behind"] == 0].drop_duplicates("depth")
     message = (
-        "Up is more accurate, left is faster. Blue diamonds, joined and named: nothing is faster and more accurate; "
-        "lines: their 95% intervals; grey: the others. Most accurate: "
+        "Up is more accurate, left is faster. Blue diamonds, joined and named: nothing more accurate but what is "
+        "shown to be slower; lines: their 95% intervals; grey: the others. Most accurate: "
         + "; ".join(
             f"{row['activation']} at {row['depth']} layers ({percent(row['accuracy'])}, {decimals(row['ratio'], 2)} "
             "times ReLU's step)"
             for row in tops.to_dict("records")
         )
-        + f". {_as_fast(points)}An arrow is an accuracy below the axis."
+        + ". An arrow is an accuracy below the axis."
     )
     bottom = -reach(points["behind"])
     with panels(len(depths), min(len(depths), 3), 3.1) as (figure, axes):
@@ -109,13 +109,6 @@ def _title(fronts: list[list[str]]) -> str:
     ]
     count = f"{counted(len(always), 'activation').capitalize()} {verb} unbeaten in time and accuracy {where}"
     return fitting(*(titles if len(always) <= NAMED else []), count)
-
-
-def _as_fast(points: pd.DataFrame) -> str:
-    """Of those that nothing beats, the ones whose time is not told from ReLU's, which is 1 without an interval."""
-    same = points["front"] & (points["ratio_low"] < 1) & (points["ratio_high"] > 1)
-    names = points.loc[same, "activation"].unique().tolist()
-    return f"Not told from ReLU in time: {plain_list(names)}. " if names else ""
 
 
 def _table(points: pd.DataFrame) -> Table:
