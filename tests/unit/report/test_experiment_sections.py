@@ -189,8 +189,7 @@ def test_sizes_are_read_from_the_twins(data: StudyData, drawn: dict):
     assert held["train_samples"].tolist() == [300, 1200]
 
 
-def test_the_front_of_the_made_up_study_is_relu(data: StudyData, drawn: dict):
-    """It is the fastest, and the table marks who is on the front in words as well."""
+def test_the_table_marks_the_front_in_words(data: StudyData, drawn: dict):
     table = _blocks(drawn[trade_off])["table-trade-off"]
     on_front = {(row[0], row[1]) for row in _cells(table) if row[6] == "◆ yes"}
     held = _csv(table)
