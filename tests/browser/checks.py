@@ -101,7 +101,9 @@ def unreadable(page: Any, ranking: pd.DataFrame) -> list[str]:
         }"""
     )
     known = dict(
-        page.evaluate("[...document.querySelectorAll('.activation')].map((one) => [one.title, one.textContent])")
+        page.evaluate(
+            "[...document.querySelectorAll('.activation')].map((one) => [one.title.split(':')[0], one.textContent])"
+        )
     )
     text = page.locator("#table-overall").inner_text() if page.locator("#table-overall").count() else ""
     for row in ranking.itertuples():

@@ -63,7 +63,7 @@ def whole(known: dict[str, dict[str, Any]], tables: Path, tmp_path_factory: pyte
     }
     out = tmp_path_factory.mktemp("play") / "play.html"
     with naming(made["activations"]):
-        building.write("play", [play.section(replace(data, tables=Tables(made)))], out, ["Why"])
+        building.write("play", {"Why": play.section(replace(data, tables=Tables(made)))}, out)
     return out.read_text(encoding="utf-8")
 
 
