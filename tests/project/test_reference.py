@@ -179,10 +179,10 @@ def test_the_anchors_at_their_sources_rates_are_what_was_found():
     assert f"spread over {spread.min():.1f} to {spread.max():.1f} points" in text
     dead = 100 * pd.read_csv(TABLES.parent / "anchors_dead.csv", index_col="step")
     first, last = dead.iloc[0], dead.iloc[-1]
-    assert f"from {first['3']:.0f}% to {last['3']:.0f}%, with up to {dead['3'].max():.0f}% in between" in text
-    assert f"in the fourth they fall from {first['4']:.0f}% to {last['4']:.0f}%" in text
-    assert dead["1"].max() == 0
-    assert 0.4 < last["2"] < 0.6
+    for layer, name in (("3", "third layer"), ("4", "fourth")):
+        said = f"{first[layer]:.0f}% over {dead[layer].max():.0f}% to {last[layer]:.0f}%"
+        assert f"in the {name} from {said}" in text
+    assert dead["1"].max() == last["2"] == 0
     uva = scored.query("network == 'uva'")
     scores = 100 * uva.groupby("activation")["test_accuracy"].mean()
     names = {"relu": "ReLU", "leaky_0_1": "leaky with slope .1", "elu": "ELU", "tanh": "tanh", "silu": "Swish"}
@@ -191,7 +191,8 @@ def test_the_anchors_at_their_sources_rates_are_what_was_found():
     rest = scores.drop("sigmoid")
     spread = uva.groupby("activation")["test_accuracy"].agg(lambda one: 100 * (one.max() - one.min()))
     assert f"within {rest.max() - rest.min():.1f} points of each other here" in text
-    assert rest.idxmin() == "silu"
+    theirs = {"relu": 88.6, "leaky_0_1": 88.9, "elu": 87.3, "tanh": 87.6, "silu": 88.7}
+    assert (rest - pd.Series(theirs)).abs().max() < 1.0
     assert f"differ by up to {spread.drop('sigmoid').max():.1f}" in text
 
 
