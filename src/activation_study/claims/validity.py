@@ -68,7 +68,7 @@ def validity(tables: Mapping[str, pd.DataFrame], second: pd.DataFrame | None = N
 def repeated(ledger: pd.DataFrame, second: pd.DataFrame | None) -> dict[str, Any]:
     """How the tested rows of both studies compare."""
     keys = ["family", "row", "verdict"]
-    both = tested(ledger)[keys].merge(second[keys], on=keys[:2]) if second is not None else ledger.iloc[:0]
+    both = ledger.iloc[:0] if second is None else tested(ledger)[keys].merge(tested(second)[keys], on=keys[:2])
     if second is None or both.empty:
         return {"verdicts_same_share": None, "verdicts_reversed": None, "verdicts_second": {}}
     pairs = both[["verdict_x", "verdict_y"]].agg(frozenset, axis=1)

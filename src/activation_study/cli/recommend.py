@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overfitting", action="store_true", help="the network fits its training samples far better")
     parser.add_argument(
-        "--tables", type=Path, help="folder with Parquet tables; left out: results/default, else reports/reference"
+        "--tables", type=Path, help="folder with Parquet tables; left out: results/default, else what is published"
     )
 
 
@@ -69,10 +69,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _tables(asked: Path | None, network: str, normalisation: str | None) -> tuple[Path, Tables]:
     """The first of the folders whose tables have such a network."""
-    looked = []
+    looked: list[str] = []
     for folder in tables_folders(asked):
         tables = Tables.read(folder, NEEDS, ("runs", "experiments"))
         if tables["runs"].empty or of_network(tables["runs"], network, normalisation).any():
+            if looked:
+                print(f"From {plain(folder)}: it was not trained in {', nor in '.join(looked)}.")
             return folder, tables
         looked.append(f"{plain(folder)}; trained are {_trained(tables['runs'])}")
     what = f"--network: {shown(network)}" + (f" with normalisation {normalisation}" if normalisation else "")

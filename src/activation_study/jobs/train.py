@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.pt"
 FORWARD = ("activation_study.networks.modules", "_call")
 """What calls a network of somebody else's."""
+ACTIVATION = ("activation_study.networks.places", "forward")
+"""And what calls the activations in it."""
 Log = Callable[[str], None]
 Params = Mapping[str, Any]
 Outcomes = Mapping[str, tuple[Rows | Exception, str]]
@@ -194,9 +196,11 @@ class _Trainer:
 
     def _named(self, run: Params, error: Exception) -> Exception:
         """What a network of one's own does in its forward as the line that names it; any other error as it is."""
-        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-        called = any((of.f_globals["__name__"], of.f_code.co_name) == FORWARD for of in frames)
-        if run["settings"]["network"] is None or isinstance(error, StudyError) or not called:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        called = {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame in frames}
+        if run["settings"]["network"] is None or isinstance(error, StudyError):
+            return error
+        if FORWARD not in called or ACTIVATION in called:
             return error
         factors, arrays = run["factors"], self._arrays(run["factors"]["dataset"])
         shape, hint = arrays.shape, "a forward takes a batch of the data's shape"

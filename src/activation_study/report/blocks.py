@@ -114,13 +114,14 @@ class ClaimRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim with its rows; `word` is one of ``claims.outcomes.WORDS``, `verdict` that with what it rests on where all
-    of it is computed, and `icon` its sign."""
+    """A claim of a claims file, with its rows; `word` is one of ``claims.outcomes.WORDS``, `verdict` that with what it
+    rests on where all of it is computed, and `icon` its sign."""
 
     id: str
     name: str
     quote: str
     notes: Sequence[tuple[str, str]]
+    file: str
     word: str
     verdict: str
     icon: str

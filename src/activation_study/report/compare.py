@@ -43,7 +43,7 @@ def _verdicts(first: StudyData, second: StudyData) -> Section | None:
     share = said["verdicts_same_share"]
     if share is None:
         return None
-    both = tested(tables[0]).merge(tables[1], on=KEYS, suffixes=("_a", "_b"))
+    both = tested(tables[0]).merge(tested(tables[1]), on=KEYS, suffixes=("_a", "_b"))
     both = both.assign(changed=both["verdict_a"] != both["verdict_b"]).sort_values(
         ["changed", *KEYS], ascending=[False, True, True], ignore_index=True
     )

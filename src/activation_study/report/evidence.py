@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import ModuleType
@@ -10,10 +12,11 @@ from types import ModuleType
 import pandas as pd
 from markupsafe import Markup
 
-from activation_study.report.blocks import Block, ClaimRow, Figure, Ledger, Paragraph, Section, walk
+from activation_study.report.blocks import Block, ClaimRow, Figure, Items, Ledger, Paragraph, Section, identifiers, walk
 from activation_study.report.tables import Table
 
 FILES = "table-files"
+LINK = re.compile(r'<a href="#([^"?]+)"[^>]*>(.*?)</a>')
 
 
 def linked(made: Mapping[ModuleType, Section]) -> dict[ModuleType, Section]:
@@ -35,11 +38,24 @@ def linked(made: Mapping[ModuleType, Section]) -> dict[ModuleType, Section]:
             if figure := shows(row):
                 back.setdefault(figure.id, []).append(row)
     held = {one.data.name: one.id for one in walk(list(made.values())) if isinstance(one, Figure | Table | Ledger)}
-    found = {}
+    found, ids = {}, set(identifiers(list(made.values())))
     for module, section in made.items():
-        blocks = [part for block in section.blocks for part in _linked(block, shows, back, held)]
+        blocks = [part for block in section.blocks for part in _linked(_with_targets(block, ids), shows, back, held)]
         found[module] = replace(section, blocks=blocks)
     return found
+
+
+def _with_targets(block: Block, ids: AbstractSet[str]) -> Block:
+    """A sentence that links to a part of the page which this study does not have, without that link."""
+    if isinstance(block, Paragraph):
+        return replace(block, text=_reaching(block.text, ids))
+    return replace(block, items=[_reaching(one, ids) for one in block.items]) if isinstance(block, Items) else block
+
+
+def _reaching(text: str, ids: AbstractSet[str]) -> str:
+    if not isinstance(text, Markup):
+        return text
+    return Markup(LINK.sub(lambda link: link[0] if link[1] in ids else link[2], text))
 
 
 def _rows(ledger: Ledger) -> list[ClaimRow]:

@@ -97,8 +97,9 @@
 
   function addPicks() {
     const row = Object.assign(document.createElement("div"), { className: "picks" });
-    for (const key of ["verdict", "section", "type"]) {
+    for (const key of ["verdict", "section", "type", "file"]) {
       const values = [...ledger.querySelectorAll(".claim")].flatMap((claim) => claim.dataset[key].split("|"));
+      if (key === "file" && new Set(values).size < 2) continue;
       const select = Object.assign(document.createElement("select"), { name: key });
       select.append(new Option("any", ""), ...[...new Set(values)].map((value) => new Option(value, value)));
       select.addEventListener("change", () => {
@@ -139,7 +140,7 @@
       const label = document.createElement("label");
       label.append(chooser.querySelectorAll("thead th")[column].textContent, select);
       picks.append(label);
-      state.choose[column] = rows[Number(chooser.dataset.opens)].cells[column].textContent;
+      state.choose[column] = (rows[Number(chooser.dataset.opens)] ?? rows[0]).cells[column].textContent;
     }
     const heads = [...chooser.querySelectorAll("thead th")].map((head) => head.textContent);
     for (const row of rows) [...row.cells].forEach((cell, column) => { cell.dataset.label = heads[column]; });
@@ -231,7 +232,10 @@
   }
 
   if (ledger) addPicks();
-  for (const link of document.querySelectorAll("[data-pick]")) link.hash = `${ledger.id}?pick=verdict:${link.dataset.pick}`;
+  for (const link of document.querySelectorAll("[data-pick]")) {
+    link.hash = `${ledger.id}?pick=verdict:${link.dataset.pick}&pick=file:${link.dataset.file}`;
+    link.addEventListener("click", () => { state.pick = {}; }); // what was chosen before would hide some of them
+  }
 
   // A gzipped download becomes plain CSV where the browser can unzip; elsewhere the link works as it is.
   document.addEventListener("click", async (event) => {
@@ -283,10 +287,11 @@
     for (const one of document.querySelectorAll("text.lit")) one.remove();
     for (const line of document.querySelectorAll(".lit[data-look]")) {
       const path = line.querySelector("path");
-      const frame = document.getElementById(path.getAttribute("clip-path")?.slice(5, -1))?.querySelector("rect");
-      if (!frame) continue;
+      const frame = document.getElementById(path?.getAttribute("clip-path")?.slice(5, -1))?.querySelector("rect");
+      const along = path?.getAttribute("d")?.match(/-?[\d.]+/g); // a line without values has no path
+      if (!frame || !along) continue;
       const [left, top, wide, tall] = ["x", "y", "width", "height"].map((key) => Number(frame.getAttribute(key)));
-      const [x, y] = path.getAttribute("d").match(/-?[\d.]+/g).slice(-2).map(Number);
+      const [x, y] = along.slice(-2).map(Number);
       const beside = y - 13 > top ? y - 4 : y + 11;
       const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
       const at = { x: Math.min(x, left + wide) - 2, y: Math.min(Math.max(beside, top + 9), top + tall - 3) };

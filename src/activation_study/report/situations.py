@@ -210,8 +210,8 @@ def cheapest(points: pd.DataFrame) -> Markup | None:
     return Markup("<strong>Cheapest less than a point behind, {} layers:</strong> {}.").format(depth, said)
 
 
-def claims_bar(count: dict[str, int]) -> Markup:
-    """Verdicts as one bar, by their word in reading order, with the counts in words beside it."""
+def claims_bar(count: dict[str, int], file: str) -> Markup:
+    """Verdicts as one bar, by their word in reading order; beside it the counts, which lead to the file's claims."""
     total, place, bars = sum(count.values()), 0, Markup("")
     for word, many in count.items():
         bars += Markup('<rect class="{}" x="{}" y="0" width="{}" height="1"/>').format(
@@ -223,8 +223,8 @@ def claims_bar(count: dict[str, int]) -> Markup:
         '<svg class="bar" role="img" aria-label="{}" viewBox="0 0 {} 1" preserveAspectRatio="none">{}</svg>'
     ).format(said, total, bars)
     counts = Markup(" ").join(
-        Markup('<a class="key {}" href="#ledger" data-pick="{}">{} {}</a>').format(
-            word.replace(" ", "-"), word, many, word
+        Markup('<a class="key {}" href="#ledger" data-pick="{}" data-file="{}">{} {}</a>').format(
+            word.replace(" ", "-"), word, file, many, word
         )
         for word, many in count.items()
     )

@@ -63,6 +63,8 @@ def test_what_the_file_holds():
     both = validity(tables, second)
     assert (both["verdicts_same_share"], both["verdicts_reversed"]) == (0.5, 1)
     assert both["verdicts_second"] == {f"claims {row}": second["verdict"][place] for place, row in enumerate("ABCD")}
+    less = second.assign(verdict=["not tested", *second["verdict"][1:]])
+    assert "claims A" not in validity(tables, less)["verdicts_second"], "that both tested"
     policies = {"type": "policy", "verdict": "open"}
     more = [pd.concat([ledger, ledger.iloc[:1].assign(row="G", **policies)]) for ledger in (LEDGER, second)]
     assert validity(tables | {"ledger": more[0]}, more[1])["verdicts_same_share"] == 0.5, "policies have no test"

@@ -10,6 +10,7 @@ import small
 from activation_study.core.errors import StudyError
 from activation_study.jobs import train as jobs
 from activation_study.jobs.job import describe_activation
+from activation_study.networks import modules, places
 from activation_study.study.jobs import RUN_TABLES
 from activation_study.study.study import Study
 from activation_study.training import device as devices
@@ -122,3 +123,29 @@ def test_a_run_that_fails_keeps_no_other_from_its_end(job, monkeypatch):
     assert f"{jobs.DONE}{name}" in said
     assert pq.read_table(outputs.jobs).num_rows == 5
     assert [path.name for path in outputs.jobs.parent.parent.iterdir()] == ["part"]
+
+
+def test_a_network_is_not_blamed_for_the_activations_in_it():
+    """A fault of the network's own forward names it; one of what stands at an activation's place goes on as it is."""
+
+    def fails(*_):
+        raise RuntimeError("planted")
+
+    def error_of(module, apply):
+        with pytest.raises(RuntimeError) as caught:
+            modules._call(module, torch.ones(2, 4), apply)
+        return caught.value
+
+    trainer = object.__new__(jobs._Trainer)
+    trainer._read = {"d": SimpleNamespace(x=torch.ones(9, 4), shape=())}
+    factors = {"dataset": "d", "network": "mine", "batch_size": 2}
+    run = {"factors": factors, "settings": {"network": {"module": "mine:build"}}}
+    whole = torch.nn.Sequential(places.Place(), torch.nn.Linear(3, 3))
+    of_activation = error_of(whole, fails)
+    assert trainer._named(run, of_activation) is of_activation
+    named = trainer._named(run, error_of(whole, lambda number, h: h))
+    assert str(named).startswith("networks.mine: fails on inputs [2, 4] of d: RuntimeError: ")
+    assert "axes: says what an npz holds" in str(named)
+    family = run | {"settings": {"network": None}}
+    own = error_of(whole, lambda number, h: h)
+    assert trainer._named(family, own) is own

@@ -130,11 +130,11 @@ def test_the_cheapest_is_the_quickest_of_those_that_score_about_as_much(points, 
 
 
 def test_the_bar_of_claims_has_a_part_for_each_verdict_as_long_as_its_count():
-    said = str(claims_bar({"true": 12, "partly": 5, "false": 14}))
+    said = str(claims_bar({"true": 12, "partly": 5, "false": 14}, "claims"))
     assert re.findall(r'class="(\w+)" x="(\d+)" y="0" width="(\d+)"', said) == [
         ("true", "0", "12"),
         ("partly", "12", "5"),
         ("false", "17", "14"),
     ]
     assert 'viewBox="0 0 31 1"' in said
-    assert "12 true</span>" in said
+    assert "12 true</a>" in said

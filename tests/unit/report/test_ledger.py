@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 import yaml
+from markupsafe import Markup
 
 from activation_study.claims.outcomes import Outcome, counted_claims, of_claim
-from activation_study.report.blocks import Figure
+from activation_study.report.blocks import Figure, Items, Paragraph, Section
 from activation_study.report.evidence import linked
 from activation_study.report.figures.forest import LABEL, NUMBER, WIDTH, Mark, forest
 from activation_study.report.sections import answer, ledger, ranking, validity
@@ -219,3 +220,14 @@ def test_a_verdict_leads_to_its_figure_and_back(data):
     ids = {row.id for claim in claims for row in claim.rows if row.row in shown}
     back = "".join(block.text for block in made[ranking].blocks if getattr(block, "kind", "") == "links")
     assert set(re.findall('href="#([^"]+)"', back)) == ids
+
+
+def test_a_sentence_links_only_to_what_the_page_has():
+    link = '<a href="#{}">{}</a>'
+    text = Markup(link.format("answer", "here") + ", " + link.format("regret", "<b>there</b>") + ' <a href="x">x</a>')
+    plain = '<a href="#regret">no markup</a>'
+    section = Section("answer", "title", [Paragraph(text), Items([text, plain])])
+    first, second = linked({answer: section})[answer].blocks
+    said = link.format("answer", "here") + ', <b>there</b> <a href="x">x</a>'
+    assert first.text == said
+    assert second.items == [said, plain]

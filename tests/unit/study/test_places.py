@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from activation_study.__main__ import main
@@ -54,6 +55,19 @@ def test_installed_only_the_working_directory_counts(installed):
     own = _write(installed / "results/default/tables")
     assert recommend.tables_folders(None) == [own, published]
     assert recommend.tables_folders(published) == [published]
+
+
+def test_an_answer_from_published_tables_says_so(installed, capsys):
+    """Its own study has no such network, and the reader must not take it for theirs."""
+    own = _write(installed / "results/default/tables")
+    other = _write(installed / "reports/reference/families")
+    for name in ("runs", "experiments"):
+        table = pd.read_parquet(other / f"{name}.parquet")
+        table.assign(**({"network": "residual_mlp"} if name == "runs" else {})).to_parquet(other / f"{name}.parquet")
+    main(["recommend", "--depth", "5"])
+    assert "From" not in capsys.readouterr().out
+    main(["recommend", "--depth", "5", "--network", "residual_mlp"])
+    assert capsys.readouterr().out.startswith(f"From {other}: it was not trained in {own}; trained are mlp")
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _claims(ledger: pd.DataFrame) -> Markup | None:
         return Markup("<strong>And the article's reasons?</strong> {}").format(NO_ARTICLE)
     count = counted_claims(rows)
     return Markup('<strong>The article\'s <a href="#ledger">{} claims</a>:</strong> {}').format(
-        sum(count.values()), claims_bar(count)
+        sum(count.values()), claims_bar(count, rows["family"].iloc[0])
     )
 
 

@@ -139,7 +139,8 @@ def _farthest(shown: pd.DataFrame) -> str:
     pairs = set()
     for _, rows in shown.groupby("dataset"):
         off = frozenset(rows.nlargest(2, "of_units")["activation"])
-        if len(rows) < FEWEST or not off <= set(rows.nlargest(3, "steps")["activation"]):
+        once = len(rows) == rows["activation"].nunique() >= FEWEST
+        if not once or not off <= set(rows.nlargest(3, "steps")["activation"]):
             return ""
         pairs.add(off)
     if len(pairs) != 1:

@@ -99,7 +99,9 @@ def _row(answer: Recommendation, evidence: Evidence) -> dict[str, object]:
 
 def _others(row: Row) -> Cell:
     within = WITHIN * bool(row["left_out"])
-    near = f"as good within a point{within}: {row['near']}" if row["near"] else f"no other{within} is as good"
+    near = (
+        f"as good within a point{within}: {row['near']}" if row["near"] else f"no other{within} is shown to be as good"
+    )
     return Cell(near + f"; {WIDE.lower()}: {row['undecided']}" * bool(row["undecided"]))
 
 

@@ -33,8 +33,8 @@ STEPS = {
 }
 
 BESIDE = Markup(
-    "Beside each stands what the evidence supports. Each sentence links to the test behind it; what a step costs is "
-    'measured <a href="#regret">below</a>. '
+    "Beside each stands what the evidence supports. Each sentence links to the test behind it; what a step costs "
+    '<a href="#{}">is measured</a>. '
 )
 
 
@@ -46,16 +46,17 @@ def section(data: StudyData) -> Section | None:
     said = by_step(sentences(data.guide_rows, ledger, by_dataset(data.regret), data.regret))
     rows, families = article_rows(ledger), ledger["family"].unique()
     ids = {row: name for (family, row), name in identifiers(ledger).items() if family in set(rows["family"])}
+    costs = "new-datasets" if len(data.sampled) else "regret"
     lead = Markup(
         'The <a href="{}">article that this study examines</a> ends on three steps. {}What to use instead is '
         'in <a href="#chooser">the chooser</a>.'
-    ).format(ARTICLE, BESIDE if data.guide_rows else "")
+    ).format(ARTICLE, BESIDE.format(costs) if data.guide_rows else "")
     blocks: list[Block] = [Paragraph(lead)]
     if not data.guide_rows:
         missing = Markup(
             "<strong>No verdicts:</strong> {} Nothing stands beside the steps, therefore; what following them costs is "
-            'under <a href="#regret">regret</a>.'
-        ).format(NO_ARTICLE)
+            '<a href="#{}">measured below</a>.'
+        ).format(NO_ARTICLE, costs)
         blocks.append(Paragraph(missing, "gap"))
     elif rows.empty:
         missing = Markup(

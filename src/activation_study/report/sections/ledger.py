@@ -114,7 +114,8 @@ def _claim(
     parts = [_row(row, cells.get((family, row["row"])), ids[family, row["row"]], written) for _, row in rows.iterrows()]
     word, said = of_claim(rows["verdict"]), {Outcome(one).said for one in rows["verdict"] if Outcome(one).side}
     verdict = said.pop() if len(said) == 1 else word
-    return Claim(ids[family, first["claim"]], first["claim"], first["quote"], notes, word, verdict, ICONS[word], parts)
+    name = first["claim"]
+    return Claim(ids[family, name], name, first["quote"], notes, family, word, verdict, ICONS[word], parts)
 
 
 def _row(row: pd.Series, cells: pd.DataFrame | None, name: str, written: _Written) -> ClaimRow:

@@ -76,11 +76,13 @@ def _title(strongest: pd.DataFrame) -> str:
 
 def _cut(axis: Axes, rows: pd.DataFrame, low: float, high: float) -> bool:
     """Arrows where a line is beyond the axis; whether there are any."""
-    outside = rows[~rows["points"].between(low, high)]
+    outside = rows[(rows["points"] < low) | (rows["points"] > high)]
     for name, own in outside.groupby("activation"):
         for shape, end, beyond in (("v", low, own["points"] < low), ("^", high, own["points"] > high)):
             doses = own.loc[beyond, "dose"]
-            axis.plot(doses, [end] * len(doses), shape, color=OTHERS, clip_on=False, markersize=5, **mark(str(name)))
+            if len(doses):
+                told = mark(str(name))
+                axis.plot(doses, [end] * len(doses), shape, color=OTHERS, clip_on=False, markersize=5, **told)
     return not outside.empty
 
 
