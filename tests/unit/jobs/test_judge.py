@@ -27,7 +27,7 @@ CLAIMS = {
 }  # fmt: skip
 KEYS = {
     "aa_alarms", "aa_tests", "power_at_1_5_smallest", "power_of_accuracy", "power_of_time", "verdicts_same_share",
-    "verdicts_reversed", "rows_undone_by_one_seed", "diverged", "networks",
+    "verdicts_reversed", "verdicts_second", "rows_undone_by_one_seed", "diverged", "networks",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,8 @@ def test_it_says_what_it_can_and_null_where_nothing_is_known(judged):
     assert said["networks"] > said["diverged"] > 0
     assert said["rows_undone_by_one_seed"] == 0
     unknown = {key for key, value in said.items() if value is None}
-    assert unknown == KEYS - {"networks", "diverged", "rows_undone_by_one_seed"}
+    assert unknown == KEYS - {"networks", "diverged", "rows_undone_by_one_seed", "verdicts_second"}
+    assert said["verdicts_second"] == {}
     _, without = judged("without", claims=())
     assert without["rows_undone_by_one_seed"] is None
 
