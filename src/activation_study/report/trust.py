@@ -22,14 +22,13 @@ class Check(NamedTuple):
     text: str
 
 
-def trust(validity: Mapping[str, Any], *, twins: bool) -> Markup:
-    """The first screen's paragraph.
+def trust(validity: Mapping[str, Any]) -> Markup:
+    """The first screen's paragraph, with links to the sections on its checks.
 
     Args:
         validity: as `claims.validity.validity` gives it.
-        twins: whether the page has a section on them.
     """
-    checks = [_alarms(validity, twins), _power(validity), _again(validity)]
+    checks = [_alarms(validity), _power(validity), _again(validity)]
     missed, kept, unknown = (
         [Markup("{}").format(check.text) for check in checks if check.passes is passes]
         for passes in (False, True, None)
@@ -54,23 +53,17 @@ def rests_on(validity: Mapping[str, Any]) -> str:
     return f"No verdict is undone by leaving out one seed{more}. {said}"
 
 
-def _alarms(validity: Mapping[str, Any], twins: bool) -> Check:
+def _alarms(validity: Mapping[str, Any]) -> Check:
     alarms, tests = validity["aa_alarms"], validity["aa_tests"]
     if not tests:
         return Check(None, "how often it cries wolf, as no function was trained under two names")
-    said = Markup("A function {} raised an alarm in {} of {} tests{}")
-    itself = _led("compared with itself", "validity" if twins else "")
+    said = Markup('A function <a href="#validity">compared with itself</a> raised an alarm in {} of {} tests{}')
     rate = wilson(alarms, tests)
     if rate.low <= ALPHA <= rate.high:
         due = f", no more than chance explains where {percent(ALPHA, 0)} should."
-        return Check(True, said.format(itself, alarms, tests, due))
+        return Check(True, said.format(alarms, tests, due))
     due = f", where {ALPHA * tests:z.0f} are due{'.' if rate.low > ALPHA else ': ' + WIDE + '.'}"
-    return Check(False, said.format(itself, alarms, tests, due))
-
-
-def _led(said: str, section: str) -> Markup:
-    """These words, as a link to the section if there is one."""
-    return Markup('<a href="#{}">{}</a>').format(section, said) if section else Markup("{}").format(said)
+    return Check(False, said.format(alarms, tests, due))
 
 
 def _power(validity: Mapping[str, Any]) -> Check:
@@ -92,8 +85,9 @@ def _again(validity: Mapping[str, Any]) -> Check:
         return Check(None, "how many verdicts other seeds would change, as there is no second study to compare with")
     reversed_ = f"{counted(turned, 'row') if turned else 'none'} {'is' if turned in (0, 1) else 'are'} reversed"
     passes = share >= SAME and not turned
-    said = Markup("With {} {} of the tested rows keep their verdict, and {}{}").format(
-        _led("other seeds", "second-study" if validity.get("verdicts_second") else ""),
+    said = Markup(
+        'With <a href="#second-study">other seeds</a> {} of the tested rows keep their verdict, and {}{}'
+    ).format(
         percent(share, 0),
         reversed_,
         "." if passes else f"; {percent(SAME, 0)} and none was the aim.",

@@ -7,6 +7,8 @@ import pytest
 
 from activation_study.core import files
 from activation_study.report import page
+from activation_study.report.blocks import Paragraph, Section
+from activation_study.report.evidence import linked
 from activation_study.report.trust import rests_on, trust
 from synthetic import PROVENANCE, VALIDITY
 
@@ -20,12 +22,16 @@ def _said(text):
 
 def test_a_check_leads_to_its_section_if_there_is_one():
     led = r'<a href="#([a-z-]+)">'
-    assert re.findall(led, trust(VALIDITY, twins=True)) == ["validity", "second-study"]
-    assert re.findall(led, trust(VALIDITY | {"verdicts_second": {}}, twins=False)) == []
+    said = trust(VALIDITY)
+    assert re.findall(led, said) == ["validity", "second-study"]
+    section = Section("answer", "title", [Paragraph(said)])
+    (without,) = linked({page.FIRST: section})[page.FIRST].blocks
+    assert re.findall(led, without.text) == []
+    assert _said(without.text) == _said(said)
 
 
 def test_a_study_that_keeps_all_says_so_with_its_figures():
-    said = _said(trust(VALIDITY, twins=True))
+    said = _said(trust(VALIDITY))
     assert MISSES not in said
     assert "Not known" not in said
     for figures in (
@@ -58,14 +64,14 @@ def test_a_study_that_keeps_all_says_so_with_its_figures():
     ],
 )
 def test_what_is_missed_comes_first(change, first):
-    said = _said(trust(VALIDITY | change, twins=True))
+    said = _said(trust(VALIDITY | change))
     assert re.search(rf"{MISSES}\.</strong> {first}", said)
     assert re.match("<strong>How far to trust it.</strong> <strong>It misses", said)
 
 
 def test_what_cannot_be_known_is_neither_missed_nor_kept():
     known = ("diverged", "networks")
-    said = str(trust({key: value if key in known else None for key, value in VALIDITY.items()}, twins=False))
+    said = str(trust({key: value if key in known else None for key, value in VALIDITY.items()}))
     assert MISSES not in said
     assert said.count(";") == 2
     assert re.search("Not known: .*two names; .* second study to compare with[.]$", said)

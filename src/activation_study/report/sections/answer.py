@@ -58,11 +58,7 @@ def section(data: StudyData) -> Section:
         blocks.append(Paragraph(_no_verdicts(data), "note"))
     if found:
         blocks.append(table(data, found, identifiers(data)))
-    trusted = (
-        trust(data.validity, twins=bool(data.twins))
-        if data.validity
-        else Markup("<strong>How far to trust it.</strong>")
-    )
+    trusted = trust(data.validity) if data.validity else Markup("<strong>How far to trust it.</strong>")
     new = outlook(data) if len(data.sampled) else None
     said = [cheapest(data.trade_off), new, trusted + " " + _reach(data), _claims(data.tables["ledger"])]
     blocks += [Paragraph(text) for text in said if text]
